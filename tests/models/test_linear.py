@@ -269,11 +269,12 @@ def test_windows_that_are_too_far_from_training_are_no_events(
     event = [torch.zeros(M), torch.ones(M), torch.zeros(1, M), torch.ones(1)]
     used = torch.zeros(3, M)
     used[1, :5] = 1
-    classes = [torch.randn(M), torch.rand(M) + 1, used, torch.zeros(3)]
+    center = torch.cat((torch.randn(7), torch.zeros(M - 7)))  # two more count than are used
+    classes = [center, torch.rand(M) + 1, used, torch.zeros(3)]
     net.set_event_layer(LENGTHS, event, classes)
     without = net.forward_features(features)
     statistics = net.window_statistics(features)
-    distance = ((statistics[..., :5] - classes[0][:5]) / classes[1][:5]).square().sum(-1)
+    distance = ((statistics[..., :7] - center[:7]) / classes[1][:7]).square().sum(-1)
     complete = without.windows.whole > -30
     nearest_first = distance[complete].sort().values
     middle = len(nearest_first) // 2

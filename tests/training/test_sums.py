@@ -15,6 +15,7 @@ from torch import Tensor
 
 from onlooker.base.fisher import fisher_vector
 from onlooker.data.clips import ClipFrames
+from onlooker.models.linear import UNORDERED
 from onlooker.training import eyes, linear
 from onlooker.training.eyes import EyeChoice, choose_eyes, cross_validated, motion_vectors
 from onlooker.training.linear import (
@@ -121,13 +122,20 @@ def test_many_clips_are_fitted_in_batches_with_the_same_layer(
     assert not np.array_equal(layer.weight, together.weight)
     assert_alike(layer, together, clips.x, 5e-3)
     columns = clips.columns(statistics)
+    x = np.concatenate([clips.x[positions], windows[0]])
     (direct,) = regress(
-        np.concatenate([clips.x[positions], windows[0]])[:, columns],
+        x[:, columns],
         np.concatenate([clips.y[positions], windows[1]]),
         clips.num_classes,
         methods=[method],
     )
-    assert_alike(together, direct.embedded_in(columns, 64), clips.x, 1e-9)
+    expected = direct.embedded_in(columns, 64)
+    others = np.setdiff1d(clips.columns(UNORDERED), columns)  # they count for distances
+    expected.center[others] = x[:, others].mean(0)
+    deviation = x[:, others].std(0)
+    deviation[deviation < 1e-6] = 1  # one never changes
+    expected.scale[others] = deviation * np.sqrt(len(columns))
+    assert_alike(together, expected, clips.x, 1e-9)
 
 
 def test_scores_and_distances_of_many_clips_are_those_of_all_rows(

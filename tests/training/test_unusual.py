@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from onlooker.models.linear import LinearClassifier
+from onlooker.models.linear import UNORDERED, LinearClassifier
 from onlooker.training.linear import ClipStatistics, LayerChoice, MotionVectors, fit_layer
 from onlooker.training.regression import Method
 from onlooker.training.unusual import MotionSpread, usual_distance, usual_motion
@@ -35,7 +35,7 @@ class Made:
 
     def distances(self, x: np.ndarray) -> np.ndarray:
         """As the model computes them, of clips with these statistics."""
-        columns = self.clips.columns(CHOICE.statistics)
+        columns = self.clips.columns(UNORDERED)
         center = self.net.center[-1].numpy()[columns]
         scale = self.net.scale[-1].numpy()[columns]
         return (((x[:, columns] - center) / scale) ** 2).sum(1)
@@ -50,6 +50,25 @@ def test_few_new_recordings_are_unusual_and_foreign_clips_are() -> None:
     assert (new > limit).mean() < 0.03
     assert limit < 2 * np.quantile(new, 0.99), "not far beyond what recordings have"
     assert (made.distances(made.statistics(10) * 3) > limit).all()
+
+
+def test_another_place_is_unusual_where_only_changes_tell_the_classes() -> None:
+    """The mean of the features is another one there; the layer does not use it."""
+    made = Made(12)
+    fit_layer(made.net, made.clips, CHOICE)
+    limit = usual_distance(made.clips, CHOICE)
+    elsewhere = made.statistics(10)
+    mean = made.clips.columns(("mean",))
+    assert not made.net.head.weight[:, mean].any()
+    assert limit is not None
+    assert (made.distances(elsewhere) <= limit).all()
+    elsewhere[:, mean] += 4 * made.clips.x[:, mean].std(0)
+    assert (made.distances(elsewhere) > limit).all()
+    features = torch.rand(1, 4, *made.net.encode(torch.zeros(1, 3, 16, 16)).shape[1:])
+    output = made.net.forward_features(features)
+    assert output.distance is not None
+    expected = made.distances(made.net.statistics(features)[:, -1].double().numpy())
+    np.testing.assert_allclose(output.distance[:, -1].detach().numpy(), expected, rtol=1e-3)
 
 
 def test_few_new_recordings_and_all_foreign_clips_are_unusual_by_their_motion() -> None:
@@ -102,7 +121,7 @@ def test_an_odd_recording_of_many_is_no_limit_of_its_own() -> None:
     assert limit < usual_distance(few._replace(x=x[:120]), CHOICE)
 
 
-def test_the_distance_of_training_clips_is_one_on_average() -> None:
+def test_the_distance_of_training_clips_is_one_on_average_for_what_the_layer_uses() -> None:
     torch.manual_seed(0)
     net = LinearClassifier(2, window=4, size=16).eval()
     features = torch.randn(20, 4, net.encoder.num_features, *net.grid) * torch.linspace(
@@ -114,15 +133,14 @@ def test_the_distance_of_training_clips_is_one_on_average() -> None:
     fit_layer(net, clips, CHOICE)
     with torch.inference_mode():
         distance = net.forward_features(features).distance
-        foreign = net.forward_features(10 * features[:1]).distance
+        foreign = net.forward_features(12 * features[:1]).distance
     assert distance.shape == (20, 4)
-    assert distance[:, -1].mean() == pytest.approx(1, rel=1e-4)
+    of_one = len(UNORDERED) / len(CHOICE.statistics)  # others count alike
+    assert distance[:, -1].mean() == pytest.approx(of_one, rel=1e-4)
     assert foreign[0, -1] > 20 * distance[:, -1].max()
     assert distance[:, -1].numpy() == pytest.approx(
         (
-            ((x - net.center[-1].numpy()) / net.scale[-1].numpy())[
-                :, clips.columns(CHOICE.statistics)
-            ]
+            ((x - net.center[-1].numpy()) / net.scale[-1].numpy())[:, clips.columns(UNORDERED)]
             ** 2
         ).sum(1),
         rel=1e-3,

@@ -123,7 +123,8 @@ class LinearClassifier(VideoModel):
         still: whether classes differ by what stands in the frame.
         state_outputs: R, the number of outputs of the state layer; 0: an event layer.
         farthest: the distance from the windows of training above which a window is no event: the
-            sum of its squared standardized statistics; None: there is no such distance.
+            sum of its squared standardized statistics, of those that its class depends on and
+            others that have a center; None: there is no such distance.
         motion_features: F of the motion words; 0: none.
         state_motion: whether states are recognized by motion words, too.
         sparse: whether the event layer has layers for streams that lack frames.
@@ -254,7 +255,7 @@ class LinearClassifier(VideoModel):
                 statistics x: weight · (x - center) / scale + bias. The bias of `event` is one for
                 each length, `L`, or one for all; that of `classes` is `K`.
             motion: factor of the logits of motion that are added to those of `classes`.
-            farthest: as of the class, in the statistics that `classes` uses.
+            farthest: as of the class, by `classes`.
             sparse: as `event` and `classes`, of streams that lack frames; empty: they have none of
                 their own.
         """
@@ -398,7 +399,8 @@ class LinearClassifier(VideoModel):
         statistics = self._statistics(frames, moments)
         standardized = self._standardized(statistics, count - 1)
         logits = self.head(standardized.flatten(0, 1)).unflatten(0, (B, T))
-        distance = standardized.square() @ self.head.weight.any(0).to(standardized.dtype)
+        counted = self.head.weight.any(0) | self.center.any(0)
+        distance = standardized.square() @ counted.to(standardized.dtype)
         by_window_motion = None
         if motion is not None:
             by_motion = self.motion_outputs(motion, self._motion_lengths)
@@ -587,7 +589,8 @@ class LinearClassifier(VideoModel):
         standardized = self._window_statistics(classes, statistics)
         weight = self.get_buffer(f"{classes}_weight")
         if self.farthest is not None:
-            distance = standardized.square() @ weight.any(0).to(standardized.dtype)
+            counted = weight.any(0) | self.get_buffer(f"{classes}_center").bool()
+            distance = standardized.square() @ counted.to(standardized.dtype)
             if motion is not None:
                 distance = distance.maximum(self.motion_factors[1] * motion[..., -1])
             can_be_event = can_be_event & (distance <= self.farthest)

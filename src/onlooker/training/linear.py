@@ -39,7 +39,7 @@ from onlooker.training.regression import (
     regress,
     standard_scale,
 )
-from onlooker.training.sums import Batches, regress_batches
+from onlooker.training.sums import Batches, moments, regress_batches
 
 __all__ = ["ClipStatistics", "altered_copies", "statistics_of"]
 
@@ -428,10 +428,11 @@ def fit_layer(
     center = np.tile(layer.center, (net.window, 1))
     scale = np.tile(layer.scale, (net.window, 1))
     if early is not None:
-        columns = clips.columns(choice.statistics)
+        used = clips.columns(choice.statistics)
+        columns = np.flatnonzero(layer.standardizes)
         mean, deviation = (statistics[:, columns] for statistics in early)
         center[:-1, columns] = mean
-        scale[:-1, columns] = standard_scale(mean, deviation)
+        scale[:-1, columns] = standard_scale(mean, deviation, len(used))
     arrays = {
         "center": center,
         "scale": scale,
@@ -450,7 +451,8 @@ def fitted_layer(
     windows: tuple[Floats, Ints] | None = None,
 ) -> LinearLayer:
     """The chosen layer, fitted to all clips or to those at some positions: on all statistics, with
-    weights of zero for those that were not chosen.
+    weights of zero for those that were not chosen. These count for distances nevertheless, unless
+    they are of order: a mean tells another place, which how things change does not.
 
     Args:
         windows: statistics `B M` and classes `B` of windows that it is fitted to as well.
@@ -459,13 +461,20 @@ def fitted_layer(
         positions = np.arange(len(clips.y))
     columns = clips.columns(choice.statistics)
 
-    def batches() -> Iterator[tuple[Statistics, Ints]]:
+    def batches(columns: Ints) -> Iterator[tuple[Statistics, Ints]]:
         yield from clips.batches(positions, columns, choice.copies)
         if windows is not None:
             yield windows[0][:, columns], windows[1]
 
-    layer = fit_method(choice.method, batches, clips.num_classes, balanced=choice.balanced)
-    return layer.embedded_in(columns, clips.x.shape[1])
+    layer = fit_method(
+        choice.method, partial(batches, columns), clips.num_classes, balanced=choice.balanced
+    ).embedded_in(columns, clips.x.shape[1])
+    others = np.setdiff1d(clips.columns(UNORDERED), columns)
+    if len(others):
+        mean, deviation = moments(partial(batches, others))
+        layer.center[others] = mean
+        layer.scale[others] = standard_scale(mean, deviation, len(columns))
+    return layer
 
 
 def fit_method(

@@ -60,12 +60,19 @@ class LinearLayer(NamedTuple):
         """Statistics `… M` to `… K`."""
         return (x - self.center) / self.scale @ self.weight.T + self.bias
 
+    @property
+    def standardizes(self) -> NDArray[np.bool_]:
+        """Which statistics count for `distances`, `M`: those that the layer uses, and others that have
+        a center.
+        """
+        return cast(NDArray[np.bool_], self.weight.any(0) | (self.center != 0))
+
     def distances(self, x: Floats) -> Floats:
-        """How far statistics `… M` are from those that the layer was fitted to, `…`: the mean square
-        of the ones that it uses, which is 1 for these on average.
+        """How far statistics `… M` are from those that the layer was fitted to, `…`: the sum of their
+        squares when standardized, which of those that the layer uses is 1 on average.
         """
         squares = np.square((x - self.center) / self.scale)
-        return cast(Floats, squares @ self.weight.any(0))
+        return cast(Floats, squares @ self.standardizes)
 
     def scaled(self, factor: float) -> "LinearLayer":
         """The same layer with its logits multiplied by a factor."""
@@ -199,13 +206,13 @@ def _log_loss(logits: Floats, y: Ints, weights: Floats) -> float:
     return float((loss - np.log(confidence) - np.log1p(-confidence)) / len(y))
 
 
-def standard_scale(mean: Floats, deviation: Floats) -> Floats:
+def standard_scale(mean: Floats, deviation: Floats, count: int | None = None) -> Floats:
     """The scale of statistics with these means and standard deviations, `… M`: the deviation times
     √M, so that vectors have unit length; √M where it is almost zero, because statistics differ by
-    rounding errors only there.
+    rounding errors only there. `count`: in place of M.
     """
     rounding = np.maximum(1e-6 * np.abs(mean), 1e-5 * deviation.max(-1, keepdims=True))
-    return np.where(deviation > rounding, deviation, 1) * np.sqrt(deviation.shape[-1])
+    return np.where(deviation > rounding, deviation, 1) * np.sqrt(count or deviation.shape[-1])
 
 
 def _rows(

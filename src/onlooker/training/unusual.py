@@ -10,6 +10,7 @@ import numpy as np
 from scipy.special import stdtrit  # scipy.stats takes half a second to import
 
 from onlooker.base.fisher import PARTS
+from onlooker.models.linear import UNORDERED
 from onlooker.training.linear import (
     FOLDS,
     ClipStatistics,
@@ -28,11 +29,12 @@ def usual_distance(clips: ClipStatistics, choice: LayerChoice) -> float | None:
     """The distance (`Output.distance`, by pictures) that no clip of a new recording exceeds
     (`upper_bound`), by leaving recordings out; None for clips that cannot be divided.
     """
-    columns = clips.columns(choice.statistics)
+    used = clips.columns(choice.statistics)
+    columns = np.union1d(used, clips.columns(UNORDERED))
 
     def distances(fit: Ints, test: Ints) -> Floats:
         center, deviation = moments(partial(clips.batches, fit, columns, choice.copies))
-        scale = standard_scale(center, deviation)
+        scale = standard_scale(center, deviation, len(used))
         return np.concatenate(
             [(((x - center) / scale) ** 2).sum(1) for x, _ in clips.batches(test, columns)]
         )
