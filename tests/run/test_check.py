@@ -96,6 +96,7 @@ def test_good_clips_have_no_findings_and_checking_them_is_no_advice_after_that(
     assert "no problems found" in call("check", tmp_path / "clips").stdout
 
 
+@pytest.mark.usefixtures("no_event_layer")
 def test_training_says_what_check_says_and_has_its_split(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "clips", {"jump": 3, "wave": 3}, T=2)
     (folder / "wave" / "broken.mp4").write_text("no video")
@@ -314,6 +315,7 @@ def test_the_table_shows_classes_and_recordings_in_80_columns(
     assert "no test split: every clip is tested by cross-validation" in lines
 
 
+@pytest.mark.usefixtures("no_event_layer")
 def test_the_frame_rate_of_image_sequences_is_said_wherever_it_matters(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -348,6 +350,7 @@ def test_the_frame_rate_of_image_sequences_is_said_wherever_it_matters(
     assert onlooker.load(tmp_path / "known").decision.frame_rate == pytest.approx(6)
 
 
+@pytest.mark.usefixtures("no_event_layer")
 def test_ignored_columns_are_named_once(tmp_path: Path) -> None:
     folder = make_folder(tmp_path, {"jump": 3, "wave": 3}, T=8)
     rows = [
@@ -469,6 +472,7 @@ def test_the_class_in_which_nothing_happens_is_named(
     assert words in said if words else "happens" not in said
 
 
+@pytest.mark.usefixtures("no_event_layer")
 def test_a_run_is_not_continued_with_other_clips_of_the_same_names(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "clips", {"jump": 3, "wave": 3}, T=2)
     settings: dict[str, Any] = {"size": 16, "frames": 2, "encoder": "conv4", "quiet": True}

@@ -55,7 +55,8 @@ def stable(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_overlapping_labels_are_states_of_two_groups(stable: Path) -> None:
-    said = call("train", stable / "list.csv", *WORDS, "--run", stable / "run").stderr
+    words = ("train", stable / "list.csv", *WORDS, "--eyes", "pictures")
+    said = call(*words, "--run", stable / "run").stderr
     assert "times: states, because intervals with different labels overlap" in said
     recognizer = onlooker.load(stable / "run")
     day, move, night = 0, 1, 2

@@ -108,6 +108,8 @@ def test_teach_and_correct_are_accessible(
     page.click("text=Turn on the camera")
     page.wait_for_selector(".stage.looking")
     found += serious(page, "teach")
+    # it takes more time than the rest
+    page.evaluate("document.querySelector('.stage video').srcObject.getTracks()[0].stop()")
     page.locator(".cell").first.click()
     page.wait_for_selector("dialog .tile")
     found += serious(page, "clips of a cell")
