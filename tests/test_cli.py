@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections import defaultdict
+from functools import partial
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -23,7 +24,9 @@ from pages import self_contained
 import onlooker
 from onlooker.base.files import read_json
 from onlooker.cli import train as commands
+from onlooker.data import stick_figures
 from onlooker.data.split import make_splits
+from onlooker.data.stick_figures import write_set
 from onlooker.recognizer import load
 from onlooker.report.summary import advice, first_line
 from onlooker.run import train as runs
@@ -415,6 +418,8 @@ def test_the_demo_trains_once_and_writes_a_report(
     clips = tmp_path / "demo-clips"
     monkeypatch.setattr(commands, "DEMO_ACTIONS", ("jump", "walk"))
     monkeypatch.setattr(commands, "DEMO_CLIPS", 3)
+    figures = stick_figures.StickFigures(frames=24, size=(72, 96))
+    monkeypatch.setattr(stick_figures, "write_set", partial(write_set, figures=figures))
     monkeypatch.setattr(encoders, "_LEAST_SIDE", 1000)  # which is faster
     with monkeypatch.context() as patch:
         patch.setattr(runs, "train_run", Mock(side_effect=KeyboardInterrupt))

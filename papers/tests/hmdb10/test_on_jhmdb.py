@@ -62,7 +62,7 @@ def test_the_literal_size_is_about_a_hundred_thousand_parameters() -> None:
 @pytest.fixture
 def clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Clip, ...]:
     """The clips of a tiny set in place of J-HMDB, and tiny samples."""
-    clips = read_set(make_set(tmp_path / "squares", clips=12)).clips
+    clips = read_set(make_set(tmp_path / "squares", clips=8)).clips
     monkeypatch.setattr(on_jhmdb, "splits_of", lambda name: make_splits(clips))
     monkeypatch.setattr(on_jhmdb, "DATA", DataConfig(frames=4, size=48, translate=0.0, scale=0.0))
     return clips
