@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from scipy.stats import t
 
 from onlooker.models.linear import UNORDERED, LinearClassifier
 from onlooker.training.linear import ClipStatistics, LayerChoice, MotionVectors, fit_layer
 from onlooker.training.regression import Method
-from onlooker.training.unusual import MotionSpread, usual_distance, usual_motion
+from onlooker.training.unusual import MotionSpread, upper_bound, usual_distance, usual_motion
 
 CHOICE = LayerChoice(
     ("spread", "change"), Method("discriminant", 0.6), np.zeros((0, 0)), temperature=1.0
@@ -109,6 +110,18 @@ def test_of_few_recordings_little_is_known() -> None:
     assert None not in limits
     assert limits[0] > limits[1] > limits[2]
     assert usual_distance(Made(1).clips, CHOICE) is None
+
+
+def test_a_few_recordings_have_a_usual_spread() -> None:
+    """That of two alone would allow everything."""
+    assert 4 < upper_bound([2.0, 5.0]) < 40
+    assert upper_bound([2.0, 2.1, 2.2]) < 4, "a narrow interval stays"
+    logs = np.array([0.1, 0.4, 0.8, 1.0, 1.3, 1.9])
+    of_few = t.ppf(0.99, 5) * logs.std(ddof=1) * np.sqrt(7 / 6)
+    pooled = np.sqrt((5 * logs.var(ddof=1) + 10 * 0.6**2) / 15)
+    with_prior = t.ppf(0.99, 15) * pooled * np.sqrt(7 / 6)
+    assert with_prior < of_few
+    assert upper_bound(np.exp(logs)) == pytest.approx(np.exp(logs.mean() + with_prior))
 
 
 def test_an_odd_recording_of_many_is_no_limit_of_its_own() -> None:
