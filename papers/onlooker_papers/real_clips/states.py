@@ -240,14 +240,12 @@ class Setting:
         write: writes the recordings of a fold, and their lists, to a new folder.
         fps: frames per second of the recordings.
         folds: the figures are means over them.
-        encoder: as for `onlooker train`.
         models: what is measured, by name; of several models, the means.
     """
 
     write: Callable[[Path, int], None]
     fps: float
     folds: int = 1
-    encoder: str = "auto"
     models: Mapping[str, Sequence[Model]] = field(default_factory=lambda: MODELS)
 
 
@@ -256,15 +254,14 @@ SETS: Mapping[str, Setting] = {
     "figures_overlapping": Setting(
         figures_overlapping,
         8.0,
-        encoder="small",
         models={
             "states": [Model("", "states")],
             "apart": [Model("posture-", "states"), Model("action-", "states")],
         },
     ),
     "weizmann": Setting(weizmann, 8.0, folds=_FOLDS),
-    "hands": Setting(hands, _HAND_FPS, encoder="small"),
-    "ucf101_18": Setting(ucf101_18, _UCF_FPS, encoder="small"),
+    "hands": Setting(hands, _HAND_FPS),
+    "ucf101_18": Setting(ucf101_18, _UCF_FPS),
 }
 
 
@@ -281,8 +278,7 @@ def measure(name: str, folder: Path) -> dict[str, Any]:
         for kind, models in setting.models.items():
             for lists, when in models:
                 run = folder / f"{name}-{fold}-{lists}{when}"
-                words = ("--run", run, "--when", when, "--encoder", setting.encoder)
-                onlooker("train", recordings / f"{lists}train.csv", *words)
+                onlooker("train", recordings / f"{lists}train.csv", "--run", run, "--when", when)
                 onlooker("evaluate", run, "--recordings", recordings / f"{lists}test.csv")
                 evaluation = read_json(run / f"recordings-{lists}test" / "evaluation.json")
                 key = "states" if when == "states" else "as_states"
@@ -340,12 +336,7 @@ def states(
     for name in sets.split(",") if sets else SETS:
         setting = SETS[name]
         with tempfile.TemporaryDirectory() as folder:
-            settings = {
-                "set": name,
-                "fps": setting.fps,
-                "folds": setting.folds,
-                "encoder": setting.encoder,
-            }
+            settings = {"set": name, "fps": setting.fps, "folds": setting.folds}
             row = Row(measure(name, Path(folder)), settings)
         only = f"--sets {name}" if sets else ""
         write_rows(results, FILE, about=About(WHAT, COMMAND, [0]), rows={(name,): row}, only=only)
