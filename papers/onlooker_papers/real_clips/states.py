@@ -265,9 +265,11 @@ SETS: Mapping[str, Setting] = {
 }
 
 
-def measure(name: str, folder: Path) -> dict[str, Any]:
+def measure(name: str, folder: Path, encoder: str = "auto") -> dict[str, Any]:
     """The figures of one row, of each kind of model, in a folder for them; and the bouts of the
     first recording of the test.
+
+    `encoder`: as for `onlooker train`.
     """
     setting = SETS[name]
     offline = defaultdict[str, list[Mapping[str, Any]]](list)
@@ -278,7 +280,8 @@ def measure(name: str, folder: Path) -> dict[str, Any]:
         for kind, models in setting.models.items():
             for lists, when in models:
                 run = folder / f"{name}-{fold}-{lists}{when}"
-                onlooker("train", recordings / f"{lists}train.csv", "--run", run, "--when", when)
+                words = ("--run", run, "--when", when, "--encoder", encoder)
+                onlooker("train", recordings / f"{lists}train.csv", *words)
                 onlooker("evaluate", run, "--recordings", recordings / f"{lists}test.csv")
                 evaluation = read_json(run / f"recordings-{lists}test" / "evaluation.json")
                 key = "states" if when == "states" else "as_states"
@@ -330,16 +333,29 @@ def states(
         str, typer.Option(help=f"Some of {', '.join(SETS)}, separated by commas.")
     ] = "",
     results: Annotated[Path, typer.Option(help="Folder of the results files.")] = Path("results"),
+    *,
+    encoder: Annotated[
+        str, typer.Option(help="Another encoder than that of the default command.")
+    ] = "auto",
 ) -> None:
     """States of recordings; $ONLOOKER_DATA has the clips of Weizmann, of hands and of UCF101."""
     check_command(results, FILE, COMMAND)
     for name in sets.split(",") if sets else SETS:
         setting = SETS[name]
         with tempfile.TemporaryDirectory() as folder:
-            settings = {"set": name, "fps": setting.fps, "folds": setting.folds}
-            row = Row(measure(name, Path(folder)), settings)
+            settings = {
+                "set": name,
+                "fps": setting.fps,
+                "folds": setting.folds,
+                "encoder": encoder,
+            }
+            row = Row(measure(name, Path(folder), encoder), settings)
         only = f"--sets {name}" if sets else ""
-        write_rows(results, FILE, about=About(WHAT, COMMAND, [0]), rows={(name,): row}, only=only)
+        key = name
+        if encoder != "auto":
+            only = f"{only} --encoder {encoder}".strip()
+            key = f"{name}, {encoder}"
+        write_rows(results, FILE, about=About(WHAT, COMMAND, [0]), rows={(key,): row}, only=only)
         typer.echo(f"{name}: {row.figures}")
 
 

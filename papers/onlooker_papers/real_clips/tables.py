@@ -249,8 +249,8 @@ def states(results: Results) -> Table:
         "F1@50 by events": ("events/offline/segmental_f1/50", fixed(1)),
     }
     note = (
-        "Recordings of other people or scenes than in training. *Right*: of the time; F1 and edit score as in temporal "
-        "action segmentation, per cent."
+        "Recordings of other people or scenes than in training, with the encoder that is chosen, or *small*. *Right*: "
+        "of the time; F1 and edit score as in temporal action segmentation, per cent."
     )
     return build(rows(results["states"], "*"), columns, note=note)
 
