@@ -190,10 +190,12 @@ def test_motion_is_read_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 
     samples = cast(ClipFrames, Samples())
     expected = np.stack([fisher_vector(part.sum(0)).numpy() for part in sums])
-    whole = motion_vectors(samples, "both")
+    whole = motion_vectors(samples.motion, len(samples), "both")
     np.testing.assert_allclose(whole.x @ whole.basis.T, expected, atol=1e-6)
     monkeypatch.setattr(eyes, "_BATCH", 3)
-    np.testing.assert_allclose(motion_vectors(samples, "both").x, whole.x, atol=1e-6)
+    np.testing.assert_allclose(
+        motion_vectors(samples.motion, len(samples), "both").x, whole.x, atol=1e-6
+    )
 
 
 def test_statistics_of_all_clips_are_never_copied(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -188,7 +188,7 @@ def encode(
     motion = None
     if eyes != "pictures":
         samples, _ = read_clips(clips, classes, replace(data, eyes=eyes), strict=True)
-        motion = motion_vectors(samples, eyes)
+        motion = motion_vectors(samples.motion, len(samples), eyes)
     statistics = ClipStatistics(
         x, y, groups, num_classes=len(classes), copies=tuple(altered), motion=motion
     )

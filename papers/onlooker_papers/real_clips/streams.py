@@ -11,24 +11,44 @@ from torch import Tensor, nn
 
 from onlooker import Clip, LinearClassifier, Segment
 from onlooker.base.config import DataConfig
-from onlooker.data.transforms import to_video
+from onlooker.data.samples import read_at
 from onlooker.run.features import weights_digest
+from onlooker.training.forward import encode_samples
 from onlooker.video.reader import VideoReader
 
-RUN = Path("runs/nothing")  # folder of the features (8 GB, kept)
+RUN = Path("runs/nothing")  # folder of the features (4 GB, kept)
 NOTHING = "nothing"  # the class of clips without an event
 _PAUSES = (1, 4)  # clips of nothing after an event, from 1 to 3
 _EVENTS = 0.1  # events per clip of nothing, where mostly nothing happens
+
+_FRAMES = 32  # encoded together
 
 Ints = NDArray[np.int64]
 
 
 class Part(NamedTuple):
-    """A clip of streams: stored features `T D h w`, its class, and its recording."""
+    """A clip of streams: stored features `T D h w`, its class, and its recording; and the motion
+    words `T 1+F` of the blocks that end with each frame, if they are known.
+    """
 
     features: NDArray[np.float16]
     label: str
     recording: str
+    motion: NDArray[np.float16] | None = None
+
+    def motion_at(self, places: Ints) -> list[Tensor]:
+        """The motion words `1+F` of all frames up to each of these ascending stored frames, since
+        the one before; empty if they are not known.
+        """
+        if self.motion is None:
+            return []
+        bounds = zip(_since(places).tolist(), (places + 1).tolist(), strict=True)
+        return [torch.from_numpy(self.motion[a:b].sum(0, np.float32)) for a, b in bounds]
+
+
+def _since(places: Ints) -> Ints:
+    """The first stored frame that follows the one before."""
+    return np.insert(places[:-1] + 1, 0, 0)
 
 
 class Pace(NamedTuple):
@@ -43,13 +63,14 @@ class Pace(NamedTuple):
 
 
 class Stream(NamedTuple):
-    """Clips one after another: for each frame, the number of its clip and that of its stored frame,
-    `T` each.
+    """Clips one after another: for each frame, the number of its clip, that of its stored frame, and
+    that of the first one after the frame before, `T` each.
     """
 
     parts: Sequence[Part]
     clip: Ints
     place: Ints
+    since: Ints
     events: list[Segment]
     rate: float
 
@@ -62,6 +83,17 @@ class Stream(NamedTuple):
         """Those of some frames, `T D h w`."""
         places = zip(self.clip[first:after], self.place[first:after], strict=True)
         return torch.from_numpy(np.stack([self.parts[i].features[t] for i, t in places]))
+
+    def motion(self, first: int, after: int) -> Tensor | None:
+        """The motion words of some frames, `T 1+F`; None if they are not known."""
+        shown = slice(first, after)
+        rows = list[NDArray[np.float32]]()
+        for i, a, b in zip(self.clip[shown], self.since[shown], self.place[shown], strict=True):
+            motion = self.parts[i].motion
+            if motion is None:
+                return None
+            rows.append(motion[a : b + 1].sum(0, np.float32))
+        return torch.from_numpy(np.stack(rows))
 
 
 def stitch(parts: Sequence[Part], order: Sequence[int], pace: Pace) -> Stream:
@@ -78,6 +110,7 @@ def stitch(parts: Sequence[Part], order: Sequence[int], pace: Pace) -> Stream:
         parts,
         np.repeat(np.asarray(order), lengths),
         np.concatenate(places),
+        np.concatenate([_since(of_clip) for of_clip in places]),
         events=events,
         rate=pace.rate,
     )
@@ -118,19 +151,26 @@ def _kinds(parts: Sequence[Part]) -> tuple[list[int], list[int]]:
 
 def encoded(
     clip: Clip, net: LinearClassifier, data: DataConfig, *, rate: float, name: str
-) -> NDArray[np.float16]:
-    """The features of a clip of this set, at a constant frame rate; computed once."""
+) -> tuple[NDArray[np.float16], NDArray[np.float16]]:
+    """The features of a clip of this set, and its motion words (`Part`), at a constant frame rate;
+    computed once.
+    """
     folder = RUN / name / weights_digest(cast(nn.Module, net.encoder))[:16]
-    file = folder / f"{clip.label}-{clip.path.stem}.npy"
-    if not file.exists():
+    files = [folder / f"{clip.label}-{clip.path.stem}{kind}.npy" for kind in ("-motion", "")]
+    if not files[-1].exists():
         reader = VideoReader(clip.path)
-        wanted = np.arange(0, reader.times[-1] + 0.5 / rate, 1 / rate)
-        nearest = np.abs(reader.times[None] - wanted[:, None]).argmin(1)
-        frames = torch.from_numpy(reader.get(nearest, size=data.size).pixels)
+        moments = reader.timing.moments()[1]
+        wanted = np.arange(0, moments[-1] + 0.5 / rate, 1 / rate)
+        nearest = np.abs(moments[None] - wanted[:, None]).argmin(1)
+        sample = read_at(reader, data, lambda count: nearest)
+        assert sample.motion is not None
         with torch.inference_mode():
-            features = net.encode(to_video(frames, data.normalization)).half().numpy()
+            frames = torch.from_numpy(sample.pixels)
+            features = encode_samples(net, frames, data, at_once=_FRAMES).half().numpy()
         folder.mkdir(parents=True, exist_ok=True)
-        part = file.with_suffix(".part.npy")
-        np.save(part, features)
-        part.replace(file)
-    return cast(NDArray[np.float16], np.load(file, mmap_mode="r"))
+        for file, values in zip(files, (sample.motion.astype(np.float16), features), strict=True):
+            part = file.with_suffix(".part.npy")
+            np.save(part, values)
+            part.replace(file)
+    motion, features = (np.load(file, mmap_mode="r") for file in files)
+    return features, motion

@@ -114,6 +114,52 @@ def test_a_stream_is_played_in_parts_as_a_whole(model: Fitted) -> None:
         np.testing.assert_allclose(found, expected[length - 1 :, place], atol=1e-4)
 
 
+def test_motion_words_of_a_stream_are_those_since_the_frame_before() -> None:
+    motion = np.arange(30, dtype=np.float16).reshape(10, 3)
+    clips = [part._replace(motion=motion + i) for i, part in enumerate(parts(2))]
+    clips = [part._replace(features=np.zeros((10, 1, 1, 1), np.float16)) for part in clips]
+    stream = stitch(clips, [1, 0], Pace(rate=2.0, step=2.5))
+    shown = stream.motion(0, 8)
+    assert shown is not None
+    of_clip = [motion[:1].sum(0), motion[1:3].sum(0), motion[3:6].sum(0), motion[6:9].sum(0)]
+    counts = np.array([1, 2, 3, 3])
+    expected = np.concatenate([np.array(of_clip) + counts[:, None], of_clip])
+    np.testing.assert_array_equal(shown.numpy(), expected)
+    np.testing.assert_array_equal(torch.stack(clips[0].motion_at(np.array([0, 2, 5, 8]))), of_clip)
+
+
+def test_events_that_only_motion_tells_are_named() -> None:
+    """All clips look as falls do, but those of fights move in another way."""
+    random = np.random.default_rng(0)
+
+    def moving(seed: int) -> list[Part]:
+        seen = {"fall": 0, "fight": 0, "nothing": 2}
+        shown = parts(60, seed=seed)
+        return [
+            shown[i - i % 3 + seen[part.label]]._replace(
+                label=part.label,
+                recording=part.recording,
+                motion=_words(CLASSES.index(part.label), random, len(shown[i - i % 3].features)),
+            )
+            for i, part in enumerate(shown)
+        ]
+
+    torch.manual_seed(0)
+    net = LinearClassifier(3, "conv4", window=8, size=16).eval()
+    of = fitted(net, moving(0), CLASSES, rate=RATE)
+    assert of.net.motion_features == 64
+    test = moving(1)
+    stream = stitch(test, with_pauses(test, np.random.default_rng(0)), of.pace)
+    assert figures_of([Played.of(of, stream)])["segment_map"]["live"]["0.3"] > 0.8
+
+
+def _words(label: int, random: np.random.Generator, frames: int) -> np.ndarray:
+    """A block in each frame, and 64 sums, of which a class has its own ones."""
+    sums = random.normal(0, 0.1, (frames, 64))
+    sums[:, label::3] += 1
+    return np.concatenate([np.ones((frames, 1)), sums], 1).astype(np.float16)
+
+
 def test_clear_events_are_found_live_as_offline(played: Played) -> None:
     figures = figures_of([played])
     assert figures["found"] == figures["named"] == 1

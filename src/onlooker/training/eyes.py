@@ -2,7 +2,7 @@
 frames), or both, whose log probabilities are added. Cross-validation chooses.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple, TypeVar, cast
@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.special import log_softmax, softmax
+from torch import Tensor
 
 from onlooker.base.config import Eyes
 from onlooker.base.fisher import fisher_vector
 from onlooker.base.progress import tracked
-from onlooker.data.clips import ClipFrames
 from onlooker.models.linear import LinearClassifier
 from onlooker.report.events import EventThreshold, choose_threshold
 from onlooker.report.figures import EyeFigures
@@ -129,18 +129,24 @@ def _where_moving(logits: Floats, motion: MotionVectors) -> Floats:
     return logits * motion.x.any(1, keepdims=True)
 
 
-def motion_vectors(samples: ClipFrames, eyes: Eyes) -> MotionVectors:
-    """The motion words of clips that have them (`ClipFrames.motion`); `eyes`: as in `DataConfig`."""
-    spanning = np.random.default_rng(0).permutation(len(samples))[:_SPANNING]
-    basis = np.linalg.qr(_fisher_vectors(samples, spanning).T)[0]
-    batches = np.split(np.arange(len(samples)), range(_BATCH, len(samples), _BATCH))
-    x = np.concatenate([_fisher_vectors(samples, batch) @ basis for batch in batches])
+def motion_vectors(motion: Callable[[int], Tensor], count: int, eyes: Eyes) -> MotionVectors:
+    """The motion words of clips.
+
+    Args:
+        motion: the words of the clip at a position, `T 1+F` (`ClipFrames.motion`).
+        count: number of clips.
+        eyes: as in `DataConfig`.
+    """
+    spanning = np.random.default_rng(0).permutation(count)[:_SPANNING]
+    basis = np.linalg.qr(_fisher_vectors(motion, spanning).T)[0]
+    batches = np.split(np.arange(count), range(_BATCH, count, _BATCH))
+    x = np.concatenate([_fisher_vectors(motion, batch) @ basis for batch in batches])
     return MotionVectors(x.astype(np.float64), basis.astype(np.float64), eyes)
 
 
-def _fisher_vectors(samples: ClipFrames, positions: Ints) -> NDArray[np.float32]:
+def _fisher_vectors(motion: Callable[[int], Tensor], positions: Ints) -> NDArray[np.float32]:
     """The Fisher vectors `… F` of the clips at some positions."""
-    sums = (samples.motion(index).sum(0) for index in positions.tolist())
+    sums = (motion(position).sum(0) for position in positions.tolist())
     return torch.stack([fisher_vector(row) for row in sums]).numpy()
 
 

@@ -68,7 +68,7 @@ class LinearFitter(Fitter):
         net = cast(LinearClassifier, encoder.context.model)
         encoded = encoder.encoded
         if samples.has_motion:
-            motion = motion_vectors(samples, context.settings.data.eyes)
+            motion = motion_vectors(samples.motion, len(samples), context.settings.data.eyes)
             encoded = encoded._replace(clips=encoded.clips._replace(motion=motion))
             if encoder.rival is not None:  # of the same clips
                 encoder = encoder._replace(rival=encoder.rival._replace(motion=motion))
