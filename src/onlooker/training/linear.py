@@ -469,11 +469,11 @@ def fitted_layer(
     layer = fit_method(
         choice.method, partial(batches, columns), clips.num_classes, balanced=choice.balanced
     ).embedded_in(columns, clips.x.shape[1])
-    others = np.setdiff1d(clips.columns(UNORDERED), columns)
-    if len(others):
-        mean, deviation = moments(partial(batches, others))
-        layer.center[others] = mean
-        layer.scale[others] = standard_scale(mean, deviation, len(columns))
+    unused = np.setdiff1d(clips.columns(UNORDERED), columns)
+    if len(unused):
+        mean, deviation = moments(partial(batches, unused))
+        layer.center[unused] = mean
+        layer.scale[unused] = standard_scale(mean, deviation, len(columns))
     return layer
 
 
