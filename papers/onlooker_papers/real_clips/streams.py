@@ -110,7 +110,7 @@ def stitch(parts: Sequence[Part], order: Sequence[int], pace: Pace) -> Stream:
         parts,
         np.repeat(np.asarray(order), lengths),
         np.concatenate(places),
-        np.concatenate([_since(of_clip) for of_clip in places]),
+        since=np.concatenate([_since(of_clip) for of_clip in places]),
         events=events,
         rate=pace.rate,
     )

@@ -55,7 +55,7 @@ from onlooker.report.events import event_curve, segment_map
 from onlooker.report.metrics import calibration_error
 from onlooker.stream.events import Finder
 from onlooker.training.background import Background
-from onlooker.training.events import MOST_CLIPS, ClipFeatures
+from onlooker.training.events import ClipFeatures
 from onlooker.training.eyes import motion_vectors
 from onlooker.training.linear import ClipStatistics
 from onlooker.training.linear_fitter import fit_layers
@@ -80,6 +80,7 @@ ENCODER = "lite0"
 FOUND = 0.9  # share of the events at which false alarms are compared
 _LEAST = 0.02  # score of an event for segment-mAP
 _SAME = 0.25  # seconds by which an event may differ live
+_MOST_CLIPS = 100  # that streams of the training are made of, as for `onlooker train`
 _FRAMES = 128  # whose windows are computed together
 _NEVER = 2.0  # a threshold that no score reaches
 
@@ -204,7 +205,7 @@ def fitted(
         motion=motion,
     )
     stream_clips = list[ClipFeatures]()
-    for number in np.random.default_rng(0).permutation(len(parts))[:MOST_CLIPS].tolist():
+    for number in np.random.default_rng(0).permutation(len(parts))[:_MOST_CLIPS].tolist():
         part = parts[number]
         places = pace.frames(len(part.features))
         moving = [(t, row) for t, row in enumerate(part.motion_at(places)) if row[0]]
@@ -436,7 +437,7 @@ def measure(name: str) -> dict[str, Any]:
 
     def part(clip: Clip, label: str, of: Setting) -> Part:
         features, motion = encoded(clip, encoder, data, rate=of.rate, name=of.of)
-        return Part(features, label, group_of(clip), motion)
+        return Part(features, label, group_of(clip), motion=motion)
 
     def parts(clips: Sequence[Clip]) -> list[Part]:
         used = [(clip, label) for clip in clips if (label := setting.label(clip))]

@@ -20,6 +20,8 @@ from onlooker.video.reader import VideoReader
 from onlooker.video.resize import Pixels, resize
 from onlooker.video.sampling import Sampling, equally_spaced
 
+__all__ = ["read_at"]
+
 
 @dataclass(frozen=True, eq=False)
 class Sample:

@@ -40,7 +40,7 @@ from onlooker.training.regression import LinearLayer, Method, cross_validate, re
 from onlooker.training.unusual import MotionSpread, upper_bound
 from onlooker.video.rates import RATE
 
-__all__ = ["MOST_CLIPS", "ClipFeatures"]
+__all__ = ["ClipFeatures"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
