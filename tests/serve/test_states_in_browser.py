@@ -117,7 +117,7 @@ def test_states_are_marked_by_keys_while_the_recording_plays(page: Any, clips: P
 
 def test_states_that_overlap_are_marked_in_one_pass(page: Any, clips: Path) -> None:
     page.get_by_role("button", name="Mark examples").click()
-    page.get_by_label("Several classes at a time").check()
+    page.get_by_label("Several classes at a time", exact=False).check()
     for seconds, key in ((1, "2"), (2, "1"), (3, "3")):
         seek(page, seconds)
         page.keyboard.press(key)

@@ -63,8 +63,8 @@ class Pace(NamedTuple):
 
 
 class Stream(NamedTuple):
-    """Clips one after another: for each frame, the number of its clip, that of its stored frame, and
-    that of the first one after the frame before, `T` each.
+    """Clips one after another: for each frame, the number of its clip, that of its stored frame,
+    and that of the first one after the frame before, `T` each.
     """
 
     parts: Sequence[Part]

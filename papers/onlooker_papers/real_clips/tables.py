@@ -53,7 +53,6 @@ _STATE_GOALS = (
     ("states of Weizmann, F1@50", "95", "weizmann", "offline"),
     ("states of Weizmann, F1@50, live", "93", "weizmann", "live"),
     ("states of hands, F1@50", "50", "hands", "offline"),
-    ("states of hands with `small`, F1@50", "50", "hands, small", "offline"),
     ("states of UCF101-18, F1@50", "60", "ucf101_18", "offline"),
 )
 

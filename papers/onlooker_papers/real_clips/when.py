@@ -5,9 +5,10 @@ from labels only.
     python -m onlooker_papers.real_clips.when --sets jhmdb    # one row again
 
 The default linear model with the encoder `lite0` is fitted as `onlooker train` does, with whole
-clips, and sees motion, too, if that is clearly better. So is its event layer, and the threshold for
-six false alarms an hour; test clips have no influence on either. Streams have the rate at which the
-median training clip has 16 frames, and are never reset between clips.
+clips, but without copies of few clips, and sees motion, too, if that is clearly better. So is its
+event layer, and the threshold for six false alarms an hour; test clips have no influence on either.
+Streams have the rate at which the median training clip has 16 frames, and are never reset between
+clips, but for the eye of motion, which begins anew at every cut.
 
 - `ucf101_18`, `jhmdb`: all events once, with one to three clips of nothing after each; official
   list 1. The last five classes of UCF101-18 in alphabetical order are nothing, and `sit`, `stand`
@@ -190,7 +191,7 @@ def fitted(
     decision = Decision(classes, frame_rate=pace.rate)
     words = [part.motion for part in parts if part.motion is not None]
     motion = None
-    if words:
+    if len(words) == len(parts):
         motion = motion_vectors(
             lambda number: torch.from_numpy(words[number].astype(np.float32)), len(parts), "auto"
         )

@@ -82,8 +82,8 @@ class Output(NamedTuple):
             (`stream.states`): `B T L R` or `B L R`; None for a model without a state layer.
         attended: class scores from the attended features alone, `B T K`, for an auxiliary loss; None
             for a model without one, and of a step.
-        distance: how far the frames so far are from the training clips, `B T` (`LinearLayer.distances`).
-            None for a model that does not know, and of a step.
+        distance: how far the frames so far are from the training clips, `B T`
+            (`LinearLayer.distances`). None for a model that does not know, and of a step.
         sparse: as `windows`, by layers for streams that lack frames; None for a model without them,
             and of a whole video.
     """

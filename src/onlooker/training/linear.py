@@ -452,7 +452,7 @@ def fitted_layer(
 ) -> LinearLayer:
     """The chosen layer, fitted to all clips or to those at some positions: on all statistics, with
     weights of zero for those that were not chosen. These count for distances nevertheless, unless
-    they are of order: a mean tells another place, which how things change does not.
+    they are of order: the mean differs between places, even where changes do not.
 
     Args:
         windows: statistics `B M` and classes `B` of windows that it is fitted to as well.

@@ -62,14 +62,15 @@ class LinearLayer(NamedTuple):
 
     @property
     def standardizes(self) -> NDArray[np.bool_]:
-        """Which statistics count for `distances`, `M`: those that the layer uses, and others that have
-        a center.
+        """Which statistics count for `distances`, `M`: those that the layer uses, and others that
+        have a center.
         """
         return cast(NDArray[np.bool_], self.weight.any(0) | (self.center != 0))
 
     def distances(self, x: Floats) -> Floats:
-        """How far statistics `… M` are from those that the layer was fitted to, `…`: the sum of their
-        squares when standardized, which of those that the layer uses is 1 on average.
+        """How far statistics `… M` are from those that the layer was fitted to, `…`: the sum of
+        their squares when standardized. That of those which the layer uses is 1 on average over the
+        training.
         """
         squares = np.square((x - self.center) / self.scale)
         return cast(Floats, squares @ self.standardizes)
@@ -167,7 +168,7 @@ def cross_validate(
 ) -> MethodResult:
     """The method and the temperature with the lowest log loss on clips that layers are not fitted
     to; `x`, `y`, `balanced` and `one_scale` as in `regress`. Discriminants are not compared where a
-    layer is fitted to one clip of each class: with more of them, it would have another scale.
+    layer is fitted to one row of each class: with more of them, it would have another scale.
 
     Args:
         parts: for each, the statistics and classes that layers are fitted to, and the positions of

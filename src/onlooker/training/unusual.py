@@ -22,8 +22,9 @@ from onlooker.training.regression import standard_scale
 from onlooker.training.sums import moments
 
 _SHARE = 0.99  # of new recordings whose clips are all usual
-# the spread of the logarithms, and as how many recordings it counts: with these, 1 % of other
-# recordings exceeds the bound of 3, 6 or 12 training recordings of UCF101-18 and of surveillance
+# the spread of the logarithms, and as how many recordings it counts: about that of training
+# recordings of Weizmann, UCF101-18 and surveillance. Where distances spread more, more recordings
+# than stated exceed the bound of a few.
 _SPREAD = 0.6
 _PRIOR = 10
 _EQUAL = 1e-6  # mean squared distance up to which the motion of clips counts as equal
