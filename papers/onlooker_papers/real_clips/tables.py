@@ -171,9 +171,25 @@ def calibration(results: Results) -> Table:
         "Expected calibration error, five bins, as in `evaluation.json`; *perfect*: of a perfectly calibrated model. "
         "Means over official splits."
     )
-    return build(
-        rows(results["calibration"], "*"), {"set": key(0), **columns, "clips": "clips"}, note=note
+    of_sets = [row for row in rows(results["calibration"], "*") if "error" in row]
+    return build(of_sets, {"set": key(0), **columns, "clips": "clips"}, note=note)
+
+
+@table("unusual", "calibration")
+def unusual(results: Results) -> Table:
+    """Errors and confidence of clips that are unlike those of training, and of the others."""
+    columns = dict[str, Column]({"set": key(0)})
+    for group in ("unusual", "usual"):
+        columns[f"{group} clips"] = f"{group}/clips"
+        columns[f"{group}: wrong, %"] = (f"{group}/wrong", share)
+        columns[f"{group}: confidence, %"] = (f"{group}/confidence", share)
+        columns[f"{group}: error"] = (f"{group}/error", fixed(3))
+    note = (
+        "Test clips of all splits, with `lite0` and the eyes that are chosen; *error*: of calibration. "
+        "*On jhmdb*: models of another place, on J-HMDB's test clips of list 1."
     )
+    measured = [row for row in rows(results["calibration"], "*") if "unusual" in row]
+    return build(measured, columns, note=note)
 
 
 @table("few-shot")

@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 from moving_squares import make_set
 
+from onlooker import Clip
 from onlooker.base.config import Settings
 from onlooker.base.files import read_json
 from onlooker.data.sets import read_set
 from onlooker.data.split import make_splits
 from onlooker.models.linear import LinearClassifier
 from onlooker.training.linear import ClipStatistics
-from onlooker_papers.real_clips import few_shot, frozen, own_clips, tables
+from onlooker.video.write import write
+from onlooker_papers.real_clips import few_shot, frozen, own_clips, tables, unusual
 
 WAYS = 5  # classes of an episode
 PRINTED = ("accuracy", "accuracy_interval", "recordings", "majority_share", "videos")
@@ -101,6 +103,41 @@ def test_test_clips_of_official_splits_count_together(
     for fold, split in splits.items():
         answers = own_clips.Answers.read(runs / fold)
         assert [*answers.correct] == [clip.path.resolve() for clip in split.test]
+
+
+def test_unusual_clips_are_counted_apart(squares: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unusual, "ENCODER", "small")
+    results = squares / "results-unusual"
+    unusual.measure("basketball", squares / "features", results)
+    figures = read_json(results / "calibration.json")["figures"]["basketball"]
+    recognizer, split = unusual.recognizers("basketball", squares / "features")["split"]
+    predictions = [recognizer.predict(clip.path) for clip in split.test]
+    for group, is_unusual in (("unusual", True), ("usual", False)):
+        right = [
+            prediction.label == clip.label
+            for prediction, clip in zip(predictions, split.test, strict=True)
+            if prediction.unusual is is_unusual
+        ]
+        assert figures[group]["clips"] == len(right)
+        assert figures[group]["wrong"] == (pytest.approx(1 - np.mean(right)) if right else None)
+    assert figures["usual"]["clips"]
+    noise = np.random.default_rng(0).integers(0, 256, (16, 96, 96, 3), np.uint8)
+    write(squares / "noise.mp4", noise, fps=8)
+    of = unusual.answers(recognizer, [Clip(squares / "noise.mp4", label="other")])
+    assert (of.unusual.tolist(), of.correct.tolist()) == ([True], [False])
+
+
+def test_figures_of_groups_are_those_of_a_naive_count() -> None:
+    confidence = np.array([0.5, 0.9, 0.7])
+    of = unusual.Answers(
+        np.array([True, False, False]), np.array([False, True, False]), confidence=confidence
+    )
+    usual = of.where(~of.unusual)
+    assert usual["clips"] == 2
+    assert usual["wrong"] == 0.5
+    assert usual["confidence"] == pytest.approx(0.8)
+    assert usual["error"] == pytest.approx((0.1 + 0.7) / 2)
+    assert of.where(np.zeros(3, bool)) == dict.fromkeys(usual, None) | {"clips": 0}
 
 
 def answers(correct: str) -> own_clips.Answers:
