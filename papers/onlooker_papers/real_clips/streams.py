@@ -36,15 +36,6 @@ class Part(NamedTuple):
     recording: str
     motion: NDArray[np.float16] | None = None
 
-    def motion_at(self, places: Ints) -> list[Tensor]:
-        """The motion words `1+F` of all frames up to each of these ascending stored frames, since
-        the one before; empty if they are not known.
-        """
-        if self.motion is None:
-            return []
-        bounds = zip(_since(places).tolist(), (places + 1).tolist(), strict=True)
-        return [torch.from_numpy(self.motion[a:b].sum(0, np.float32)) for a, b in bounds]
-
 
 def _since(places: Ints) -> Ints:
     """The first stored frame that follows the one before."""

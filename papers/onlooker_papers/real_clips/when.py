@@ -207,11 +207,11 @@ def fitted(
     )
     stream_clips = list[ClipFeatures]()
     for number in np.random.default_rng(0).permutation(len(parts))[:_MOST_CLIPS].tolist():
-        part = parts[number]
-        places = pace.frames(len(part.features))
-        moving = [(t, row) for t, row in enumerate(part.motion_at(places)) if row[0]]
-        shown = torch.from_numpy(part.features[places])
-        stream_clips.append(ClipFeatures(shown, number, moving))
+        clip = stitch(parts, [number], pace)
+        count = len(clip.clip)
+        shown = clip.motion(0, count)
+        moving = [] if shown is None else [(t, row) for t, row in enumerate(shown) if row[0]]
+        stream_clips.append(ClipFeatures(clip.features(0, count), number, moving))
     background = _background(quiet, hours, pace) if hours else None
     _, decision = fit_layers(net, clips, decision, stream_clips=stream_clips, background=background)
     threshold = _NEVER
