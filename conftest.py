@@ -1,6 +1,7 @@
 """Fixtures for all tests: videos made on the spot, and the real data where they are at hand."""
 
 import os
+import signal
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +24,9 @@ from onlooker.training import linear_fitter
 # No limit of time for an example, which a busy machine would exceed.
 settings.register_profile("reproducible", derandomize=True, deadline=None)
 settings.load_profile("reproducible")
+
+# Tests that run in the background of a shell inherit an ignored SIGINT.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

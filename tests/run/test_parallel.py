@@ -20,10 +20,8 @@ from onlooker.base.progress import showing
 from onlooker.run import compare
 from onlooker.run.compare import default_jobs, run_parallel
 
-# A test run in the background of a shell inherits an ignored SIGINT.
 _PARENT = """
-import signal, sys, time
-signal.signal(signal.SIGINT, signal.default_int_handler)
+import sys, time
 from functools import partial
 from pathlib import Path
 sys.path[:0] = {tests!r}
