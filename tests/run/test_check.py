@@ -17,6 +17,7 @@ from commands import call
 from PIL import Image
 
 import onlooker
+from onlooker.base.config import SetConfig
 from onlooker.base.intervals import file_of
 from onlooker.base.records import Clip, ClipError
 from onlooker.data.findings import ClipFacts, Finding, fact_findings, label_findings
@@ -293,6 +294,28 @@ def test_what_fill_has_made_is_not_to_be_removed() -> None:
     }
     (finding,) = fact_findings(clips, with_facts(still), split_clips(clips), filled="nothing")
     assert (finding.name, finding.clips) == ("still", ((clips[3].path,),))
+
+
+def test_bouts_of_states_may_be_short_long_and_still(tmp_path: Path) -> None:
+    rows = ["path,start,end,label"]
+    for i in range(3):
+        write(tmp_path / f"{i}.mp4", np.repeat(scene(i, 1), 60, 0), fps=5)
+        bouts = (("sleep", 9.0), ("groom", 0.6), ("rear", 1.4), ("groom", 1.0))
+        start = 0.0
+        for label, seconds in bouts:
+            rows.append(f"{i}.mp4,{start:.1f},{start + seconds:.1f},{label}")
+            start += seconds
+    times = tmp_path / "times.csv"
+    times.write_text("\n".join(rows))
+    checked = check(times, quiet=True)
+    assert {"short", "long", "still", "telling files"}.isdisjoint(
+        f.name for f in checked.findings
+    )
+    notes = "\n".join(checked.clips.notes)
+    assert "times: states, because intervals cover 100 % of 3 recordings" in notes
+    with_events = check(read_set(times, asked=SetConfig(when="events")), quiet=True)
+    assert {"short", "long", "still"} <= {finding.name for finding in with_events.findings}
+    assert "times:" not in "\n".join(with_events.clips.notes)
 
 
 def test_the_table_shows_classes_and_recordings_in_80_columns(

@@ -149,13 +149,19 @@ def label_findings(clips: Sequence[Clip]) -> Iterator[Finding]:
 
 
 def fact_findings(
-    clips: Sequence[Clip], facts: Sequence[ClipFacts], split: Split | None, *, filled: str = ""
+    clips: Sequence[Clip],
+    facts: Sequence[ClipFacts],
+    split: Split | None,
+    *,
+    filled: str = "",
+    are_bouts: bool = False,
 ) -> Iterator[Finding]:
     """Findings from a few frames of each clip; the most important first. More than `MAX_COMPARED`
     clips are not searched for copies and scenes.
 
     Args:
         filled: the class of gaps between intervals (`fill_gaps`), in which little may happen.
+        are_bouts: whether the clips are bouts of states, which may be still, and of any length.
     """
     if not facts:
         return
@@ -176,9 +182,10 @@ def fact_findings(
         images = np.stack([clip.thumbnails for clip in facts])
         yield from _copy_findings(clips, _members(copies(images)))
         yield from _scene_findings(clips, _members(scenes(scene_images(images))), split)
-    yield from _property_findings(clips, facts)
+    yield from _property_findings(clips, facts, are_bouts=are_bouts)
     yield from _quality_findings(
-        [pair for pair in zip(clips, facts, strict=True) if pair[0].label != filled]
+        [pair for pair in zip(clips, facts, strict=True) if pair[0].label != filled],
+        are_bouts=are_bouts,
     )
 
 
@@ -233,8 +240,12 @@ def _paths(clips: Sequence[Clip], groups: Sequence[list[int]]) -> tuple[tuple[Pa
     return tuple(tuple(clips[i].path for i in group) for group in groups)
 
 
-def _property_findings(clips: Sequence[Clip], facts: Sequence[ClipFacts]) -> Iterator[Finding]:
-    """Properties of the files that predict the class of clips of other recordings."""
+def _property_findings(
+    clips: Sequence[Clip], facts: Sequence[ClipFacts], *, are_bouts: bool
+) -> Iterator[Finding]:
+    """Properties of the files that predict the class of clips of other recordings; of bouts, without
+    their lengths, which the model uses.
+    """
     from sklearn.model_selection import GroupKFold, cross_val_score
     from sklearn.tree import DecisionTreeClassifier
 
@@ -243,13 +254,9 @@ def _property_findings(clips: Sequence[Clip], facts: Sequence[ClipFacts]) -> Ite
     parts = min(5, len(set(groups)))
     if len(total) < 2 or parts < 2:
         return
-    names = (
-        "height in pixels",
-        "aspect ratio",
-        "frame rate",
-        "number of frames",
-        "duration in seconds",
-    )
+    names = ["height in pixels", "aspect ratio", "frame rate"]
+    if not are_bouts:
+        names += ["number of frames", "duration in seconds"]
     rows = [
         (clip.size[0], clip.size[1] / clip.size[0], clip.rate, clip.frames, clip.seconds)
         for clip in facts
@@ -257,7 +264,7 @@ def _property_findings(clips: Sequence[Clip], facts: Sequence[ClipFacts]) -> Ite
     labels = np.array([clip.label for clip in clips])
     majority = total.most_common(1)[0][1] / len(clips)
     minimum = majority + max(_TELLS, 3 * (majority * (1 - majority) / len(clips)) ** 0.5)
-    for name, values in zip(names, np.array(rows).T.round(1), strict=True):
+    for name, values in zip(names, np.array(rows).T.round(1), strict=False):
         tree = DecisionTreeClassifier(max_leaf_nodes=8, random_state=0)
         share = cross_val_score(
             tree, values[:, None], labels, groups=groups, cv=GroupKFold(parts)
@@ -277,8 +284,10 @@ def _property_findings(clips: Sequence[Clip], facts: Sequence[ClipFacts]) -> Ite
             return
 
 
-def _quality_findings(clips: Sequence[tuple[Clip, ClipFacts]]) -> Iterator[Finding]:
-    """Clips that are too short or long, still or dark, the worst first."""
+def _quality_findings(
+    clips: Sequence[tuple[Clip, ClipFacts]], *, are_bouts: bool
+) -> Iterator[Finding]:
+    """Clips that are too short or long, still or dark, the worst first; of bouts, the dark ones."""
     wanted = DataConfig.frames
     look = "look at them; remove those in which you cannot tell the class yourself"
     repeated = "a model sees that many by default, and the last frame is repeated"
@@ -305,7 +314,7 @@ def _quality_findings(clips: Sequence[tuple[Clip, ClipFacts]]) -> Iterator[Findi
         ("still", still, "nothing moves", "an action is a change over time", look),
         ("dark", dark, "dark even in the brightest places", "little can be seen", look),
     ):
-        if measured:
+        if measured and (name == "dark" or not are_bouts):
             worst_first = sorted(measured, key=lambda pair: pair[0])
             # more than half of the clips are the rule, and not listed
             shown = worst_first if 2 * len(measured) <= len(clips) else []

@@ -19,6 +19,7 @@ from rich.text import Text
 
 from onlooker.base.answer import nothing_class, perhaps_nothing
 from onlooker.base.config import ModelConfig
+from onlooker.base.decision import Decision
 from onlooker.base.progress import showing, tracked
 from onlooker.base.records import Clip, ClipError, InputError, clip_name
 from onlooker.base.settings import typed
@@ -47,6 +48,7 @@ from onlooker.data.split import (
 )
 from onlooker.models.registry import find_recipe
 from onlooker.training.fitters import fitter_of
+from onlooker.training.states import TimesPlan, plan_times
 from onlooker.video.image_sequence import left_out_images
 
 _ROWS = 20  # classes in the table
@@ -101,8 +103,13 @@ def check(clips: Path | str | ClipSet, quiet: bool = False) -> Checked:
         why = "these clips cannot be trained and tested on"
         findings.append(Finding("no split", error.found, why, remedy=error.remedy))
     readable = [clip for clip in clip_set.clips if clip.path in facts]
+    times = _plan_times(clip_set, [*planned.training, *planned.validation] if planned else readable)
     seen = fact_findings(
-        readable, list(facts.values()), planned, filled=composed(clip_set.asked.fill or "")
+        readable,
+        list(facts.values()),
+        planned,
+        filled=composed(clip_set.asked.fill or ""),
+        are_bouts=len(times.recordings) > 0,
     )
     findings += [*seen, *label_findings(clip_set.clips)]
     if rates := [fact.rate for fact in facts.values() if fact.rate]:
@@ -110,12 +117,22 @@ def check(clips: Path | str | ClipSet, quiet: bool = False) -> Checked:
         highest = f"{max(rates):.3g}"
         note = f"frames per second: {lowest}" + (f" to {highest}" if lowest != highest else "")
         clip_set = replace(clip_set, notes=[*clip_set.notes, note])
+    if times.why:
+        clip_set = replace(clip_set, notes=[*clip_set.notes, f"times: {times.why}"])
     if not findings:
         with suppress(OSError):  # a cache that cannot be written to
             ArrayCache.for_user().get(_without_findings(paths), lambda: np.ones(1))
     return Checked(
         clip_set, split, (*clip_set.left_out, *errors.values()), findings=tuple(findings)
     )
+
+
+def _plan_times(clip_set: ClipSet, clips: Sequence[Clip]) -> TimesPlan:
+    """Whether training would fit states or events to the times of the clips; it reports errors."""
+    decision = Decision(sorted({clip.label for clip in clips}))
+    with suppress(ClipError, ValueError):
+        return plan_times(clips, decision, when=clip_set.asked.when, unknown=clip_set.unknown)
+    return TimesPlan()
 
 
 def is_clean(clips: Iterable[Clip]) -> bool:
