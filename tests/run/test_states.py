@@ -126,6 +126,7 @@ def test_a_stream_has_the_state_now_and_bouts_that_are_final(
     lines = call("watch", run, pen / "4.mp4").stdout.splitlines()
     assert any("  rest  " in line and "  since 5." in line for line in lines)
     assert sum(line.startswith("state: ") for line in lines) == 7
+    assert lines[-1].startswith("state: "), "after the end, no state goes on"
 
 
 def test_sinks_get_the_begin_and_the_end_of_each_bout(

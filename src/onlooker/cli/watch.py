@@ -78,7 +78,10 @@ class _Printer:
             for event in step.events
         ]
         before = self._printed.get(step.source)
-        if before is None or step.time - before.time >= _LINE_SECONDS or step.label != before.label:
+        is_new = (
+            before is None or step.time - before.time >= _LINE_SECONDS or step.label != before.label
+        )
+        if is_new and step.pixels is not None:  # not at the end, when nothing goes on
             self._printed[step.source] = step
             lines.append(_line(step))
         for line in lines:
