@@ -1,6 +1,7 @@
 """Two things at once: labels that overlap are states in groups, of which each has one at a time."""
 
 import csv
+import re
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,7 @@ def test_overlapping_labels_are_states_of_two_groups(stable: Path) -> None:
     words = ("train", stable / "list.csv", *WORDS, "--eyes", "pictures")
     said = call(*words, "--run", stable / "run").stderr
     assert "times: states, because intervals with different labels overlap" in said
+    assert re.search(r"when: states: day, night: \d+ % .*; move: \d+ % of the time right", said)
     recognizer = onlooker.load(stable / "run")
     day, move, night = 0, 1, 2
     chains = [chain.classes for chain in recognizer.decision.states]

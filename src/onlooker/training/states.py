@@ -33,6 +33,7 @@ from onlooker.base.intervals import (
 )
 from onlooker.base.progress import tracked
 from onlooker.base.records import Clip, ClipError, Segment, clip_name
+from onlooker.base.text import some_of
 from onlooker.data.clips import read_header
 from onlooker.data.lists import Unknown
 from onlooker.data.split import group_of
@@ -469,7 +470,9 @@ def fit_states(
         fitted.append(
             StateChain(chain.classes, medians, spreads, weight=weight, threshold=threshold)
         )
+        names = some_of([decision.classes[k] for k in chain.classes if k >= 0])
         texts.append(
+            f"{f'{names}: ' if len(chains) > 1 else ''}"
             f"{100 * figures['accuracy']:.0f} % of the time right, "
             f"F1@50 {figures['segmental_f1']['50']:.0f}"
         )
