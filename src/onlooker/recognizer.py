@@ -667,7 +667,7 @@ def _opened(clip: Path | str | VideoReader) -> VideoReader:
 def _watching(
     reader: VideoReader, seconds: float
 ) -> AbstractContextManager[Callable[[float], None]]:
-    return progress_bar("watching", seconds, title=f"watching {reader.path.name}")
+    return progress_bar("watching", seconds, title=f"watching {reader.path.name}", unit=" s")
 
 
 def _piece(

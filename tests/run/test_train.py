@@ -16,7 +16,7 @@ from kills import killed_in
 import onlooker
 from onlooker.base.config import DataConfig, ModelConfig, Settings, TrainConfig
 from onlooker.base.files import NotWritableError, read_json, write_json
-from onlooker.base.progress import reporting, showing, tracked
+from onlooker.base.progress import progress_bar, reporting, showing, tracked
 from onlooker.base.records import ClipError, Evaluation
 from onlooker.data.clips import read_clips
 from onlooker.data.sets import read_set
@@ -342,6 +342,25 @@ def test_a_log_gets_a_line_now_and_then_and_only_where_progress_is_shown(
     ]
     assert [*tracked("d", "fitting", 1)] == ["d"]
     assert capsys.readouterr().err == ""
+
+
+def test_a_log_says_how_long_the_rest_takes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = iter([0.0, 31.0, 40.0, 62.0, 93.0, 124.0])
+    monkeypatch.setattr("onlooker.base.progress.monotonic", lambda: next(clock))
+    with (
+        showing(),
+        progress_bar("watching", 29000, title="watching a.mp4", unit=" s") as update,
+    ):
+        for done in (3600, 3700, 3910, 28800, 28800):
+            update(done)
+    assert capsys.readouterr().err.splitlines() == [
+        "watching a.mp4: 3600 of 29000 s",  # 3600 were in the cache
+        "watching a.mp4: 3910 of 29000 s, about 42 min left",
+        "watching a.mp4: 28800 of 29000 s",
+        "watching a.mp4: 28800 of 29000 s",
+    ]
 
 
 def test_progress_of_train_counts_epochs_and_what_it_raises_ends_the_training(

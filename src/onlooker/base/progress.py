@@ -21,6 +21,7 @@ from onlooker.base.text import printable
 OnProgress = Callable[[str, int, int], None]
 Item = TypeVar("Item")
 _LOG_INTERVAL = 30.0  # seconds between two lines of a log
+_LONG = 2.0  # minutes that are left, from which on a line of a log says so
 
 _CONSOLE = Console(stderr=True)  # one, so that a note appears above a bar that is drawn
 
@@ -84,26 +85,34 @@ def note_clips(paths: Sequence[Path], text: str) -> None:
 
 @contextmanager
 def progress_bar(
-    stage: str, total: float, *, title: str | None = None, done: float = 0
+    stage: str, total: float, *, title: str | None = None, unit: str = "", done: float = 0
 ) -> Iterator[Callable[[float], None]]:
     """Report how much of a stage is done, with a progress bar; without a terminal, a line now and
-    then. The block gets a function to call with how much is done.
+    then, with the time that is left at the pace since the line before. The block gets a function to
+    call with how much is done.
     """
     title = title or stage
     drawn = _shown.get() is not None and _CONSOLE.is_terminal
     last_line = monotonic()
+    last_done: float | None = None
     with Progress(console=_CONSOLE, transient=True, disable=not drawn) as progress:
         task = progress.add_task(escape(printable(title)), total=total)
         progress.update(task, completed=done)
         report(stage, int(done), int(total))
 
         def update(done: float) -> None:
-            nonlocal last_line
+            nonlocal last_line, last_done
             progress.update(task, completed=done)
             report(stage, int(done), int(total))
-            if not drawn and monotonic() > last_line + _LOG_INTERVAL:
-                note(f"{title}: {done:.0f} of {total:.0f}")
-                last_line = monotonic()
+            passed = monotonic() - last_line
+            if not drawn and passed > _LOG_INTERVAL:
+                # the first line may count what was done before, such as pieces in the cache
+                speed = 0.0 if last_done is None else (done - last_done) / passed
+                minutes = (total - done) / speed / 60 if speed > 0 else 0.0
+                left = f", about {minutes:.0f} min left" if minutes > _LONG else ""
+                note(f"{title}: {done:.0f} of {total:.0f}{unit}{left}")
+                last_line += passed
+                last_done = done
 
         yield update
 
