@@ -7,6 +7,8 @@ import runpy
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from threading import Condition
 from typing import Any
@@ -42,6 +44,17 @@ EXAMPLE = Path(__file__).parents[1] / "examples" / "live_without_pytorch.py"
 FRAME_BY_FRAME = [
     name for name, recipe in MODELS.items() if recipe.model.streams and recipe.modality is None
 ]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _operators_read_once() -> Iterator[None]:
+    """The exporter reads the sources of all its operators for each export, a third of its time."""
+    from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+    with pytest.MonkeyPatch.context() as patched:
+        read_once = staticmethod(cache(ONNXRegistry.from_torchlib))
+        patched.setattr(ONNXRegistry, "from_torchlib", read_once)
+        yield
 
 
 def recognizer(
@@ -222,13 +235,17 @@ def test_a_failure_leaves_the_previous_export(
 ) -> None:
     of = recognizer("lstm")
     folder = tmp_path / "export"
+    trace = onlooker.export._trace
+    graphs = []
+    monkeypatch.setattr(
+        onlooker.export, "_trace", lambda *given: graphs.append(trace(*given)) or graphs[-1]
+    )
     before = {path.name: path.read_bytes() for path in export(of, folder).iterdir()}
     other = recognizer("lstm")
     with torch.no_grad():
         next(other.model.head.parameters()).add_(torch.rand(3, 4))
     # the graph of another model, as a step of the exporter might change it
-    graph = onlooker.export._trace(onlooker.export._PixelStep(of).eval(), onlooker.export.OPSET)
-    monkeypatch.setattr(onlooker.export, "_trace", lambda *_: graph)
+    monkeypatch.setattr(onlooker.export, "_trace", lambda *_: graphs[0])
     with pytest.raises(
         ValueError,
         match=r"differs from the model by .* over 100 frames, expected at most 0.0001; nothing is written",
