@@ -29,6 +29,7 @@ from onlooker.data import stick_figures
 from onlooker.models import registry
 from onlooker.models.encoders import ENCODERS, load_packages
 from onlooker.run import evaluate
+from onlooker.training import eyes
 from onlooker.training.fitters import FITTERS
 from onlooker.video.write import write
 
@@ -107,11 +108,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     `street.mp4`, three days with times.
     """
     folder = tmp_path_factory.mktemp("reader")
-    for fps, label in enumerate(("jump", "wave"), 10):  # no clip is a copy of another
-        for i in range(6):
-            clip = folder / "clips" / label / f"{i}.mp4"
-            clip.parent.mkdir(parents=True, exist_ok=True)
-            make_clip(clip, frames=6 + i, fps=fps)
+    for number in range(12):
+        # no scene is that of another clip, with which the model would be tested once more
+        frames = scene(10 + number, 6 + number // 2, side=48, mover=10)
+        label = ("jump", "wave")[number % 2]
+        write(folder / "clips" / label / f"{number // 2}.mp4", frames, fps=10)
     make_clip(folder / "clip.mp4", frames=6)
     (folder / "new-clips").mkdir()
     make_clip(folder / "new-clips" / "1.mp4", frames=7)
@@ -201,6 +202,8 @@ def test_commands_and_python_run(
     monkeypatch.setenv("ONLOOKER_CACHE", str(place / "cache"))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setattr(evaluate, "_REPORT_CLIPS", 2)  # drawn clips of a report
+    monkeypatch.setattr(eyes, "FOLDS", 2)  # that test a model, each with a choice of its own
+    monkeypatch.setattr(eyes, "INNER_FOLDS", 2)
     monkeypatch.setattr(stick_figures.StickFigures, "size", FIGURE_SIZE)
     drawn = partial(stick_figures.write_recordings, fps=FIGURE_RATE)
     monkeypatch.setattr(stick_figures, "write_recordings", drawn)
