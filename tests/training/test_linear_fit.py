@@ -37,7 +37,6 @@ from onlooker.training.linear import (
     fitted_layer,
     statistics_of,
 )
-from onlooker.training.logistic import fit_logistic
 from onlooker.training.regression import METHODS, Method, regress
 from onlooker.video.resize import resize
 
@@ -129,31 +128,6 @@ def test_weights_equal_those_of_scikit_learn_on_all_columns(classes: int, clips:
             direct.coef_ if classes > 2 else np.concatenate([-direct.coef_, direct.coef_]) / 2
         )
         np.testing.assert_allclose(layer.weight, full, atol=0.01 * np.abs(full).max())
-
-
-@pytest.mark.parametrize("balanced", [False, True])
-@pytest.mark.parametrize("classes", [2, 4])
-def test_the_solver_takes_the_steps_of_scikit_learn(classes: int, balanced: bool) -> None:
-    """From one C to the next, as `regress` fits them; with more steps, rounding errors add up."""
-    rng = np.random.default_rng(0)
-    y = np.concatenate([np.arange(classes), rng.integers(0, classes, 40)])
-    x = rng.standard_normal((len(y), 15)) / 15**0.5
-    solver = LogisticRegression(
-        tol=1e-6, max_iter=1000, warm_start=True, class_weight="balanced" if balanced else None
-    )
-    layer = None
-    for C in (0.1, 1.0, 10.0):
-        layer = fit_logistic(
-            x, y, C=C, tolerance=1e-6, steps=1000, balanced=balanced, start=layer
-        )
-        solver.set_params(C=C).fit(x, y)
-        factors = np.ones((1, 1)) if classes > 2 else np.array([[-0.5], [0.5]])
-        np.testing.assert_allclose(layer[0], factors * solver.coef_, rtol=1e-7, atol=1e-7)
-        np.testing.assert_allclose(
-            layer[1], factors[:, 0] * solver.intercept_, rtol=1e-7, atol=1e-7
-        )
-    with pytest.raises(ValueError, match="all 5 clips are of one class, expected two"):
-        fit_logistic(x[:5], np.zeros(5, np.int64), C=1.0, tolerance=1e-6, steps=9)
 
 
 def test_balanced_layers_equal_those_of_scikit_learn() -> None:

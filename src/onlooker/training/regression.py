@@ -1,5 +1,6 @@
 """Linear layers on standardized statistics: logistic regression and linear discriminant analysis."""
 
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, cast
 
@@ -8,7 +9,6 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from onlooker.report.metrics import balancing_weights
-from onlooker.training.logistic import fit_logistic
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -224,16 +224,25 @@ def _rows(
 
     `M`: the number of statistics, of which z are R dimensions.
     """
+    from sklearn.linear_model import LogisticRegression
+
+    weights = "balanced" if balanced else None
+    solver = LogisticRegression(tol=1e-6, max_iter=1000, warm_start=True, class_weight=weights)
     discriminant = _Discriminant(z, y, M=M, balanced=balanced)
-    layer = None
     for name, setting in methods:
         if name == "discriminant":
             yield discriminant.rows(setting)
             continue
-        layer = fit_logistic(
-            z, y, C=setting, tolerance=1e-6, steps=1000, balanced=balanced, start=layer
-        )
-        yield layer
+        with warnings.catch_warnings():
+            # about steps of the solver, and about fewer than two clips per class
+            warnings.simplefilter("ignore")
+            solver.set_params(C=setting).fit(z, y)
+        rows = solver.coef_
+        biases = solver.intercept_
+        if len(rows) == 1:  # of two classes: the logit of the second minus that of the first
+            rows = np.concatenate([-rows, rows]) / 2
+            biases = np.concatenate([-biases, biases]) / 2
+        yield rows, biases
 
 
 class _Discriminant:
