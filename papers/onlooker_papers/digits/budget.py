@@ -123,9 +123,9 @@ SMOKE = DigitsBudget(
     ),
     objects=1,
     ceilings={"ceiling-tracks": {"scale": 1}},
-    tests=8,
-    validation=16,
-    digits=200,
+    tests=2,
+    validation=2,
+    digits=100,
 )
 QUICK = DigitsBudget(
     name="quick: minutes, to see that everything runs",
