@@ -9,6 +9,7 @@ seconds of all threads count.
 """
 
 import io
+import json
 import os
 import resource
 import subprocess
@@ -33,11 +34,12 @@ SET = "surveillance"
 PREDICTED = harness.size(50, 2)
 SIZES = harness.size((20, 20_000), (2, 20))  # clips of a page
 REPETITIONS = harness.size(3, 1)
-SMALL = harness.size((), ("--frames", "4", "--size", "48"))
+SMALL: dict[str, int] = harness.size({}, {"frames": 4, "size": 48})  # settings of samples
 COMMAND = (sys.executable, "-m", "onlooker")
 IMPORTS = "import onlooker; onlooker.train, onlooker.load; import onlooker.run.predict"
 # What a model sees of the clips: frames decoded and resized; encoded, and all frames' motion words.
 LIMIT = """
+import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -47,9 +49,10 @@ from onlooker.data.samples import read_sample
 from onlooker.data.transforms import to_video
 from onlooker.models.encoders import build_encoder
 from onlooker.training.fitters import complete
-what, *paths = sys.argv[1:]
+what, small, *paths = sys.argv[1:]
 name = "lite0" if what == "decode" else what
 data = complete(Settings(ModelConfig(encoder=name)), {"encoder"}).data
+data = replace(data, **json.loads(small))
 encoder = None
 if what == "decode":
     data = replace(data, eyes="pictures")
@@ -115,7 +118,10 @@ def measure(clips: Path, folder: Path) -> dict[str, float]:
     some = files[:: len(files) // PREDICTED][:PREDICTED]
     cache = folder / "cache"
     run = folder / "run"
-    train = (*COMMAND, "train", str(clips), *SMALL, "--run")
+    small = [word for name, value in SMALL.items() for word in (f"--{name}", str(value))]
+    train = (*COMMAND, "train", str(clips), *small, "--run")
+    limit = (sys.executable, "-c", LIMIT)
+    sizes = json.dumps(SMALL)
     predict = (*COMMAND, "predict", str(run), *map(str, some))
     work: dict[str, Sequence[str]] = {
         "train": (*train, str(run)),
@@ -124,14 +130,11 @@ def measure(clips: Path, folder: Path) -> dict[str, float]:
         "predict and draw": (*predict, "--out", str(folder / "out")),
         "train small": (*train, str(folder / "small"), "--encoder", "small"),
         "imports": (sys.executable, "-c", IMPORTS),
-        "train: decoding": (sys.executable, "-c", LIMIT, "decode", *map(str, files)),
-        "train: decoding and both eyes": (sys.executable, "-c", LIMIT, "lite0", *map(str, files)),
-        "train small: decoding and both eyes": (
-            *(sys.executable, "-c", LIMIT, "small"),
-            *map(str, files),
-        ),
-        "predict: decoding": (sys.executable, "-c", LIMIT, "decode", *map(str, some)),
-        "predict: decoding and both eyes": (sys.executable, "-c", LIMIT, "lite0", *map(str, some)),
+        "train: decoding": (*limit, "decode", sizes, *map(str, files)),
+        "train: decoding and both eyes": (*limit, "lite0", sizes, *map(str, files)),
+        "train small: decoding and both eyes": (*limit, "small", sizes, *map(str, files)),
+        "predict: decoding": (*limit, "decode", sizes, *map(str, some)),
+        "predict: decoding and both eyes": (*limit, "lite0", sizes, *map(str, some)),
         "draw: decoding and encoding": (
             *(sys.executable, "-c", COPY, str(folder / "copy.mp4")),
             *map(str, some),
