@@ -25,6 +25,7 @@ _OPACITY = 0.9  # of the strongest evidence
 _PALE = 0.1  # of it: what is not drawn
 _WIDTH = 10.0  # inches
 _BARS = 0.9  # their height
+_GAP = 0.02  # between frames, as a share of their width
 _NAME = 24  # letters of a class
 _HALF = 0.5  # of the evidence for a class, in the interval that is named
 _PLACES = (
@@ -143,19 +144,29 @@ def contrast_strip(frames: Pixels, contrast: Contrast) -> bytes:
     strongest = max(float(np.quantile(np.abs(maps), 0.995)), 1e-9)
     colors = np.array([tuple(bytes.fromhex(color[1:])) for color in _COLORS]) / 255
     height = _WIDTH / len(groups) * H / W
-    layout = ConstrainedLayoutEngine(wspace=0.01, w_pad=0.02)
+    layout = ConstrainedLayoutEngine(w_pad=0.02)
     figure = Figure(figsize=(_WIDTH, height + _BARS), layout=layout, facecolor="white")
-    grid = figure.add_gridspec(2, len(groups), height_ratios=(height, _BARS))
+    # one system of coordinates for all frames: each further one takes as long as the whole strip
+    images, axes = figure.subplots(2, height_ratios=(height, _BARS))
     for column, (group, evidence) in enumerate(zip(groups, maps, strict=True)):
         middle = group[len(group) // 2]
         alpha = _OPACITY * np.clip(np.abs(evidence) / strongest - _PALE, 0, 1 - _PALE)
         layer = np.dstack((colors[(evidence < 0).astype(int)], alpha))
-        axes = figure.add_subplot(grid[0, column])
-        axes.imshow(frames[middle].mean(-1), "gray", vmin=0, vmax=255, extent=(0, W, H, 0))
-        axes.imshow(layer, extent=(0, W, H, 0), interpolation="bilinear")
-        axes.set_title(f"{contrast.times[middle]:.1f} s", fontsize=9.5, color=INK)
-        axes.set_axis_off()
-    axes = figure.add_subplot(grid[1, :])
+        left = column * (1 + _GAP) * W
+        extent = (left, left + W, H, 0)
+        images.imshow(frames[middle].mean(-1), "gray", vmin=0, vmax=255, extent=extent)
+        images.imshow(layer, extent=extent, interpolation="bilinear")
+        images.annotate(
+            f"{contrast.times[middle]:.1f} s",
+            (left + W / 2, 0),
+            (0, 6),
+            textcoords="offset points",
+            ha="center",
+            fontsize=9.5,
+            color=INK,
+        )
+    images.set_xlim(0, left + W)
+    images.set_axis_off()
     for sign, color in zip(_SIGNS, _COLORS, strict=True):
         axes.bar(range(T), np.maximum(sign * contrast.evidence, 0).sum((1, 2)) * sign, color=color)
     axes.axhline(0, color=INK, linewidth=0.8)
