@@ -4,6 +4,7 @@ import os
 import signal
 import uuid
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -85,6 +86,17 @@ def no_event_layer(monkeypatch: pytest.MonkeyPatch) -> None:
     that do not look at it.
     """
     monkeypatch.setattr(linear_fitter, "fit_events", lambda *_, **__: None)
+
+
+@pytest.fixture(scope="session")
+def operators_read_once() -> Iterator[None]:
+    """PyTorch reads the sources of all operators of ONNX for each export, a third of its time."""
+    from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+    with pytest.MonkeyPatch.context() as patch:
+        read_once = staticmethod(cache(ONNXRegistry.from_torchlib))
+        patch.setattr(ONNXRegistry, "from_torchlib", read_once)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,6 @@ import runpy
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from threading import Condition
 from typing import Any
@@ -46,15 +44,7 @@ FRAME_BY_FRAME = [
 ]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _operators_read_once() -> Iterator[None]:
-    """The exporter reads the sources of all its operators for each export, a third of its time."""
-    from torch.onnx._internal.exporter._registration import ONNXRegistry
-
-    with pytest.MonkeyPatch.context() as patched:
-        read_once = staticmethod(cache(ONNXRegistry.from_torchlib))
-        patched.setattr(ONNXRegistry, "from_torchlib", read_once)
-        yield
+pytestmark = pytest.mark.usefixtures("operators_read_once")
 
 
 def recognizer(

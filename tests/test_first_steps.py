@@ -98,6 +98,7 @@ def test_a_stream_gives_one_step_per_frame(run: Path, clip: Path) -> None:
     assert {step.label for step in steps} <= {*moving_squares.WAYS, "nothing"}
 
 
+@pytest.mark.usefixtures("operators_read_once")
 def test_the_exported_step_runs_without_pytorch(run: Path, tmp_path: Path) -> None:
     call("export", run, "--out", tmp_path / "exported")
     session = onnxruntime.InferenceSession(tmp_path / "exported" / "step.onnx")

@@ -23,7 +23,7 @@ from onlooker.models.cells.cell import Grid
 from onlooker.models.encoders import ENCODERS, Conv4, load_packages
 from onlooker.models.registry import create_model, register_attention, register_encoder
 from onlooker.recognizer import Recognizer, load
-from onlooker.training import linear_fitter
+from onlooker.training import eyes, linear_fitter
 from onlooker.training.fitters import FITTERS
 
 MODULE = """
@@ -77,7 +77,9 @@ def register():
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory, squares: Path) -> tuple[Path, str]:
+def run(
+    tmp_path_factory: pytest.TempPathFactory, squares: Path, operators_read_once: None
+) -> tuple[Path, str]:
     """A run made by commands where the package is installed, files beside it, and what was printed;
     afterwards the package is missing.
     """
@@ -98,6 +100,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, squares: Path) -> tuple[Path, 
     with pytest.MonkeyPatch.context() as patched, tables[0], tables[1], tables[2]:
         patched.syspath_prepend(installed.parent)
         patched.setattr(linear_fitter, "fit_events", lambda *_, **__: None)  # which is quicker
+        patched.setattr(eyes, "FOLDS", 2)  # as well
         load_packages.cache_clear()
         printed = [
             call("train", squares, "--run", trained, *of_clips, "--eyes", "pictures").stdout,

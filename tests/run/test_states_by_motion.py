@@ -67,6 +67,7 @@ def test_motion_is_chosen_and_tells_the_states_of_another_recording(
     assert tuple(bout.label for bout in bouts) != PLAN
 
 
+@pytest.mark.usefixtures("operators_read_once")
 def test_files_streams_and_an_export_have_the_same_states(
     run: Path, belts: Path, tmp_path: Path
 ) -> None:

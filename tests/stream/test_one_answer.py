@@ -305,6 +305,7 @@ def exported_windows(folder: Path, frames: Sequence[NDArray[np.uint8]]) -> NDArr
     return np.stack(windows)
 
 
+@pytest.mark.usefixtures("operators_read_once")
 def test_an_export_has_the_calibrated_scores_of_a_stream(
     made: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -324,6 +325,7 @@ def test_an_export_has_the_calibrated_scores_of_a_stream(
     np.testing.assert_allclose(exported[-1], step.windows, atol=1e-4)
 
 
+@pytest.mark.usefixtures("operators_read_once")
 def test_an_export_has_the_events_of_watch(made: tuple[Path, Path], tmp_path: Path) -> None:
     """Those that are found by what `step.json` says, as in docs/export.md."""
     run, file = made
