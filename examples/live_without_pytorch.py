@@ -19,7 +19,7 @@ parser.add_argument("SOURCE", help="a video file, an address, or the number of a
 folder, source = vars(parser.parse_args()).values()
 about = json.loads((folder / "step.json").read_text(encoding="utf-8"))
 size = about["frame"]["size"]
-image = about["frame"]["image"]
+to_colors = cv2.COLOR_BGR2GRAY if about["frame"]["image"] == "gray" else cv2.COLOR_BGR2RGB
 step = onnxruntime.InferenceSession(str(folder / "step.onnx"), providers=["CPUExecutionProvider"])
 names = [output.name for output in step.get_outputs()]
 feeds = {
@@ -39,35 +39,37 @@ if motion:
 # seconds from frame to frame, as in training
 between = 1 / about["frame_rate"] if about.get("frame_rate") else 0.0
 # of states, the answer is that of an earlier frame, whose surroundings are known now
-behind = about["bouts"]["delay"] * between if about.get("bouts") else 0.0
+delay = about["bouts"]["delay"] if about.get("bouts") else 0
 video = cv2.VideoCapture(int(source) if source.isdecimal() else source)
 if not video.isOpened():
     sys.exit(f"{source}: cannot be opened")
 begin = time.monotonic()
-due = 0.0
-while (read := video.read())[0]:
-    seconds = (
-        video.get(cv2.CAP_PROP_POS_MSEC) / 1000
-        if Path(source).is_file()
-        else time.monotonic() - begin
-    )
-    if motion:  # of all frames, also of those between two that the model gets
-        color = cv2.cvtColor(read[1], cv2.COLOR_BGR2RGB)
-        eye_state, sums, count = eye.step(color, seconds, eye_state)
-        feeds["motion"] += np.insert(sums, 0, count)
-    if seconds < due - 1e-3:
-        continue
-    due = max(due, seconds - between) + between
-    how = cv2.INTER_AREA if size < max(read[1].shape[:2]) else cv2.INTER_LINEAR
-    frame = cv2.resize(read[1], (size, size), interpolation=how)
-    frame = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY if image == "gray" else cv2.COLOR_BGR2RGB)
-    feeds["frame"] = frame.reshape(1, size, size, -1)
+due = steps_left = 0
+while (read := video.read())[0] or steps_left:
+    if read[0]:
+        steps_left = delay
+        is_file = Path(source).is_file()
+        seconds = video.get(cv2.CAP_PROP_POS_MSEC) / 1000 if is_file else time.monotonic() - begin
+        if motion:  # of all frames, also of those between two that the model gets
+            color = cv2.cvtColor(read[1], cv2.COLOR_BGR2RGB)
+            eye_state, sums, count = eye.step(color, seconds, eye_state)
+            feeds["motion"] += np.insert(sums, 0, count)
+        if seconds < due - 1e-3:
+            continue
+        due = max(due, seconds - between) + between
+        shown = seconds
+        how = cv2.INTER_AREA if size < max(read[1].shape[:2]) else cv2.INTER_LINEAR
+        frame = cv2.resize(read[1], (size, size), interpolation=how)
+        feeds["frame"] = cv2.cvtColor(frame, to_colors).reshape(1, size, size, -1)
+    else:  # the last frame stays until what is around it is known
+        steps_left -= 1
+        shown += between
     answer = dict(zip(names, step.run(None, feeds), strict=True))
     feeds |= {name: answer[part["next"]] for name, part in about["state"].items()}
     if motion:
         feeds["motion"] = np.zeros_like(feeds["motion"])
-    if seconds < behind - 1e-3:
-        continue
-    best = int(answer["scores"][0].argmax())
-    score = f"{100 * answer['scores'][0, best]:.1f} %"
-    print(f"{seconds - behind:8.2f} s  {about['classes'][best]}  {score}", flush=True)
+    known = shown - delay * between
+    if known > -1e-3:
+        scores = answer["scores"][0]
+        label = about["classes"][scores.argmax()]
+        print(f"{known:8.2f} s  {label}  {100 * scores.max():.1f} %", flush=True)

@@ -384,7 +384,7 @@ class Recognizer:
         seconds = seconds or reader.seconds
         with _watching(reader, seconds) as update:
             rows, live = _collected(streams, reader, seconds, update=update)
-        return self._recorded(reader.path, streams, rows, threshold=threshold), live
+        return self._recorded(reader, streams, rows, threshold=threshold), live
 
     def _predict_long(
         self,
@@ -417,21 +417,21 @@ class Recognizer:
                     key |= {"recording": fingerprint(reader.path), "piece": number}
                     pieces.append(np.array(open_array(cache.get(key, make))))
                 update(min((number + 1) * _PIECE, seconds))
-        return self._recorded(reader.path, streams, np.concatenate(pieces), threshold=threshold)
+        return self._recorded(reader, streams, np.concatenate(pieces), threshold=threshold)
 
     def _recorded(
-        self, path: Path, streams: Streams, rows: Rows, *, threshold: float | None
+        self, reader: VideoReader, streams: Streams, rows: Rows, *, threshold: float | None
     ) -> Prediction:
         """The prediction of a recording, from what was kept of its frames."""
         if streams.state_finder is None:
             assert streams.finder is not None
             if threshold is not None:
                 streams.finder.threshold = threshold
-            return recorded(path, rows, streams.finder)
+            return recorded(reader.path, rows, streams.finder)
         if threshold is not None:
             for decoder in streams.state_finder.decoders:
                 decoder.threshold = threshold
-        return recorded_states(path, rows, streams.state_finder)
+        return recorded_states(reader.path, rows, streams.state_finder, end=reader.seconds)
 
     @torch.inference_mode()
     def classify(self, samples: Tensor, motion: Tensor | None = None) -> Classification:

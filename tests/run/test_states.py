@@ -19,7 +19,7 @@ from test_export import without_pytorch
 import onlooker
 import onlooker.recognizer
 from onlooker.base.config import DataConfig, ModelConfig, Settings, StreamConfig
-from onlooker.base.records import Event, Prediction
+from onlooker.base.records import Event, Prediction, Segment
 from onlooker.data import samples
 from onlooker.run.predict import predict_clips
 from onlooker.run.train import train_run
@@ -129,6 +129,30 @@ def test_a_stream_has_the_state_now_and_bouts_that_are_final(
     assert lines[-1].startswith("state: "), "after the end, no state goes on"
 
 
+def test_the_last_bout_ends_with_the_recording_at_any_frame_rate(
+    run: Path, tmp_path: Path
+) -> None:
+    recognizer = onlooker.load(run)
+    for fps, count in ((37, 76), (1, 12), (25, 1)):
+        file = tmp_path / f"{fps}.mp4"
+        write(file, np.stack(frames_of(None, count, 190)).astype(np.uint8), fps=fps)
+        answer = recognizer.predict(file)
+        assert {bout.label for bout in answer.segments} == {"rest"}
+        assert answer.segments[-1].end == pytest.approx(answer.end)
+        assert answer.end == pytest.approx(count / fps, abs=1e-3)
+        assert sum(part.share for part in answer.budget()) == pytest.approx(1)
+        watched = [event for step in recognizer.watch(file) for event in step.events]
+        assert watched[-1].end == pytest.approx(answer.end)
+
+
+def test_the_budget_of_a_clip_begins_with_the_clip(prediction: Prediction) -> None:
+    # a sample may begin after it
+    whole = [Segment("rest", 0.0, prediction.end, score=1.0)]
+    sampled = replace(prediction, times=prediction.times + 0.04, segments=whole)
+    (rest,) = (part for part in sampled.budget() if part.bouts)
+    assert (rest.share, rest.latency) == (1.0, 0.0)
+
+
 def test_sinks_get_the_begin_and_the_end_of_each_bout(
     run: Path, pen: Path, tmp_path: Path
 ) -> None:
@@ -202,8 +226,8 @@ def test_states_are_the_same_in_python_on_the_command_line_and_in_an_export(
     done = without_pytorch(tmp_path / "export", file)
     assert done.returncode == 0, done.stderr
     lines = [line.split() for line in done.stdout.splitlines()]
-    assert len(lines) == len(prediction.times) - delay
-    for words, time, row in zip(lines, prediction.times, prediction.frame_scores, strict=False):
+    assert len(lines) == len(prediction.times)
+    for words, time, row in zip(lines, prediction.times, prediction.frame_scores, strict=True):
         assert float(words[0]) == pytest.approx(time, abs=0.006)
         assert float(words[3]) == pytest.approx(100 * row.max(), abs=0.2)
         assert words[2] == recognizer.classes[row.argmax()]

@@ -136,6 +136,11 @@ def test_a_form_is_refused_by_its_name(
     assert "--data-binary" in answer.json()["error"]["remedy"]
     of_curl = {"Content-Type": "application/x-www-form-urlencoded"}
     assert program.post("/api/v1/predict", content=clip, headers=of_curl).status_code == 200
+    page = b"<!DOCTYPE html>\n<p class='error'>Not found</p>"
+    answer = program.post("/api/v1/predict", content=page, headers=of_curl)
+    assert answer.json()["error"]["code"] == "not_decodable"
+    answer = program.post("/api/v1/predict", content=b"file=clip.mp4&model=x", headers=of_curl)
+    assert answer.json()["error"]["code"] == "form"
 
 
 def test_the_description_has_these_routes_alone_and_the_docs_their_fields(

@@ -518,18 +518,22 @@ class Prediction(Scored):
         return next((event for event in self.segments if event.start <= time < event.end), None)
 
     @property
+    def begin(self) -> float:
+        """The time of the first frame, or of a segment that begins before it, as in a clip."""
+        return min([float(self.times[0]), *(segment.start for segment in self.segments)])
+
+    @property
     def seconds(self) -> float:
-        """From the first frame to the end; if that is not known, to that of the last segment."""
+        """From the begin to the end; if that is not known, to that of the last segment."""
         end = self.end
         if not math.isfinite(end):
             end = max([float(self.times[-1]), *(segment.end for segment in self.segments)])
-        return end - float(self.times[0])
+        return end - self.begin
 
     def budget(self) -> list[TimeBudget]:
         """The time budget of a recording: how long each class goes on, the longest first. The class
         in which nothing happens has no bouts and is left out.
         """
-        begin = float(self.times[0])
         budgets = list[TimeBudget]()
         for label in self.classes:
             bouts = [segment for segment in self.segments if segment.label == label]
@@ -540,7 +544,7 @@ class Prediction(Scored):
                 sum(lengths) / self.seconds if self.seconds else 0.0,
                 bouts=len(bouts),
                 median=float(np.median(lengths)) if bouts else None,
-                latency=min(bout.start for bout in bouts) - begin if bouts else None,
+                latency=min(bout.start for bout in bouts) - self.begin if bouts else None,
             )
             if label != self.nothing_name:
                 budgets.append(budget)

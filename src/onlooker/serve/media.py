@@ -71,11 +71,13 @@ def _refuse_form(kind: str, head: bytes) -> None:
 
     Args:
         kind: the media type that was stated: curl's for all bodies is that of a form.
-        head: the first bytes. `curl -d` leaves out zeros, which every video has there.
+        head: the first bytes. `curl -d` leaves out zeros, which every video has there; a text
+            without fields, such as the error page of a download, is only no video.
     """
     field = re.match(rb"--.{1,200}\r?\n.*Content-Disposition:", head, re.IGNORECASE | re.DOTALL)
-    stripped = kind.startswith("application/x-www-form-urlencoded") and b"\0" not in head
-    if field or stripped or kind.startswith(("multipart/", "application/json")):
+    is_text = re.fullmatch(rb"(?![\w.%+-]+=)[^\x00-\x08\x0e-\x1f]*", head)
+    of_curl = kind.startswith("application/x-www-form-urlencoded") and b"\0" not in head
+    if field or (of_curl and not is_text) or kind.startswith(("multipart/", "application/json")):
         raise Problem(415, "form", kind="multipart/form-data" if field else kind.partition(";")[0])
 
 

@@ -219,6 +219,7 @@ class Source:
         self.name = name or without_password(str(source))
         self.dropped = self.reconnections = 0
         self.recorded = False  # whether it has an end, and waits for its reader
+        self.seconds: float | None = None  # of a recording that was read, when it ends
         self._config = config
         self.condition = condition
         self._over = Event()
@@ -405,6 +406,8 @@ class Source:
                 self._index = index - 1  # of a part, not 0 at first
                 time_of = index / rate if rate else seconds
                 yield _Arrival(time_of, partial(np.asarray, pixels), recorded=True, note=note)
+            if rate is None:
+                self.seconds = reader.seconds
         elif isinstance(self._source, int):
             yield from _of_camera(self._source, self._clock)
         else:

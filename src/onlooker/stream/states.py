@@ -145,24 +145,27 @@ class Decoder:
         self._ends_long = np.log(hazard)
         self._stays_long = np.log1p(-hazard)
 
-    def decode(self, times: Sequence[float], posteriors: Floats) -> list[Segment]:
+    def decode(
+        self, times: Sequence[float], posteriors: Floats, end: float | None = None
+    ) -> list[Segment]:
         """The bouts of a recording, in the order of time.
 
         Args:
             times: `T`, seconds, ascending.
             posteriors: `T K`, probabilities of the classes at each frame.
+            end: when the recording ends; None: unknown.
         """
         if not len(posteriors):
             return []
         path = self.path(posteriors)
         cuts = [0, *(np.flatnonzero(np.diff(path)) + 1).tolist(), len(path)]
-        bounds = [*times, self._end(times[-1])]
+        bounds = [*times, self._end(times[-1], end)]
         bouts = list[Segment]()
-        for begin, end in pairwise(cuts):
+        for begin, after in pairwise(cuts):
             k = int(path[begin])
-            total = float(posteriors[begin:end, k].sum())
-            bout = _Bout(k, bounds[begin], total, frames=end - begin)
-            bouts += self._segments(bout, bounds[end])
+            total = float(posteriors[begin:after, k].sum())
+            bout = _Bout(k, bounds[begin], total, frames=after - begin)
+            bouts += self._segments(bout, bounds[after])
         return bouts
 
     def path(self, posteriors: Floats) -> Ints:
@@ -215,11 +218,11 @@ class Decoder:
         is_sure = state.bout is not None and state.bout.begun
         return self._segments(state.bout, state.times[0]) if is_sure else []
 
-    def finish(self, state: BoutState) -> list[Segment]:
-        """The bouts that become final by the end of a stream."""
+    def finish(self, state: BoutState, end: float | None = None) -> list[Segment]:
+        """The bouts that become final by the end of a stream; `end`: its time, if it is known."""
         if state.front is None:
             return []
-        end = self._end(state.times[-1])
+        end = self._end(state.times[-1], end)
         begins, scores = self._lasting(state.front)
         path = self._trace(state.front, begins, int(scores.argmax()), ends=state.ends)
         final, state = self._settle(state, path)
@@ -350,9 +353,9 @@ class Decoder:
     def _is_sure(self, bout: _Bout) -> bool:
         return bout.total >= self.threshold * bout.frames
 
-    def _end(self, last: float) -> float:
-        """When a recording or stream ends, by the time of its last frame."""
-        return last + 1 / self.rate
+    def _end(self, last: float, end: float | None = None) -> float:
+        """When a recording or stream ends; if that is not known, by the time of its last frame."""
+        return last + 1 / self.rate if end is None else max(end, last)
 
 
 def window_offsets(lengths: Sequence[int], rate: float) -> list[int]:
@@ -438,13 +441,15 @@ class StateFinder:
             for k in range(len(decision.classes))
         ]
 
-    def find(self, times: Sequence[float], posteriors: Floats) -> list[Segment]:
+    def find(
+        self, times: Sequence[float], posteriors: Floats, end: float | None = None
+    ) -> list[Segment]:
         """The bouts of a recording, in the order of time, by the probabilities of its frames,
-        `T R`.
+        `T R`; `end`: when it ends, if that is known.
         """
         bouts = list[Segment]()
         for columns, decoder in zip(self.columns, self.decoders, strict=True):
-            bouts += decoder.decode(times, posteriors[:, columns])
+            bouts += decoder.decode(times, posteriors[:, columns], end)
         return _in_order(bouts)
 
     def step(self, state: FinderState, time: float, windows: Floats) -> StateStep:
@@ -482,13 +487,13 @@ class StateFinder:
             state=FinderState(waiting[1:], times[1:], tuple(after)),
         )
 
-    def finish(self, state: FinderState) -> list[Segment]:
+    def finish(self, state: FinderState, end: float | None = None) -> list[Segment]:
         """The bouts that become final by the end of a stream, after `delay` more steps with its
-        last frame.
+        last frame; `end`: its time, if it is known.
         """
         bouts = list[Segment]()
         for decoder, chain in zip(self.decoders, state.chains, strict=True):
-            bouts += decoder.finish(chain)
+            bouts += decoder.finish(chain, end)
         return _in_order(bouts)
 
     def probabilities(self, logits: Floats) -> Floats:
@@ -504,7 +509,7 @@ class StateFinder:
         return np.stack(scores, -1).astype(np.float32)
 
 
-def recorded_states(path: Path | str, rows: Rows, finder: StateFinder) -> Prediction:
+def recorded_states(path: Path | str, rows: Rows, finder: StateFinder, *, end: float) -> Prediction:
     """The prediction of a recording, from what was kept of its frames.
 
     Its bouts, in the order of time, are found by all frames. The probability of a class in the whole
@@ -513,6 +518,7 @@ def recorded_states(path: Path | str, rows: Rows, finder: StateFinder) -> Predic
     Args:
         rows: `collected` by a model with a state layer (`slot_steps`).
         finder: that of the model.
+        end: when the recording ends, in seconds.
     """
     frame_scores = finder.class_scores(rows["outputs"])
     return recording_prediction(
@@ -521,7 +527,7 @@ def recorded_states(path: Path | str, rows: Rows, finder: StateFinder) -> Predic
         replace(finder.decision, threshold=None),
         frame_scores=frame_scores,
         scores=frame_scores.mean(0),
-        segments=finder.find(rows["time"].tolist(), rows["outputs"]),
+        segments=finder.find(rows["time"].tolist(), rows["outputs"], end),
     )
 
 

@@ -168,15 +168,18 @@ class Streams:
         self.step({"": (0, 0.0, np.zeros((32, 32, 3), np.uint8))})
         self.states.clear()
 
-    def end(self, name: str) -> Step | None:
+    def end(self, name: str, at: float | None = None) -> Step | None:
         """Drop the state of a stream that has ended; its last step again, if events became final by
         its end.
+
+        Args:
+            at: the seconds at which it has ended, if they are known.
         """
         state = self.states.pop(name, None)
         if state is None or state.last is None:
             return None
         if self.state_finder is not None:
-            return self._end_of_states(self.state_finder, state, state.last)
+            return self._end_of_states(self.state_finder, state, state.last, at=at)
         if self.finder is None:
             return None
         events = self._located_events(self.finder.finish(state.event_state), state, name)
@@ -470,7 +473,9 @@ class Streams:
         return begun, ended, replace(state, begun=going)
 
     @torch.inference_mode()
-    def _end_of_states(self, finder: StateFinder, state: StreamState, last: Step) -> Step:
+    def _end_of_states(
+        self, finder: StateFinder, state: StreamState, last: Step, *, at: float | None
+    ) -> Step:
         """The last step of a stream again, with the bouts and the probabilities of the frames that
         are known by its end: the last frame stays until their surroundings are complete.
         """
@@ -487,7 +492,7 @@ class Streams:
             finder_state = result.state
             bouts += result.final
             posteriors.append(result.posteriors)
-        bouts += finder.finish(finder_state)
+        bouts += finder.finish(finder_state, at)
         begun, ended, _ = self._bouts(bouts, (), state, source=last.source)
         probabilities = np.concatenate([np.zeros_like(last.posteriors[:0]), *posteriors])
         return replace(
@@ -615,7 +620,7 @@ def _steps(
                 yield _counted(step, source)
             for source in [source for source in live if source.finished]:
                 live.remove(source)
-                if last := streams.end(source.name):
+                if last := streams.end(source.name, source.seconds):
                     yield _counted(last, source)
     finally:
         for source in sources:
