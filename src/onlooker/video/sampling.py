@@ -86,7 +86,9 @@ class Timing(NamedTuple):
         start, end = interval
         if start >= self.end or self.end + _END_TOLERANCE < end < np.inf:
             raise ClipError(
-                path, f"outside the recording, which is {self.end:.2f} s long", "correct the times"
+                path,
+                f"outside the recording, which is {self.end:.2f} s long",
+                "correct the times, or copy the file again if it is cut off",
             )
         begin, after = np.searchsorted(self.times, np.array(interval) - _SAME).tolist()
         bounds = np.append(self.times, self.end)
