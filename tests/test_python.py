@@ -191,6 +191,8 @@ def test_predictions_become_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
         "end": [1, 3],
     }
     assert [*onlooker.to_frame([], events=True)] == ["path", "label", "score", "start", "end"]
+    with pytest.raises(TypeError, match=r"predictions is .*, expected a list"):
+        onlooker.to_frame(predictions()[0])
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(RuntimeError, match="pandas is not installed; pip install pandas"):
         onlooker.to_frame([])

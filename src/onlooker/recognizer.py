@@ -304,8 +304,10 @@ class Recognizer:
         Raises:
             ClipError: the clip cannot be read.
             ValueError: a model that is no sum over places, as the default, linear, is; a class that
-                it does not know.
+                it does not know, or twice the same one.
         """
+        if labels[0] == labels[1]:
+            raise ValueError(f"twice the class {labels[0]!r}, expected two different ones")
         if unknown := [label for label in labels if label not in self.classes]:
             raise ValueError(
                 f"{unknown[0]!r} is no class of this model; there are {', '.join(self.classes)}"

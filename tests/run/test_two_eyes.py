@@ -267,6 +267,8 @@ def test_the_evidence_for_one_class_over_another_is_where_and_when_it_happens(
         ValueError, match="'up' is no class of this model; there are left, right"
     ):
         recognizer.contrast(reader, ("left", "up"))
+    with pytest.raises(ValueError, match="twice the class 'left', expected two different ones"):
+        recognizer.contrast(reader, ("left", "left"))
 
 
 def test_the_report_shows_why_clips_are_named_wrong(run: Path, tmp_path: Path) -> None:

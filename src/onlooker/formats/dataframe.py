@@ -4,12 +4,14 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from onlooker.base.records import Prediction
+from onlooker.base.settings import typed
 from onlooker.storage import path_or_address
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 
+@typed
 def to_frame(predictions: Iterable[Prediction], *, events: bool = False) -> "DataFrame":
     """Predictions as a table of pandas, with one row for each clip: `path`, `label`, `score`,
     `events` (their number), and `p(CLASS)` of every class, as in scores.csv of a run.
@@ -20,6 +22,7 @@ def to_frame(predictions: Iterable[Prediction], *, events: bool = False) -> "Dat
 
     Raises:
         RuntimeError: pandas is not installed.
+        TypeError: a single prediction.
     """
     try:
         from pandas import DataFrame
