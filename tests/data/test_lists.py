@@ -554,7 +554,7 @@ def test_usual_names_of_columns_are_known_and_other_columns_named(
         ),
         (
             ["path,start,end,label", "a.mp4,,,x", "a.mp4,3,4,y"],
-            r"line 2 \(x, 0 to inf s\) and line 3 \(y, 3 to 4 s\)",
+            r"line 2 \(x, the whole file\) and line 3 \(y, 3 to 4 s\)",
         ),
         (
             ["path,start,end,label", "a.mp4,5,,x"],

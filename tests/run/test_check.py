@@ -124,6 +124,13 @@ def test_few_clips_are_all_fitted_by_the_model_that_is_trained_in_seconds() -> N
     assert [len(plan_split(*asked).test) for asked in ((few, "lstm"), (many,))] == [60, 60]
 
 
+def test_states_of_clips_without_times_are_a_finding(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "clips", {"jump": 5, "wave": 5})
+    said = " ".join(call("check", folder, "--when", "states").stdout.split())
+    assert "states of 0 recordings, expected at least 2" in said
+    assert "What to do: give a list with start and end of what goes on in each" in said
+
+
 def test_unreadable_clips_are_named_and_the_others_checked(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "clips", {"jump": 5, "wave": 5})
     (folder / "broken").mkdir()

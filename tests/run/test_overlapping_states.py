@@ -86,9 +86,25 @@ def test_what_tells_no_states_refuses_overlapping_labels(stable: Path, tmp_path:
         said = fails(*words, *options)
         assert text in said
         assert "or fit states, which may overlap: --when states" in said
+    checked = " ".join(call("check", stable / "list.csv", "--when", "events").stdout.split())
+    assert text in checked
+    assert "or fit states, which may overlap: --when states" in checked
     one = read_set(stable / "test.csv")
     with pytest.raises(ClipError, match="overlap, like 5 other pairs"):
         one.require_apart()
+
+
+def test_check_refuses_a_whole_file_beside_its_intervals_as_training_does(
+    stable: Path, tmp_path: Path
+) -> None:
+    lines = (stable / "list.csv").read_text().splitlines()
+    path = stable / "whole.csv"
+    path.write_text("\n".join([*lines, "2.mp4,,,day"]))
+    checked = " ".join(call("check", path).stdout.split())
+    said = fails("train", path, *WORDS, "--run", tmp_path / "run")
+    for text in (checked, said):
+        assert f"line {len(lines) + 1} (day, the whole file)" in text
+        assert "remove the row of the whole file, or give it a start and an end" in text
 
 
 def test_the_same_times_with_two_labels_are_two_clips(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ class Overlaps(NamedTuple):
     """Intervals with different labels that share a part of a file.
 
     Args:
-        text: the first two of them, and how many others there are.
+        text: the first two of them, with a whole file if there is one, and how many others there are.
         file: that of the first ones.
         has_whole: whether one of them is a whole file.
     """
@@ -73,9 +73,9 @@ class Overlaps(NamedTuple):
 
     def error(self, path: Path) -> ClipError:
         """The error for a list in which they are not possible."""
-        remedy = "correct the times, or give both the same label"
-        if not self.has_whole:
-            remedy += "; or fit states, which may overlap: --when states"
+        remedy = "correct the times, or give both the same label; or fit states, which may overlap: --when states"
+        if self.has_whole:
+            remedy = "remove the row of the whole file, or give it a start and an end"
         return ClipError(path, self.text, remedy)
 
 
@@ -427,17 +427,22 @@ def _overlaps(path: Path, listed: Mapping[Path, _Row]) -> Overlaps | None:
             raise ClipError(path, problem, remedy)
     if not pairs:
         return None
-    file, pair = pairs[0]
+    with_whole = [(file, pair) for file, pair in pairs if WHOLE in (pair[0][:2], pair[1][:2])]
+    file, pair = (with_whole or pairs)[0]
     more = f", like {len(pairs) - 1} other pairs" if pairs[1:] else ""
-    has_whole = any(WHOLE in (one[:2], other[:2]) for _, (one, other) in pairs)
-    return Overlaps(f"{_pair_text(*pair)} of {file} overlap{more}", file, has_whole)
+    text = f"{_pair_text(*pair)} of {file} overlap{more}"
+    return Overlaps(text, file, has_whole=bool(with_whole))
 
 
 def _pair_text(*pair: _Labeled) -> str:
     return " and ".join(
-        f"line {number} ({label}, {start:g} to {end:g} s)"
+        f"line {number} ({label}, {_times_text((start, end))})"
         for start, end, number, label, _ in sorted(pair, key=itemgetter(2))
     )
+
+
+def _times_text(times: Times) -> str:
+    return "the whole file" if times == WHOLE else f"{times[0]:g} to {times[1]:g} s"
 
 
 def fill_gaps(parts: Parts, label: str, unknown: Unknown) -> int:

@@ -56,9 +56,15 @@ class ClipSet:
     overlaps: Overlaps | None = None
     second_scorer: ScorerLabels = field(default_factory=dict)
 
-    def require_apart(self) -> None:
-        """Raise a ClipError if clips with different labels overlap."""
-        if self.overlaps:
+    def require_apart(self, *, finds_states: bool = False) -> None:
+        """Raise a ClipError if clips with different labels overlap; states may, unless one of them
+        is a whole file, or events were asked for.
+
+        Args:
+            finds_states: whether the model finds states.
+        """
+        may_be_states = finds_states and self.asked.when != "events"
+        if self.overlaps and not (may_be_states and not self.overlaps.has_whole):
             raise self.overlaps.error(self.path)
 
     def with_recordings(self, clips: Iterable[Clip]) -> "ClipSet":

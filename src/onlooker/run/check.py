@@ -53,6 +53,7 @@ from onlooker.video.image_sequence import left_out_images
 
 _ROWS = 20  # classes in the table
 CLIPS_PER_FINDING = 5  # clips or groups of clips that are listed
+_REFUSED = "these clips cannot be trained and tested on"
 _LISTED_IMAGES = 5  # of those that are left out of image sequences
 
 
@@ -95,15 +96,21 @@ def check(clips: Path | str | ClipSet, quiet: bool = False) -> Checked:
     images = {path: clip.thumbnails for path, clip in facts.items()}
     split: Split | str
     try:
+        clip_set.require_apart(finds_states=True)  # as the default model does
         split = planned = plan_joined_split(clip_set, images, clip_set.split)
         clip_set = clip_set.with_recordings(split.clips)
     except InputError as error:
         split = str(error)
         planned = None
-        why = "these clips cannot be trained and tested on"
-        findings.append(Finding("no split", error.found, why, remedy=error.remedy))
+        findings.append(Finding("no split", error.found, _REFUSED, remedy=error.remedy))
     readable = [clip for clip in clip_set.clips if clip.path in facts]
-    times = _plan_times(clip_set, [*planned.training, *planned.validation] if planned else readable)
+    fitted = [*planned.training, *planned.validation] if planned else readable
+    times = TimesPlan()
+    try:
+        times = _plan_times(clip_set, fitted)
+    except InputError as error:
+        if planned:  # else clips that cannot be trained on are a finding already
+            findings.append(Finding("times", error.found, _REFUSED, remedy=error.remedy))
     seen = fact_findings(
         readable,
         list(facts.values()),
@@ -117,7 +124,7 @@ def check(clips: Path | str | ClipSet, quiet: bool = False) -> Checked:
         highest = f"{max(rates):.3g}"
         note = f"frames per second: {lowest}" + (f" to {highest}" if lowest != highest else "")
         clip_set = replace(clip_set, notes=[*clip_set.notes, note])
-    if times.why:
+    if times.why and planned:
         clip_set = replace(clip_set, notes=[*clip_set.notes, f"times: {times.why}"])
     if not findings:
         with suppress(OSError):  # a cache that cannot be written to
@@ -128,11 +135,11 @@ def check(clips: Path | str | ClipSet, quiet: bool = False) -> Checked:
 
 
 def _plan_times(clip_set: ClipSet, clips: Sequence[Clip]) -> TimesPlan:
-    """Whether training would fit states or events to the times of the clips; it reports errors."""
+    """Whether training would fit states or events to the times of the clips; raises the errors of
+    `plan_times`.
+    """
     decision = Decision(sorted({clip.label for clip in clips}))
-    with suppress(ClipError, ValueError):
-        return plan_times(clips, decision, when=clip_set.asked.when, unknown=clip_set.unknown)
-    return TimesPlan()
+    return plan_times(clips, decision, when=clip_set.asked.when, unknown=clip_set.unknown)
 
 
 def is_clean(clips: Iterable[Clip]) -> bool:

@@ -74,12 +74,7 @@ def new_run(
     finds_states = fitter_of(find_recipe(name)).finds_states
     if clips.asked.when == "states" and not finds_states:
         raise ValueError(f"{name} tells no states; leave out --when states")
-    if (
-        not finds_states
-        or clips.asked.when == "events"
-        or (clips.overlaps and clips.overlaps.has_whole)
-    ):
-        clips.require_apart()
+    clips.require_apart(finds_states=finds_states)
     seed = settings.training.seed
     split = split or clips.split
     if split is None:

@@ -32,7 +32,7 @@ from onlooker.base.intervals import (
     split_interval,
 )
 from onlooker.base.progress import tracked
-from onlooker.base.records import Clip, ClipError, Segment, clip_name
+from onlooker.base.records import Clip, ClipError, InputError, Segment, clip_name
 from onlooker.base.text import some_of
 from onlooker.data.clips import read_header
 from onlooker.data.lists import Unknown
@@ -129,15 +129,15 @@ def plan_times(
 
     Raises:
         ClipError: events of intervals that overlap.
-        ValueError: states of clips that are not intervals of two recordings or more.
+        InputError: states of clips that are not intervals of two recordings or more.
     """
     recordings = labeled_recordings(clips, decision, unknown)
     are_cut = any(clip.source for clip in clips)  # clips of their own, which may overlap
     if when == "states":
         if len(recordings) < 2:
-            raise ValueError(
-                f"states of {len(recordings)} recordings, expected at least 2; give a list with start and "
-                "end of what goes on in each, or leave out --when states"
+            raise InputError(
+                f"states of {len(recordings)} recordings, expected at least 2",
+                "give a list with start and end of what goes on in each, or leave out --when states",
             )
         return TimesPlan(recordings, "states, as asked for")
     if not are_cut and len(state_groups(recordings, decision)) > 1:
