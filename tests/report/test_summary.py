@@ -16,7 +16,7 @@ from sklearn.model_selection import cross_val_predict
 
 from onlooker.base.decision import Decision
 from onlooker.base.records import ClipError, Evaluation
-from onlooker.report.figures import DoubtfulLabel, Figures, Leakage
+from onlooker.report.figures import DoubtfulLabel, Figures, HeldOutStates, Leakage
 from onlooker.report.metrics import measure
 from onlooker.report.summary import (
     ReportContent,
@@ -223,6 +223,21 @@ def test_the_first_line(
 ) -> None:
     conclusion = first_line(measured(confusion, **more))
     assert (str(conclusion), conclusion.details) == (line, details)
+
+
+def test_states_come_first_and_say_all_if_they_overlap() -> None:
+    sentence = "95 % of the time right, F1@50 90, on recordings that it was not fitted to (3)"
+    states = HeldOutStates(sentence=sentence, classes=["bend", "sit"], recordings=[])
+    confusion = [[2, 10], [9, 3]]
+    line, details, _ = first_line(measured(confusion, states=states))
+    assert line == sentence
+    assert details.startswith("test: 5 of 24 clips right: not better than guessing; accuracy 21 %")
+    overlapping = measured(confusion, states=replace(states, overlap=True))
+    line, details, is_guessing = first_line(overlapping)
+    assert line == sentence
+    assert not is_guessing
+    assert not re.search(r"\d", details)
+    assert not advice(overlapping)
 
 
 def test_the_page_begins_with_two_sentences_and_the_rest_is_behind_a_click(

@@ -57,9 +57,20 @@ def stable(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_overlapping_labels_are_states_of_two_groups(stable: Path) -> None:
     words = ("train", stable / "list.csv", *WORDS, "--eyes", "pictures")
-    said = call(*words, "--run", stable / "run").stderr
+    trained = call(*words, "--run", stable / "run")
+    said = trained.stderr
     assert "times: states, because intervals with different labels overlap" in said
     assert re.search(r"when: states: day, night: \d+ % .*; move: \d+ % of the time right", said)
+    # what is true in one group is no mistake in the other one
+    assert re.search(r"cross-validation: day, night: \d+ % of the time right", trained.stdout)
+    figures = onlooker.TrainedRun.read(stable / "run").figures
+    assert figures is not None
+    assert figures.labels_to_check is None
+    shown = trained.stdout + (stable / "run" / "report.html").read_text()
+    for claim in ("clips right", "accuracy ", "Most confused", "is recognized", "Mistakes"):
+        assert claim not in shown
+    said_of_clips = fails("evaluate", stable / "run", stable / "test.csv")
+    assert "the model tells several states at a time; give a list of recordings" in said_of_clips
     recognizer = onlooker.load(stable / "run")
     day, move, night = 0, 1, 2
     chains = [chain.classes for chain in recognizer.decision.states]

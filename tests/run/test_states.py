@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -394,7 +395,8 @@ def test_the_report_of_a_training_has_the_ethograms_of_its_recordings(
         assert recording["seconds"] == pytest.approx(23.8, abs=0.2)
         assert "rest" in [label for label, *_ in recording["found"]]
     page = (run / "report.html").read_text().replace("\u00a0", " ")
-    assert f"States: {states['sentence']}." in page
+    assert states["sentence"] in page.split("<details")[0]
+    assert re.search(r"\d+ of \d+ clips right", page.split("<details")[1])
     assert "States in recordings that it was not fitted to" in page
     assert page.count(".mp4</code>") >= 4
     call("evaluate", run)

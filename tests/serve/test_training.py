@@ -221,7 +221,12 @@ def test_how_good_states_are_is_shown(taught: tuple[Project, Path]) -> None:
     sentence = "84 % of the time right, F1@50 71, on recordings that it was not fitted to (4)"
     states = {"sentence": sentence, "classes": ["up", "wave"], "recordings": []}
     write_json(run / "evaluation.json", MEASURED | {"states": states})
-    assert training_of(project, run).results()["events"] == sentence
+    training = training_of(project, run)
+    assert training.results()["conclusion"] == sentence
+    assert training.results()["confusion"] == MEASURED["confusion"]
+    write_json(run / "evaluation.json", MEASURED | {"states": states | {"overlap": True}})
+    assert training.results()["confusion"] is None
+    assert training.to_check() == {"count": 0, "items": [], "guessing": False}
 
 
 def test_figures_and_the_clips_of_each_cell(taught: tuple[Project, Path]) -> None:

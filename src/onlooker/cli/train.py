@@ -475,7 +475,8 @@ def _print_metrics(figures: "Figures | None", run: Path) -> None:
         return
     warn(figures.skipped)
     conclusion = first_line(figures)
-    typer.echo(f"{'cross-validation' if figures.cross_validated else 'test'}: {conclusion}")
+    is_cross_validated = figures.cross_validated or figures.states  # states always are
+    typer.echo(f"{'cross-validation' if is_cross_validated else 'test'}: {conclusion}")
     typer.echo(f"  {conclusion.details}")
     for step in advice(figures):
         typer.echo(f"  - {step}")

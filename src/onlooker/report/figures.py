@@ -90,11 +90,14 @@ class HeldOutStates(_Record):
         classes: the names of the states.
         recordings: of each its `name`, `seconds`, and the `labeled` and `found` bouts: label, start
             and end.
+        overlap: several states go on at a time, each of another group: a clip that is named by
+            another of them is not named wrong.
     """
 
     sentence: str
     classes: Sequence[str]
     recordings: Sequence[dict[str, Any]]
+    overlap: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,7 +173,8 @@ class Figures(CrossValidationFigures, _EvaluationFigures):
         statistics: the statistics that the linear model uses.
         eyes: pictures, motion and both in the cross-validation that chose, the chosen one first;
             each has `name`, `log_loss` and `accuracy`.
-        states: those of recordings, for a model of states.
+        states: those of recordings, for a model of states. If they overlap, the figures of clips
+            say little: answers are compared with labels of other groups, too.
         scenes: the accuracy if clips of one scene were both trained on and tested.
         copies: the same for copies of a clip.
         cross_validated: each video was predicted by a model that was fitted without it and its
@@ -194,6 +198,11 @@ class Figures(CrossValidationFigures, _EvaluationFigures):
     def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - as in JSON
         # Figures were a dict in earlier versions.
         return self.to_dict()[name]
+
+    @property
+    def judges_clips(self) -> bool:
+        """Whether another class than the label of a clip is wrong: not of states that overlap."""
+        return not (self.states and self.states.overlap)
 
     @property
     def correct(self) -> int:

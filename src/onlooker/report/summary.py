@@ -87,12 +87,19 @@ class Conclusion(NamedTuple):
 
 def first_line(figures: Figures) -> Conclusion:
     """How many clips are right, and whether that is better than always predicting the most frequent
-    class.
+    class. Of a model of states: how good these are; then the clips are a detail, or none if states
+    overlap.
 
     The details have the accuracy with its interval, next to that baseline; the accuracy if clips of
     one scene are both trained on and tested, where that inflates it; how many clips show a scene
     that the model was trained on; and how many are unlike all of training.
     """
+    if figures.states and not figures.judges_clips:
+        details = (
+            "single clips are not counted as right or wrong: labels of several groups are true at the "
+            "same time"
+        )
+        return Conclusion(figures.states.sentence, details)
     total = figures.videos
     is_guessing = figures.has_several_classes and not figures.beats_majority
     text = f"{figures.correct} of {total} clips right"
@@ -116,6 +123,9 @@ def first_line(figures: Figures) -> Conclusion:
     if figures.unusual:
         right = f"{figures.unusual_correct} of these right"
         details += f"; {figures.unusual} of {total} clips are unlike all clips of training, {right}"
+    if figures.states:
+        tested = "" if figures.cross_validated else "test: "
+        return Conclusion(figures.states.sentence, f"{tested}{text}; {details}")
     return Conclusion(text, details, is_guessing)
 
 
@@ -146,6 +156,8 @@ def advice(figures: Figures) -> list[Advice]:
 
     if figures.missing:
         add(figures.missing, "onlooker train CLIPS --background VIDEO")
+    if not figures.judges_clips:
+        return steps
     if figures.has_several_classes and not figures.beats_majority and figures.accuracy < 1:
         visible = "The label must be visible in the frames that the model receives."
         if figures.checked:
@@ -244,11 +256,10 @@ def summary_page(figures: Figures, evaluation: Evaluation, shown: ReportContent)
     page = Page(shown.title, f"**{text}**" if conclusion.is_guessing else text)
     if figures.events:
         page.text(escaped(f"In recordings: {figures.events}."))
-    if figures.states:
-        page.text(escaped(f"States: {figures.states.sentence}."))
     with page.details("How sure this is"):
         page.text(escaped(f"{_capital(conclusion.details)}. {shown.subtitle}"))
-        page.figures(_key_figures(figures))
+        if figures.judges_clips:
+            page.figures(_key_figures(figures))
     if steps := advice(figures):
         page.heading("What to do next").text("\n".join(f"- {escaped(str(step))}" for step in steps))
     if shown.clips:
@@ -276,7 +287,8 @@ def summary_page(figures: Figures, evaluation: Evaluation, shown: ReportContent)
             page.figure(found_by_alarms(shown.events, rate), "The ring: the default.")
     if figures.states:
         add_held_out(page, figures.states)
-    _mistakes(page, evaluation, figures)
+    if figures.judges_clips:
+        _mistakes(page, evaluation, figures)
     _training(page, shown.curves, figures.chosen)
     _add_notes(page, shown.notes)
     if evaluation.skipped:

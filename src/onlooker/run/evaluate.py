@@ -96,6 +96,12 @@ def evaluate(run: Path, clips: Path | ClipSet | None = None) -> Figures:
     if other is not None:
         out = run / f"evaluation-{set_name(other.path)}"
         other.require_classes(recognizer.classes)
+        if len(recognizer.decision.states) > 1:
+            raise ClipError(
+                other.path,
+                "clips with one label each, but the model tells several states at a time",
+                "give a list of recordings: `onlooker evaluate RUN --recordings LIST`",
+            )
         if not recognizer.decision.states:
             other.require_apart()
         test, trained_on = new_clips(run, other)
@@ -177,7 +183,9 @@ def write_report(
     content = ReportContent(
         title=f"{set_name(record.clips)}: {len(recognizer.classes)} classes, {tested}",
         subtitle=f"{model.name} · {model.encoder}{method}",
-        clips=[*_drawn_clips(recognizer, samples, evaluation=evaluation, figures=figures)],
+        clips=[*_drawn_clips(recognizer, samples, evaluation=evaluation, figures=figures)]
+        if figures.judges_clips
+        else (),
         contrasts=[*_contrasts(recognizer, samples, evaluation=evaluation)],
         attends=recognizer.model.attends,
         events=recognizer.decision.curve,

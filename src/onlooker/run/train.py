@@ -108,7 +108,7 @@ class TrainedRun:
 
     @property
     def conclusion(self) -> str:
-        """How many clips are right, in a sentence; empty without figures."""
+        """How many clips are right, or how good states are, in a sentence; empty without figures."""
         return first_line(self.figures).text if self.figures else ""
 
     @property

@@ -149,14 +149,14 @@ class Training:
         trained = TrainedRun(run, figures)
         folders = _folders(self.project)
         return {
-            "confusion": figures.confusion,
+            "confusion": figures.confusion if figures.judges_clips else None,
             "share": accuracy_text(figures),
             "clips": figures.videos,
-            "wrong": figures.videos - figures.correct,
+            "wrong": figures.videos - figures.correct if figures.judges_clips else 0,
             "classes": [printable(folders.get(name, name)) for name in figures.classes],
             "conclusion": trained.conclusion,
             "details": trained.details,
-            "events": figures.states.sentence if figures.states else figures.events,
+            "events": figures.events,
             "missing": figures.missing,
             # the others are for the command line
             "advice": [step.text for step in trained.advice if not step.command],
@@ -185,9 +185,12 @@ class Training:
         """The number of doubtful labels, and the first of them: labels that are probably wrong,
         then mistakes of the model, then predictions with a small margin. A label that the user has
         confirmed or changed since is not asked about again. There are none if the model is no
-        better than guessing, because its predictions then say nothing about labels.
+        better than guessing, because its predictions then say nothing about labels; nor of states
+        that overlap.
         """
         figures = _figures(self.newest_run())
+        if figures and not figures.judges_clips:
+            return {"count": 0, "items": [], "guessing": False}
         if figures and not figures.beats_majority:
             return {"count": 0, "items": [], "guessing": True}
         settled = {*self.project.notes.confirmed}

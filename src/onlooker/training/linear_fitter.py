@@ -112,6 +112,7 @@ class LinearFitter(Fitter):
         is_complete = is_test and evaluation is not None and len(evaluation.names) == len(samples)
         threshold = None
         leakage = dict[str, Leakage]()
+        doubtful_labels = None
         if evaluation is not None:
             leakage = _leakage(encoder, encoded.clips, evaluation, choice=layers)
             threshold = choose_threshold(
@@ -119,6 +120,8 @@ class LinearFitter(Fitter):
             )
             if threshold is not None:
                 notes["threshold"] = str(threshold)
+            if len(decision.states) < 2:  # else another class of another group is no doubt
+                doubtful_labels = labels_to_check(evaluation)
         return Fitted(
             net,
             decision.with_threshold(threshold and threshold.probability),
@@ -130,7 +133,7 @@ class LinearFitter(Fitter):
                 eyes=choice.tried or None,
                 states=states and states.held_out,
                 cross_validated=is_complete,
-                labels_to_check=labels_to_check(evaluation) if evaluation else None,
+                labels_to_check=doubtful_labels,
                 **leakage,
             ),
             notes=notes,

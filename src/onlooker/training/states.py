@@ -497,6 +497,7 @@ def fit_states(
         sentence=f"{'; '.join(texts)}, on recordings that it was not fitted to ({len(tested)})",
         classes=[name for k, name in enumerate(decision.classes) if k != nothing],
         recordings=sorted(tested, key=itemgetter("name")),
+        overlap=len(chains) > 1,
     )
     return StateLayer(
         lengths,

@@ -32,14 +32,14 @@ export function resultsView(results, page) {
     get(`api/project/results/clips${path}`).then((clips) => clipsDialog(title, clips, page), complain);
   const wrong = t("results.wrong", { count: results.wrong });
   return [h("div.reached", {},
-    h("p.accuracy", {}, h("b", {}, unbroken(results.share)),
+    results.confusion && h("p.accuracy", {}, h("b", {}, unbroken(results.share)),
       h("span", {}, t("results.of", { count: results.clips }))),
     [results.conclusion, results.events && t("results.events", results),
       results.missing ?? results.advice[0]].filter(Boolean)
       .map((text) => h("p.conclusion", {}, sentence(unbroken(text)))),
     results.details && h("details", {}, h("summary", {}, t("results.details")),
       h("p.conclusion", {}, sentence(unbroken(results.details))))),
-  matrix(results, openClips),
+  results.confusion && matrix(results, openClips),
   h("div.row", {}, button("camera", t("results.live"), () => page.parts.teach.tryLive(), { kind: "primary" }),
     button("upload", t("results.clip"), () => page.go("look")),
     results.wrong > 0 && button(null, wrong, () => openClips(wrong, "")),
