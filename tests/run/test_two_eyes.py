@@ -25,6 +25,8 @@ from onlooker.data.samples import read_sample
 from onlooker.data.sets import read_set
 from onlooker.models.linear import LinearClassifier
 from onlooker.recognizer import Recognizer, load
+from onlooker.report.page import percent
+from onlooker.run import evaluate as evaluate_module
 from onlooker.run.compare import settings_of
 from onlooker.run.evaluate import evaluate
 from onlooker.run.record import RunRecord
@@ -283,3 +285,21 @@ def test_the_report_shows_why_clips_are_named_wrong(run: Path, tmp_path: Path) -
     caption = html.unescape(re.findall(r"<figcaption>(.*?)</figcaption>", section)[0])
     assert caption.startswith("<strong>right · right/mislabeled.mp4</strong>: left ")
     assert "Most evidence for “left”: how things move in the center" in caption
+
+
+def test_the_report_shows_no_evidence_against_the_model_itself(
+    run: Path, tmp_path: Path
+) -> None:
+    new = make_belts(tmp_path / "new", 2, first=70)
+    (new / "left" / "70.mp4").rename(new / "right" / "mislabeled.mp4")
+    recognizer = onlooker.load(run)
+    clips, _ = read_clips(read_set(new).clips, recognizer.classes, recognizer.data)
+    evaluation = recognizer.evaluate(clips)
+    # as by a model of a cross-validation, which is less sure
+    unsure = replace(evaluation, scores=0.9 * evaluation.scores + 0.05)
+    ((_, caption),) = evaluate_module._contrasts(recognizer, clips, evaluation=unsure)
+    (mistake,) = np.flatnonzero(~evaluation.correct)
+    assert f"left {percent(float(evaluation.scores[mistake, 0]), 0)}," in caption
+    # the final model gives another answer than the one that is explained
+    other = replace(evaluation, scores=evaluation.scores[:, ::-1])
+    assert not [*evaluate_module._contrasts(recognizer, clips, evaluation=other)]

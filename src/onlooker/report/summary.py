@@ -418,7 +418,10 @@ _CONTRASTS = (
     "Mistakes, and clips where the second class is near: blue, what speaks for the predicted class; orange, for the "
     "true or the second one. Bars: how much, over time."
 )
-_FITTED = "The evidence is that of the final model, which was fitted to all clips."
+_FITTED = (
+    "Evidence and percentages are those of the final model, which was fitted to all clips; these are clips that it "
+    "names like the model that was fitted without them."
+)
 
 
 def _mistakes(page: Page, evaluation: Evaluation, figures: Figures) -> None:

@@ -57,6 +57,7 @@ from onlooker.video.write import write
 _REPORT_CLIPS = 12
 _REPORT_SIDE = 320  # pixels of the shorter side of their frames
 _CONTRASTS = 4  # clips whose evidence for two classes is shown
+_COMPARED = 20  # of which these are chosen at most
 _NEAR = 0.5  # of the probability of the answer, that of a runner-up that is near
 _CONTRAST_SIDE = 180  # pixels of the shorter side of their frames
 # of clips of events in recordings
@@ -441,6 +442,9 @@ def _contrasts(
     """Strips of the evidence for the predicted and for the true class of clips that are named wrong,
     the most confident first; then for the first two classes of clips where the second one is near.
     Each with its caption.
+
+    The evidence and the probabilities are those of the recognizer. Of a cross-validation, clips that
+    it names otherwise than the model that was fitted without them are left out: it cannot show why.
     """
     classes = recognizer.classes
     if not recognizer.model.explains or recognizer.decision.states or len(classes) < 2:
@@ -453,18 +457,26 @@ def _contrasts(
     highest = scores[rows, predicted]
     is_near = scores[rows, rivals] >= _NEAR * highest
     order = np.lexsort((-highest, ~is_wrong))
-    positions = [i for i in order.tolist() if is_wrong[i] or is_near[i]][:_CONTRASTS]
+    positions = [i for i in order.tolist() if is_wrong[i] or is_near[i]][:_COMPARED]
+    count = 0
     for i in tracked(positions, "comparing classes", len(positions)):
+        if count == _CONTRASTS:
+            break
         with suppress(ClipError):
             path = samples.clips[i].path
             sample = cached_read(path, recognizer.data)
             if recognizer.is_recording(sample.length):
                 continue
+            own_scores = recognizer.predict_clip(path, sample).scores
+            is_own_near = own_scores[rivals[i]] >= _NEAR * own_scores.max()
+            if own_scores.argmax() != predicted[i] or not (is_wrong[i] or is_own_near):
+                continue
+            count += 1
             labels = (classes[predicted[i]], classes[rivals[i]])
             contrast = recognizer.contrast(path, labels, sample)
             frames = VideoReader(path).get(sample.indices, shorter_side=_CONTRAST_SIDE)
             answers = ", ".join(
-                f"{printable(label)} {percent(scores[i, k], 0)}"
+                f"{printable(label)} {percent(float(own_scores[k]), 0)}"
                 for label, k in zip(labels, (predicted[i], rivals[i]), strict=True)
             )
             name = printable(f"{samples.clips[i].label} · {samples.clips[i].name}")
