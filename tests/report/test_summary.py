@@ -294,6 +294,11 @@ def test_one_recording_gives_no_interval() -> None:
     assert people.text.startswith("Add clips, of as many people")
     assert more.text.startswith("The test clips come from too few recordings")
     assert str(more).endswith("Run `onlooker train CLIPS --folds 5`.")
+    *_, more = advice(replace(figures, other_clips=True))
+    assert str(more).startswith(
+        "The test clips come from too few recordings: test with more clips"
+    )
+    assert "Run" not in str(more)
     assert (
         "come from 2 recordings); always" in first_line(replace(figures, recordings=2)).details
     )

@@ -184,12 +184,14 @@ class Figures(CrossValidationFigures, _EvaluationFigures):
         checked: `onlooker check` found no problems in the clips of the run.
         events: what to expect of events in recordings, in a sentence (`EventCurve.sentence`).
         missing: which footage is missing to choose their threshold (`EventCurve.missing`).
+        other_clips: the videos are not those of the run, but others that it was tested with.
     """
 
     # JSON has the fields of the last base before those of the other one, and then these.
     checked: bool = False
     events: str | None = None
     missing: str | None = None
+    other_clips: bool = False
 
     def __eq__(self, other: object) -> bool:
         # Errors are not equal by their values.

@@ -184,12 +184,16 @@ def advice(figures: Figures) -> list[Advice]:
                 f"{text}, or let classes weigh equally.",
                 "onlooker train CLIPS --class-weights balanced",
             )
+    various = "of as many people, places and cameras as possible"
     if high - low > 0.2 and (figures.accuracy < 1 or (low, high) == _ANY):
-        add("Add clips, of as many people, places and cameras as possible.")
+        add(f"Add {'clips to the training' if figures.other_clips else 'clips'}, {various}.")
     if high - low > 0.2 and not figures.cross_validated:
         few = f"{total} test clips leave an interval of {100 * (high - low):.0f} points"
         few = "The test clips come from too few recordings" if (low, high) == _ANY else few
-        add(f"{few}: test all that is trained on.", "onlooker train CLIPS --folds 5")
+        if figures.other_clips:
+            add(f"{few}: test with more clips, {various}.")
+        else:
+            add(f"{few}: test all that is trained on.", "onlooker train CLIPS --folds 5")
     return steps
 
 

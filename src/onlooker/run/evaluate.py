@@ -173,6 +173,7 @@ def write_report(
         known_scenes=known_scenes,
         balanced=record.settings.training.class_weights == "balanced",
         checked=own_clips and is_clean(record.split.clips),
+        other_clips=not own_clips,
         events=curve.sentence(rate) if curve else None,
         missing=curve.missing(rate) or None if curve and own_clips else None,
         **vars(cross_validation or CrossValidationFigures()),
