@@ -336,6 +336,14 @@ def test_cross_validation_ends_with_a_final_model_of_all_clips(
     assert f"final model, trained without a test split: {run / 'final'}" in call(*words).output
     assert "trained without a test split; name new clips" in fails("evaluate", run)
     assert "was trained on all of these clips" in fails("evaluate", run, squares)
+    known = shutil.copytree(squares, tmp_path / "known")
+    (known / "left" / "broken.mp4").write_text("no video")
+    said = fails("evaluate", run, known)
+    count = len(find_clips(squares))
+    assert (
+        f"known: the model was trained on {count} of these clips, and the other 1 cannot be read"
+        in said
+    )
     assert "holds a run of one split; choose another folder" in fails(
         *words[:2], "--run", run / "final", *words[4:]
     )

@@ -122,7 +122,15 @@ def evaluate(run: Path, clips: Path | ClipSet | None = None) -> Figures:
             run, "trained without a test split", "name new clips: `onlooker evaluate RUN CLIPS`"
         )
     check_writable(out, "copy the run to a folder that can be written to")
-    samples, unreadable = read_clips(test, recognizer.classes, recognizer.data)
+    try:
+        samples, unreadable = read_clips(test, recognizer.classes, recognizer.data)
+    except ClipError as error:
+        if other is None or len(test) == len(other.test):
+            raise
+        count = len(other.test) - len(test)
+        problem = f"the model was trained on {count} of these clips, and the other {len(test)} cannot be read"
+        remedy = f"give clips that are new to it ({error.remedy})"
+        raise ClipError(other.path, problem, remedy) from error
     return write_report(
         out,
         recognizer,
