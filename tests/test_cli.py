@@ -20,9 +20,11 @@ import pytest
 from clips import find_clips
 from commands import SAMPLE, TINY, call, fails
 from pages import self_contained
+from typer.testing import CliRunner
 
 import onlooker
 from onlooker.base.files import read_json
+from onlooker.cli import app
 from onlooker.cli import train as commands
 from onlooker.data import stick_figures
 from onlooker.data.split import make_splits
@@ -279,7 +281,7 @@ def test_a_run_is_not_overwritten_but_can_continue(
         ),
         (
             "predict {run} a.mp4 --threshold 1.5",
-            "threshold is 1.5, expected at least 0 and at most 1",
+            "threshold is 1.5, expected at least 0 and at most 1, such as 0.8 for 80 %",
         ),
         (
             "predict {run} https://host/a.mp4",
@@ -298,6 +300,28 @@ def test_errors_are_one_line(
         word.format(tmp=tmp_path, squares=squares, run=trained[0]) for word in command.split()
     ]
     assert message in fails(*given)
+
+
+def test_a_threshold_is_checked_before_anything_is_printed(
+    trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    words = ["predict", str(trained[0]), "a.mp4", "--threshold", "80"]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 1
+    assert result.output == (
+        "error: threshold is 80, expected at least 0 and at most 1, such as 0.8 for 80 %\n"
+    )
+
+
+def test_a_refused_training_leaves_no_folder(squares: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    for clips, encoder in ((tmp_path / "nowhere", "conv4"), (squares, "conv44")):
+        fails("train", clips, "--encoder", encoder, "--run", run)
+        assert not run.exists()
+    run.mkdir()
+    fails("train", tmp_path / "nowhere", "--run", run)
+    assert run.exists(), "it was there before"
 
 
 def test_generated_folders_can_be_read_as_clips(tmp_path: Path) -> None:

@@ -300,6 +300,14 @@ class StateChain:
         return chain
 
 
+def check_threshold(threshold: float | None) -> None:
+    """Raise a ValueError unless a threshold that a user gave is a probability, or None."""
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise ValueError(
+            f"threshold is {threshold:g}, expected at least 0 and at most 1, such as 0.8 for 80 %"
+        )
+
+
 @dataclass(frozen=True)
 class Decision(Config):
     """How scores become an answer.
@@ -392,7 +400,8 @@ class Decision(Config):
         return cls(**stored)
 
     def with_threshold(self, threshold: float | None) -> Self:
-        """The decision with another threshold; None: unchanged."""
+        """The decision with another threshold; None: unchanged. Raises what `check_threshold` does."""
+        check_threshold(threshold)
         return self if threshold is None else replace(self, threshold=threshold)
 
     @cached_property

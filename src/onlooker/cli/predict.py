@@ -73,9 +73,11 @@ def predict(
     safe: Safe = False,
 ) -> Sequence[Exception]:
     """Predict what happens in clips, where and when: one row per clip, with the runner-up class."""
+    from onlooker.base.decision import check_threshold
     from onlooker.data.folder import ignored_text
     from onlooker.run.predict import find_videos, predict_clips
 
+    check_threshold(threshold)  # before the names of columns are printed
     videos, ignored = find_videos(clips)
     # standard output as it is now: it is redirected while Ray works
     console = Console(file=sys.stdout)
