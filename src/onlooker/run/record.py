@@ -295,20 +295,36 @@ def start_run(run: Path, resume: bool) -> Iterator[bool]:
 
 @contextmanager
 def lock_run(folder: Path) -> Iterator[None]:
-    """Lock a run or comparison, so that no other process writes to its folder.
+    """Lock a run or comparison, so that no other process writes to its folder. A folder that is made
+    for it, and stays empty, is removed: nothing is left of a training that was refused.
 
     Raises:
         NotWritableError: it cannot be written to.
         ValueError: another process writes to it.
     """
+    is_new = not folder.exists()
     check_writable(folder, "choose another folder with --run")
     try:
         with FileLock(folder / _LOCK, timeout=0):
-            yield
+            try:
+                yield
+            finally:
+                if is_new:
+                    _remove_if_empty(folder)
     except Timeout as error:
         raise ValueError(
             f"{folder}: another process computes it; wait until it ends, or choose another --run"
         ) from error
+
+
+def _remove_if_empty(folder: Path) -> None:
+    """Remove a folder that holds a lock alone, while it is locked: nobody else can be using it. It
+    stays on systems that cannot remove a file that is open.
+    """
+    with suppress(OSError):
+        if [path.name for path in folder.iterdir()] == [_LOCK]:
+            (folder / _LOCK).unlink()
+            folder.rmdir()
 
 
 def read_figures(run: Path) -> Figures | None:
