@@ -231,7 +231,9 @@ def test_states_come_first_and_say_all_if_they_overlap() -> None:
     confusion = [[2, 10], [9, 3]]
     line, details, _ = first_line(measured(confusion, states=states))
     assert line == sentence
-    assert details.startswith("test: 5 of 24 clips right: not better than guessing; accuracy 21 %")
+    assert details.startswith(
+        "test: 5 of 24 clips right: not better than guessing; accuracy 21 %"
+    )
     overlapping = measured(confusion, states=replace(states, overlap=True))
     line, details, is_guessing = first_line(overlapping)
     assert line == sentence

@@ -70,7 +70,9 @@ def test_overlapping_labels_are_states_of_two_groups(stable: Path) -> None:
     for claim in ("clips right", "accuracy ", "Most confused", "is recognized", "Mistakes"):
         assert claim not in shown
     said_of_clips = fails("evaluate", stable / "run", stable / "test.csv")
-    assert "the model tells several states at a time; give a list of recordings" in said_of_clips
+    assert (
+        "the model tells several states at a time; give a list of recordings" in said_of_clips
+    )
     recognizer = onlooker.load(stable / "run")
     day, move, night = 0, 1, 2
     chains = [chain.classes for chain in recognizer.decision.states]
