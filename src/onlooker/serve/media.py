@@ -76,8 +76,8 @@ def _refuse_form(kind: str, head: bytes) -> None:
     """
     field = re.match(rb"--.{1,200}\r?\n.*Content-Disposition:", head, re.IGNORECASE | re.DOTALL)
     is_text = re.fullmatch(rb"(?![\w.%+-]+=)[^\x00-\x08\x0e-\x1f]*", head)
-    of_curl = kind.startswith("application/x-www-form-urlencoded") and b"\0" not in head
-    if field or (of_curl and not is_text) or kind.startswith(("multipart/", "application/json")):
+    is_curl = kind.startswith("application/x-www-form-urlencoded") and b"\0" not in head
+    if field or (is_curl and not is_text) or kind.startswith(("multipart/", "application/json")):
         raise Problem(415, "form", kind="multipart/form-data" if field else kind.partition(";")[0])
 
 
