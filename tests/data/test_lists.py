@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from onlooker.base.config import SetConfig
-from onlooker.base.intervals import file_of, split_interval
+from onlooker.base.intervals import file_of, outside, split_interval
 from onlooker.base.records import Clip, ClipError, InputError
 from onlooker.data.lists import cut_gaps, read_list
 from onlooker.data.sets import read_set
@@ -760,6 +760,28 @@ def test_clips_of_gaps_never_touch_an_interval_or_time_that_nobody_labeled(
         assert 0 <= start < end <= seconds
         others = [*intervals, *unknown, *gaps[:number], *gaps[number + 1 :]]
         assert all(end <= a or b <= start for a, b in others)
+
+
+_whole_seconds = st.lists(
+    st.tuples(st.integers(0, 20), st.integers(1, 9)).map(
+        lambda pair: (float(pair[0]), float(sum(pair)))
+    ),
+    max_size=6,
+)
+
+
+@given(_whole_seconds, _whole_seconds)
+def test_times_outside_of_others_are_in_none_of_these(
+    times: list[tuple[float, float]], taken: list[tuple[float, float]]
+) -> None:
+    def seconds_of(spans: Sequence[tuple[float, float]]) -> set[float]:
+        return {float(second) for start, end in spans for second in np.arange(start, end)}
+
+    parts = outside(times, taken)
+    assert seconds_of(parts) == seconds_of(times) - seconds_of(taken)
+    assert parts == sorted(parts)
+    assert sum(end - start for start, end in parts) == len(seconds_of(parts))
+    assert outside([(0, np.inf)], taken)[-1][1] == np.inf
 
 
 def test_rows_without_a_label_are_time_of_which_nothing_is_known(

@@ -5,8 +5,17 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import cohen_kappa_score, f1_score
 
+from onlooker.base.decision import Decision
 from onlooker.base.records import Segment
-from onlooker.report.states import UNKNOWN, bouts_of, edit_score, frame_labels, state_figures
+from onlooker.report.states import (
+    UNKNOWN,
+    bouts_of,
+    chain_figures,
+    edit_score,
+    frame_labels,
+    scorer_agreement,
+    state_figures,
+)
 
 Ints = NDArray[np.int64]
 CLASSES = ("sit", "stand", "walk")
@@ -162,3 +171,31 @@ def test_segments_as_classes_of_frames() -> None:
     ]
     times = [0.0, 0.5, 1.0, 1.9, 2.0, 2.5]
     assert frame_labels(segments, times, CLASSES).tolist() == [0, 0, 2, 2, NONE, NONE]
+
+
+def test_time_is_unknown_only_where_no_class_of_the_chain_is_labeled() -> None:
+    decision = Decision(("nod", "sit", "stand"))
+    true = {"a": [Segment("sit", 0, 60), Segment("nod", 0, 20)]}
+    answers = {"a": [Segment("stand", 0, 120), Segment("nod", 0, 120)]}
+    unknown = {"a": [Segment("", 0, 80)]}
+    seconds = {"a": 120.0}
+    chains = [[0, -1], [1, 2, -1]]
+    head, posture = chain_figures(
+        decision, chains, true, predicted=answers, seconds=seconds, unknown=unknown
+    )
+    assert head["accuracy"] == pytest.approx(20 / 60)  # without the 60 s that are unknown
+    assert head["states"]["nod"]["predicted"]["minutes"] == pytest.approx(1)
+    assert posture["accuracy"] == 0
+    assert posture["states"]["sit"]["true"]["minutes"] == pytest.approx(1)
+    # the second scorer knows nothing from 30 s on, unless there is a label
+    second = {"a": [Segment("", 30, 120), Segment("sit", 0, 40), Segment("nod", 0, 10)]}
+    head, posture = scorer_agreement(
+        decision,
+        chains,
+        second,
+        true=true,
+        predicted=answers,
+        seconds=seconds,
+        unknown=unknown,
+    )
+    assert (head["scorers"], posture["scorers"]) == (0, 1)

@@ -109,6 +109,8 @@ def test_whole_recordings_are_evaluated(run: Path, finder: Path, days: Path) -> 
         "0.mp4,3,6,left",
         "broken.mp4,1,2,left",
         "2.mp4,13,40,",  # nobody knows what happens then
+        "2.mp4,20,23,nothing",  # but somebody does
+        "2.mp4,4,5,",
     ]
     listed.write_text("\n".join(["path,start,end,label", *rows]) + "\n")
     (days / "broken.mp4").write_bytes((days / "1.mp4").read_bytes()[:500])
@@ -118,7 +120,7 @@ def test_whole_recordings_are_evaluated(run: Path, finder: Path, days: Path) -> 
     result = call("evaluate", finder, "--recordings", listed)
     report = finder / "recordings-more" / "report.html"
     line, *more = (line for line in result.stdout.splitlines() if line)
-    assert re.match(r"In recordings: finds \d of 2 events, .*7 s of quiet footage\)", line)
+    assert re.match(r"In recordings: finds \d of 2 events, .*10 s of quiet footage\)", line)
     assert more[-1] == f"report: {report}"
     assert "0.mp4: the model was trained on it" in result.stderr
     assert (
@@ -127,7 +129,7 @@ def test_whole_recordings_are_evaluated(run: Path, finder: Path, days: Path) -> 
     )
     assert "broken.mp4: " in result.stderr
     figures = json.loads((finder / "recordings-more" / "evaluation.json").read_text())
-    assert figures["hours"] * 3600 == pytest.approx(7)  # outside of two events
+    assert figures["hours"] * 3600 == pytest.approx(10)  # outside of two events
     assert [*figures["recordings"]] == ["2.mp4"]
     assert figures["events"] == figures["live"]["events"] == 2
     assert (

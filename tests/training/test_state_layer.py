@@ -17,6 +17,7 @@ from onlooker.base.decision import Decision, StateChain
 from onlooker.base.files import read_json, write_json
 from onlooker.base.intervals import with_interval
 from onlooker.base.records import Clip
+from onlooker.data.sets import read_set
 from onlooker.models.linear import LinearClassifier
 from onlooker.recognizer import Recognizer, load
 from onlooker.report.states import UNKNOWN
@@ -212,6 +213,27 @@ def test_clips_that_were_cut_from_kept_recordings_give_states(
         # nobody says that what follows was watched
         assert plan.recordings[0].unknown == [(9.5, 10.0)]
         assert [label for _, _, label in plan.recordings[0].intervals] == [0, 2, 1]
+
+
+def test_labeled_time_is_known_in_the_groups_of_its_labels(tmp_path: Path) -> None:
+    files = [tmp_path / f"{number}.mp4" for number in range(3)]
+    rows = ["path,start,end,label,tier"]
+    for file in files:
+        write(file, np.zeros((20, 16, 16, 3), np.uint8), fps=2)
+        rows += [f"{file},0,6,sit,posture", f"{file},6,8,nothing,", f"{file},2,4,nod,head"]
+        rows += [f"{file},{time},{time + 1},," for time in range(10)]
+    listed = tmp_path / "list.csv"
+    listed.write_text("\n".join(rows))
+    clips = read_set(listed)
+    decision = Decision(("nod", "nothing", "sit"))
+    plan = plan_times(clips.clips, decision, when="states", unknown=clips.unknown)
+    recording, *_ = plan.recordings
+    chains = states._chains(plan.recordings, decision)
+    assert [chain.classes for chain in chains] == [[0, -1], [2, -1]]
+    nod, sit = (chain.labels(recording, np.arange(10.0)).tolist() for chain in chains)
+    # no label of the head, then that of the class nothing, then nothing is labeled
+    assert nod == [-1, -1, 0, 0, -1, -1, 1, 1, -1, -1]
+    assert sit == [0] * 6 + [1, 1] + [-1, -1]
 
 
 def test_states_of_clips_without_recordings_are_an_error(tmp_path: Path) -> None:

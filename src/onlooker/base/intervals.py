@@ -9,6 +9,7 @@ import math
 import os
 import re
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -70,6 +71,17 @@ def covered(intervals: Iterable[Times]) -> list[Times]:
         else:
             parts.append((start, end))
     return parts
+
+
+def outside(times: Iterable[Times], taken: Iterable[Times]) -> list[Times]:
+    """The parts of some times that none of the `taken` ones covers, in order."""
+    bounds = [-math.inf, *chain.from_iterable(covered(taken)), math.inf]
+    gaps = zip(bounds[::2], bounds[1::2], strict=True)
+    # neither the times nor the gaps overlap each other: a pair is one of both
+    return [
+        (later[0], min(earlier[1], later[1]))
+        for earlier, later in overlapping([*covered(times), *gaps])
+    ]
 
 
 def overlapping(spans: Iterable[_Span], tolerance: float = 0.0) -> Iterator[tuple[_Span, _Span]]:

@@ -120,6 +120,7 @@ def chain_figures(
     predicted: Mapping[str, Sequence[Segment]],
     seconds: Mapping[str, float],
     unknown: Mapping[str, Sequence[Segment]],
+    second: Mapping[str, Sequence[Segment]] | None = None,
 ) -> list[dict[str, Any]]:
     """`state_figures` of some chains of states, with the names of their `classes`. Time without
     labels is no state, or for a chain in which there is always one unknown.
@@ -127,7 +128,10 @@ def chain_figures(
     Args:
         chains: the positions of their classes, and -1 for none.
         true, predicted, seconds: by recording, its bouts and its length.
-        unknown: by recording, times without labels of which nobody knows what happens.
+        unknown: by recording, times of which nobody knows what happens, where no class of a chain
+            is labeled. Their label is "".
+        second: by recording, the bouts of a second scorer, as for `scorer_agreement`; what is
+            unknown to this one does not count.
     """
     rate = decision.frame_rate or RATE
     nothing = decision.nothing_class
@@ -138,17 +142,28 @@ def chain_figures(
         pairs = list[tuple[Ints, Ints]]()
         for recording, length in seconds.items():
             times = np.arange(0, length, 1 / rate).tolist()
-            labels = frame_labels(true[recording], times, names)
+            bouts = [*true[recording], *unknown.get(recording, ())]
+            labels = _known_labels(bouts, times, names)
             if not has_gaps:
                 labels[labels == len(names)] = UNKNOWN
-            for part in unknown.get(recording, ()):
-                begin, end = np.searchsorted(times, [part.start, part.end]).tolist()
-                labels[begin:end] = UNKNOWN
+            if second:
+                labels[_known_labels(second[recording], times, names) == UNKNOWN] = UNKNOWN
             pairs.append((labels, frame_labels(predicted[recording], times, names)))
         labels_of_all, answers = zip(*pairs, strict=True)
         figures = state_figures(labels_of_all, answers, names, rate=rate)
         results.append({"classes": names, **figures})
     return results
+
+
+def _known_labels(bouts: Sequence[Segment], times: Sequence[float], classes: Sequence[str]) -> Ints:
+    """`frame_labels`, and `UNKNOWN` where only a bout of the label "" is."""
+    labels = frame_labels(bouts, times, classes)
+    for bout in bouts:
+        if not bout.label:
+            begin, end = np.searchsorted(times, [bout.start, bout.end]).tolist()
+            unlabeled = labels[begin:end] == len(classes)
+            labels[begin:end][unlabeled] = UNKNOWN
+    return labels
 
 
 def scorer_agreement(
@@ -177,10 +192,8 @@ def scorer_agreement(
             true,
             predicted=answers,
             seconds={name: seconds[name] for name in second},
-            unknown={
-                name: [*unknown[name], *(bout for bout in bouts if not bout.label)]
-                for name, bouts in second.items()
-            },
+            unknown=unknown,
+            second=second,
         )
         for answers in (second, predicted)
     )

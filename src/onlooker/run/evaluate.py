@@ -19,7 +19,15 @@ from numpy.typing import NDArray
 from onlooker.base.config import StreamConfig
 from onlooker.base.decision import PROBABILITIES
 from onlooker.base.files import check_writable, read_json, write_json
-from onlooker.base.intervals import WHOLE, file_of, resolved, split_interval, with_interval
+from onlooker.base.intervals import (
+    WHOLE,
+    Times,
+    file_of,
+    outside,
+    resolved,
+    split_interval,
+    with_interval,
+)
 from onlooker.base.progress import tracked
 from onlooker.base.records import Clip, ClipError, Curves, Evaluation, Segment, clip_name
 from onlooker.base.text import printable
@@ -288,14 +296,17 @@ def evaluate_recordings(run: Path, clips: ClipSet) -> dict[str, Any]:
             continue
         lengths[name] = seconds
         true[name] = []
+        nothing_happens = list[Times]()
         for clip in intervals:
             start, end = split_interval(clip.path)[1] or WHOLE
             if start >= seconds:
                 problem = f"outside the recording, which is {seconds:.2f} s long"
                 errors[clip.path] = ClipError(clip.path, problem, "correct the times")
-            elif clip.label != nothing:
+            elif clip.label == nothing:
+                nothing_happens.append((start, end))
+            else:
                 true[name].append(Segment(clip.label, start, min(end, seconds)))
-        times = clips.unknown.get(resolved(file), ())
+        times = outside(clips.unknown.get(resolved(file), ()), nothing_happens)
         unknown[name] = [Segment("", a, min(b, seconds)) for a, b in times if a < seconds]
         if rows := clips.second_scorer.get(resolved(file)):
             second[name] = [Segment(label, a, min(b, seconds)) for label, (a, b) in rows]

@@ -27,6 +27,7 @@ from onlooker.base.intervals import (
     Times,
     covered,
     file_of,
+    outside,
     overlapping,
     resolved,
     split_interval,
@@ -87,7 +88,7 @@ class LabeledRecording(NamedTuple):
     Args:
         group: the unit that is left out together: person or camera.
         intervals: start and end in seconds, and the class.
-        unknown: times of which nobody knows what happens.
+        unknown: times of which nobody knows what happens, where no class of a chain is labeled.
         seconds: when it ends.
         rate: frames per second.
         root: the folder of the clips.
@@ -192,13 +193,16 @@ def labeled_recordings(
                 label = decision.classes.index(clip.label)
                 intervals.append((times[0], min(times[1], timing.end), label))
                 tiers.add((label, clip.tier))
+            nothing_happens = [
+                times for clip, times in parts if clip.label == decision.nothing_name
+            ]
             step = float(np.median(np.diff(timing.times))) if len(timing.times) > 1 else 1.0
             recordings.append(
                 LabeledRecording(
                     file,
                     group_of(leading_clip),
                     sorted(intervals),
-                    unknown=[*unknown.get(path, ())],
+                    unknown=outside(unknown.get(path, ()), nothing_happens),
                     seconds=float(timing.end),
                     rate=1 / max(step, 1e-3),
                     root=leading_clip.root,
@@ -294,12 +298,13 @@ class _Chain(NamedTuple):
     def labels(self, recording: LabeledRecording, times: Floats) -> Ints:
         """The output of each frame, `T`; `UNKNOWN` where it is not known."""
         outputs = np.full(len(times), self.gap, np.int64)
+        for start, end in recording.unknown:
+            outputs[(times >= start) & (times < end)] = UNKNOWN
+        # where the chain has a label, it is known
         for start, end, label in recording.intervals:
             if label in self.classes:
                 begin, after = np.searchsorted(times, np.array([start, end]) - _TOLERANCE).tolist()
                 outputs[begin:after] = self.classes.index(label)
-        for start, end in recording.unknown:
-            outputs[(times >= start) & (times < end)] = UNKNOWN
         return outputs
 
     def segments(
