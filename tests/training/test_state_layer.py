@@ -192,6 +192,11 @@ def test_time_of_which_nothing_is_known_is_not_counted(tmp_path: Path) -> None:
     }
     plan = plan_times(clips, Decision(CLASSES), when="auto", unknown=unknown)
     assert "67 % of 3 recordings" in plan.why
+    # where something is labeled, it is known
+    times = [(0.5, 1.0), (0.0, 5.5), (6.0, 20.0), (30.0, 40.0)]
+    unknown = dict.fromkeys(unknown, times)
+    plan = plan_times(clips, Decision(CLASSES), when="auto", unknown=unknown)
+    assert "100 % of 3 recordings" in plan.why
 
 
 @pytest.mark.parametrize(("share", "are_states"), [(0.9, True), (0.2, False)])

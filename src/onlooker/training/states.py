@@ -6,6 +6,7 @@ decoder (`stream.states`) are chosen, and the states are tested. Of motion, a la
 the shortest window is added, with a weight that is chosen alike, if states are clearly told better by it.
 """
 
+import math
 from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -223,9 +224,10 @@ def _covered(recordings: Sequence[LabeledRecording], decision: Decision) -> floa
     total = 0.0
     for recording in recordings:
         times = [(a, b) for a, b, k in recording.intervals if k != decision.nothing_class]
-        unknown = [(a, min(b, recording.seconds)) for a, b in recording.unknown]
+        spans = [(a, b) for a, b, _ in recording.intervals]
+        after = (recording.seconds, math.inf)
         labeled += _seconds(times)
-        total += recording.seconds - _seconds(unknown)
+        total += recording.seconds - _seconds(outside(recording.unknown, [*spans, after]))
     return labeled / total if total > 0 else 0.0
 
 
