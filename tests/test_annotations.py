@@ -24,6 +24,8 @@ from onlooker.base.intervals import file_of, split_interval
 from onlooker.base.records import ClipError, Event, Prediction, Segment
 from onlooker.data.sets import read_set
 from onlooker.formats.annotations import FORMATS, Asked, Interval, of_prediction, read_intervals
+from onlooker.report.states import UNKNOWN
+from onlooker.training.states import _Chain, labeled_recordings
 from onlooker.video.reader import VideoReader
 
 WRITTEN = [name for name, form in FORMATS.items() if form.write]
@@ -674,6 +676,21 @@ def test_nothing_is_known_of_what_boris_left_open_left_out_or_did_not_watch(
         labels = {each.label for each in intervals if each.start < at < each.end}
         assert ("run" in labels) == runs
         assert ("" in labels) == (doubtful or not watched)
+
+
+def test_convert_says_how_much_time_is_unknown_to_a_training(
+    tmp_path: Path, make_clip: Make
+) -> None:
+    make_clip("a.mp4", frames=200, fps=10)
+    events = [[t, "", "run", "", ""] for t in (2.0, 8.0)]
+    events += [[t, "", "bark", "", ""] for t in (5.0, 8.0, 12.0, 12.5)]
+    done = call("convert", boris(tmp_path, {"events": events}), tmp_path / "a.csv")
+    assert "2.0 s of unknown time in 1 videos" in done.stderr
+    clips = read_set(tmp_path / "a.csv", classes=1)
+    (recording,) = labeled_recordings(clips.clips, Decision(("run",)), clips.unknown)
+    outputs = _Chain([0, -1], 1).labels(recording, np.arange(0.05, 20, 0.1))
+    assert (outputs == UNKNOWN).sum() == 20
+    assert (outputs == 0).sum() == 60
 
 
 def test_a_state_that_was_not_stopped_ends_with_its_observation(

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlooker.base.files import read_bytes, read_json, reading, write_bytes, write_csv, write_json
-from onlooker.base.intervals import Times, covered, overlapping, parse_time, split_interval
+from onlooker.base.intervals import Times, covered, outside, overlapping, parse_time, split_interval
 from onlooker.base.progress import note
 from onlooker.base.records import ClipError, Prediction, Segment
 from onlooker.base.settings import suggestion
@@ -217,19 +217,17 @@ def merged(intervals: Iterable[Interval]) -> list[Interval]:
 
 def unknown_seconds(videos: Videos) -> dict[Path, float]:
     """The seconds of unknown time of each video that has any: times that only intervals without a
-    label cover, until the end of a video that exists.
+    label cover, as in training, until the end of a video that exists.
     """
     seconds = dict[Path, float]()
     for video, intervals in videos.items():
         timing = _timing(video)
-        end = timing.end if timing else math.inf
-        spans = [(part.label, (part.start, min(part.end, end))) for part in intervals]
-        listed, labeled = (
-            sum(max(stop - start, 0.0) for start, stop in covered(times))
-            for times in ([span[1] for span in spans], [times for label, times in spans if label])
-        )
-        if listed > labeled:
-            seconds[video] = listed - labeled
+        labeled = [(part.start, part.end) for part in intervals if part.label]
+        if timing:
+            labeled.append((timing.end, math.inf))
+        unlabeled = [(part.start, part.end) for part in intervals if not part.label]
+        if unknown := outside(unlabeled, labeled):
+            seconds[video] = sum(end - start for start, end in unknown)
     return seconds
 
 
