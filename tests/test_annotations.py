@@ -86,8 +86,14 @@ def test_webvtt_of_a_part_counts_from_its_beginning(tmp_path: Path, make_clip: M
     part = Path(f"{make_clip('clip.mp4', frames=20, fps=10)}#t=0.5,1.5")
     FORMATS["webvtt"].write(tmp_path / "x.vtt", {part: INTERVALS[:1]}, None)
     assert read_intervals(tmp_path / "x.vtt") == {part: [Interval("wave", 0.2, 0.8)]}
-    call("convert", tmp_path / "x.vtt", tmp_path / "x.csv")
+    done = call("convert", tmp_path / "x.vtt", tmp_path / "x.csv")
+    assert "not there" not in done.stderr
     assert (tmp_path / "x.csv").read_text().splitlines()[1] == "clip.mp4,0.7,1.3,wave"
+    (tmp_path / "moved").mkdir()
+    FORMATS["webvtt"].write(tmp_path / "moved" / "x.vtt", {part: INTERVALS[:1]}, None)
+    (tmp_path / "clip.mp4").rename(tmp_path / "moved" / "clip.mp4")
+    beside = tmp_path / "moved" / part.name
+    assert [*read_intervals(tmp_path / "moved" / "x.vtt")] == [beside]
 
 
 @pytest.mark.parametrize("name", ["csv", "label-studio", "elan", "activitynet"])

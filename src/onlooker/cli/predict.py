@@ -21,6 +21,7 @@ from rich.text import Text
 
 from onlooker.base.config import StreamConfig
 from onlooker.base.files import read_json
+from onlooker.base.intervals import file_of
 from onlooker.base.progress import note
 from onlooker.base.text import printable
 from onlooker.cli.command import Ray, RunArgument, Safe, command, print_error, warn
@@ -290,7 +291,7 @@ def convert(
     is_list = ending == ".csv"
     write(out, videos if is_list else labeled, fps)
     count = sum(map(len, labeled.values()))
-    missing = [video for video in videos if not is_address(video) and not video.exists()]
+    missing = [video for video in videos if not is_address(video) and not file_of(video).exists()]
     typer.echo(f"{count} intervals of {len(videos)} videos: {out}")
     if left_out:
         warn([count_of(left_out)])

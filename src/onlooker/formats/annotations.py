@@ -22,7 +22,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlooker.base.files import read_bytes, read_json, reading, write_bytes, write_csv, write_json
-from onlooker.base.intervals import Times, covered, outside, overlapping, parse_time, split_interval
+from onlooker.base.intervals import (
+    Times,
+    covered,
+    file_of,
+    outside,
+    overlapping,
+    parse_time,
+    split_interval,
+)
 from onlooker.base.progress import note
 from onlooker.base.records import ClipError, Prediction, Segment
 from onlooker.base.settings import suggestion
@@ -350,10 +358,11 @@ def _find(folder: Path, name: str, url: bool = False) -> Named:
             re.sub(r"^[0-9a-f]{8}-", "", parts[-1]) if "/upload/" in slashes else parts[-1]
         )
     for path in (*as_named, *ends, *uploads):
-        if path and os.path.exists(folder / path):
+        file = file_of(folder / path)
+        if path and os.path.exists(file):
             if path in as_named or os.path.isabs(path):
                 return _by_path(folder / path)
-            if not is_drawn(folder / path):
+            if not is_drawn(file):
                 return Named(folder / path, name)
     return Named(folder / uploads[0], name) if elsewhere else _by_path(folder / as_named[1])
 
