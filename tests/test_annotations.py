@@ -684,6 +684,14 @@ def test_nothing_is_known_of_what_boris_left_open_left_out_or_did_not_watch(
         assert ("" in labels) == (doubtful or not watched)
 
 
+def test_videos_of_further_players_of_boris_are_counted(tmp_path: Path) -> None:
+    events = [[t, "", "run", "", ""] for t in (2.0, 8.0)]
+    players = {"1": ["a.mp4"], "2": ["b.mp4", "c.mp4"], "3": []}
+    left_out = Counter[str]()
+    read_intervals(boris(tmp_path, {"events": events, "file": players}), Asked(), left_out)
+    assert left_out == {"videos of player 2": 2}
+
+
 def test_convert_says_how_much_time_is_unknown_to_a_training(
     tmp_path: Path, make_clip: Make
 ) -> None:

@@ -67,6 +67,7 @@ _LABEL_STUDIO_COUNTS = (
 )
 _NOT_KNOWN = "n/a"  # in tables of BIDS
 _BACKGROUND = "background"  # of DeepEthogram, where nothing happens
+_PLAYER = "1"  # of BORIS, whose videos are read; others show the same time
 _FRAMES_APART = 2  # by which readers of videos count differently
 # of a task, where the tag has frameRate="$fps"
 _RATES = frozenset({"fps", "framerate", "frame_rate"})
@@ -801,7 +802,11 @@ def _boris_intervals(path: Path, asked: Asked, left_out: Counter[str]) -> Interv
     unstopped = Counter[str]()
     for name, observation in project["observations"].items():
         with reading(path, f"observation {name}: ", _EXPORT_AGAIN):
-            media = _boris_media(path.parent, observation)
+            players = observation["file"] if isinstance(observation["file"], dict) else {}
+            for player, files in players.items():
+                if player != _PLAYER and files:
+                    left_out[f"videos of player {player}"] += len(files)
+            media = _boris_media(path.parent, players.get(_PLAYER, []), observation)
             if not media:
                 left_out["events without a media file"] += len(observation["events"])
                 continue
@@ -844,10 +849,8 @@ class _Media(NamedTuple):
     length: float
 
 
-def _boris_media(folder: Path, observation: dict[str, Any]) -> list[_Media]:
-    """The media files that were watched one after another."""
-    players = observation["file"]
-    files = players.get("1", []) if isinstance(players, dict) else []
+def _boris_media(folder: Path, files: Sequence[str], observation: dict[str, Any]) -> list[_Media]:
+    """The media files of an observation that were watched one after another."""
     lengths = observation.get("media_info", {}).get("length", {})
     media = list[_Media]()
     begin = 0.0
@@ -885,7 +888,7 @@ def _boris_spans(
     what is left out; the end of a state that was not stopped is inf.
     """
     offset = observation.get("time offset", 0)
-    offset += observation.get("media_info", {}).get("offset", {}).get("1", 0)
+    offset += observation.get("media_info", {}).get("offset", {}).get(_PLAYER, 0)
     begun: dict[tuple[str, str, str], float] = {}  # by subject, behavior and modifiers
     labels = {code: code for code, kind in kinds.items() if kind.startswith("state")}
     for time, subject, behavior, modifiers, *_ in observation["events"]:
