@@ -569,6 +569,11 @@ def test_usual_names_of_columns_are_known_and_other_columns_named(
             "line 2: start '7', end '0:07'; expected a start before the end",
         ),
         (
+            ["path,start,end,label", *("a.mp4,7,5,x", "a.mp4,abc,9,x"), *["a.mp4,2,1,x"] * 3],
+            r"line 2: start '7', end '5' \(expected a start before the end\); line 3: start 'abc', end "
+            r"'9' \(expected both in .*\); line 4: .*\); and 2 more; correct these rows",
+        ),
+        (
             ["path,label", "a.mp4,x", "", "a.mp4,y"],
             r"line 4 is a duplicate of line 2: .*a.mp4; keep one of them",
         ),

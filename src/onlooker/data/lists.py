@@ -52,6 +52,7 @@ Unknown = Mapping[Path, Sequence[Times]]  # by file (`resolved`)
 # labels, "" for unknown time, and times, by file (`resolved`)
 ScorerLabels = Mapping[Path, Sequence[tuple[str, Times]]]
 _APART = 0.001  # seconds by which the ends of two clips differ that are the same part of a file
+_NAMED = 3  # wrong rows that an error names
 _TIME_COLUMNS = ("start", "end")
 _FRAME_COLUMNS = ("start_frame", "end_frame")
 # suffixes of the files that `onlooker convert` reads, besides tables
@@ -135,10 +136,7 @@ def read_list(path: Path, asked: SetConfig | None = None) -> ClipList:
     subjects_of_file = defaultdict[Path, set[str]](set)
     present = {column: set[str]() for column in asked_names}
     scorers = defaultdict[Path, dict[str, list[tuple[str, Times]]]](dict)
-    for number, row in table.rows:
-        file = _with_times(
-            path, number, row, file=_in_folder(path.parent, row["path"]), table=table
-        )
+    for (number, row), file in zip(table.rows, _clip_paths(path, table), strict=True):
         whole, times = split_interval(file)
         names = {
             column: composed(row.get(column, "")) for column in ("recording", "subject", "tier")
@@ -365,6 +363,30 @@ def _in_folder(folder: Path, name: str) -> Path:
     if "\\" in name and not os.path.exists(file_of(folder / name)):
         name = name.replace("\\", "/")
     return folder / name
+
+
+def _clip_paths(path: Path, table: ListTable) -> list[Path]:
+    """The path of the clip in each row of a list.
+
+    Raises:
+        ClipError: wrong times; the first few rows that have some are named.
+    """
+    files = list[Path]()
+    errors = list[ClipError]()
+    for number, row in table.rows:
+        file = _in_folder(path.parent, row["path"])
+        try:
+            files.append(_with_times(path, number, row, file=file, table=table))
+        except ClipError as error:
+            errors.append(error)
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        problems = [f"{error.found} ({error.remedy})" for error in errors[:_NAMED]]
+        if errors[_NAMED:]:
+            problems.append(f"and {len(errors) - _NAMED} more")
+        raise ClipError(path, "; ".join(problems), "correct these rows")
+    return files
 
 
 def _with_times(
