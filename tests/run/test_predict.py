@@ -19,6 +19,7 @@ from weakref import WeakSet
 
 import av
 import clips as painted
+import numpy as np
 import pytest
 from clips import Make
 from commands import call, fails
@@ -50,6 +51,32 @@ def run(tmp_path: Path) -> Path:
 
 def drawn(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.glob("*.mp4"))
+
+
+def test_a_line_of_arrays_is_that_of_lists(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("onlooker.run.results._ROWS", 3)
+    clip = tmp_path / "ä.mp4"
+    clip.touch()
+    chance = np.random.default_rng(0)
+    arrays = {
+        "label": "wävé",
+        "times": np.arange(7) / 3,
+        "attention": chance.random((6, 2, 2), np.float32),
+        "scores": np.zeros((0, 3)),
+        "points": None,
+        "segments": [{"start": 0.5}],
+    }
+    with closing(ResultsFile(tmp_path / "results.json", "0")) as results:
+        results.add(clip, arrays)
+    text = (tmp_path / "results.json").read_text(encoding="utf-8")
+    lists = {
+        name: value.tolist() if isinstance(value, np.ndarray) else value
+        for name, value in arrays.items()
+    }
+    expected = {**json.loads(text), **lists}
+    assert text == json.dumps(expected, ensure_ascii=False) + "\n"
 
 
 def test_clips_of_equal_name_in_different_folders_have_separate_drawings(

@@ -582,6 +582,13 @@ class Prediction(Scored):
         return " ".join(f"{corner:.0f}" for corner in self.actors[0].boxes.mean(0))
 
     def to_dict(self) -> dict[str, Any]:
+        return {
+            name: value.tolist() if isinstance(value, np.ndarray) else value
+            for name, value in self.to_arrays().items()
+        }
+
+    def to_arrays(self) -> dict[str, Any]:
+        """As `to_dict`, but large arrays, of which a list takes eight times the memory, are arrays."""
         arrays = {
             name: getattr(self, name) for name in ("times", "indices", "frame_scores", "attention")
         }
@@ -592,7 +599,7 @@ class Prediction(Scored):
             "unusual": self.unusual,
             "border_error": self.border_error,
             "classes": list(self.classes),
-            **{name: None if array is None else array.tolist() for name, array in arrays.items()},
+            **arrays,
             "points": points
             and [None if math.isnan(x) else [x, y] for x, y in points],  # JSON has no NaN
             "tubes": [

@@ -5,12 +5,13 @@ line of a file (`--json`), which is continued after a kill.
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+import numpy as np
 from filelock import lock_descriptor
 
 from onlooker.base.decision import Decision
@@ -34,6 +35,7 @@ from onlooker.storage import path_or_address
 
 BUDGETS = "budget.csv"
 _PARTS = ("seconds", "share", "bouts", "median", "latency")  # of `TimeBudget`
+_ROWS = 4096  # of an array that become text together
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
 
@@ -122,15 +124,18 @@ class ResultsFile:
         return path_or_address(clip) in self._fingerprints
 
     def add(self, clip: Path, values: Mapping[str, Any]) -> None:
-        """Write the result of a clip. If that fails, an error is raised, and the results before it
-        stay.
+        """Write the result of a clip, part by part: that of a recording of hours takes hundreds of
+        megabytes. If that fails, an error is raised, and the results before it stay.
+
+        Args:
+            values: what JSON can hold, and arrays.
         """
         name = path_or_address(clip)
         content = fingerprint(clip)
         line = {"model": self._model, "path": name, "fingerprint": content, **values}
-        text = json.dumps(line, ensure_ascii=False) + "\n"
         with explain_write_errors("this file", self._path.parent, path=self._path):
-            self._file.write(text.encode(errors="backslashreplace"))
+            for text in _line_parts(line):
+                self._file.write(text.encode(errors="backslashreplace"))
             self._file.flush()
         self._fingerprints[name] = content
 
@@ -168,7 +173,7 @@ class Outputs:
         """
         error = attempt(self._write_files, clip, prediction) if clip in self.out else None
         if self.json and clip not in self.json:  # last: a clip with a result is not drawn again
-            self.json.add(clip, prediction.to_dict())
+            self.json.add(clip, prediction.to_arrays())
         return error
 
     def _write_files(self, clip: Path, prediction: Prediction) -> None:
@@ -181,6 +186,23 @@ class Outputs:
         for ending, write in self.formats.items():
             write(drawn.with_name(f"{drawn.stem}{ending}"), of_prediction(prediction), None)
         write_drawn(clip, drawn, prediction, replace=True)
+
+
+def _line_parts(values: Mapping[str, Any]) -> Iterator[str]:
+    """A line of JSON, in parts: what `json.dumps` returns for lists in place of arrays."""
+    before = "{"
+    for name, value in values.items():
+        yield f"{before}{json.dumps(name, ensure_ascii=False)}: "
+        if isinstance(value, np.ndarray) and len(value):
+            for begin in range(0, len(value), _ROWS):
+                rows = json.dumps(value[begin : begin + _ROWS].tolist())
+                yield ("[" if begin == 0 else ", ") + rows[1:-1]
+            yield "]"
+        else:
+            plain = value.tolist() if isinstance(value, np.ndarray) else value
+            yield json.dumps(plain, ensure_ascii=False)
+        before = ", "
+    yield "}\n"
 
 
 def attempt(

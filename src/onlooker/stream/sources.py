@@ -219,7 +219,7 @@ class Source:
         self.name = name or without_password(str(source))
         self.dropped = self.reconnections = 0
         self.recorded = False  # whether it has an end, and waits for its reader
-        self.seconds: float | None = None  # of a recording that was read, when it ends
+        self._reader: VideoReader | None = None  # of a recording that was read, with its times
         self._config = config
         self.condition = condition
         self._over = Event()
@@ -253,6 +253,13 @@ class Source:
     def finished(self) -> bool:
         """Whether all frames and changes were handed out, and the error if there was one."""
         return self._over.is_set() and not self._queue
+
+    @property
+    def seconds(self) -> float | None:
+        """When a recording that was read ends; None: unknown."""
+        with suppress(ClipError):  # its file may be gone
+            return self._reader.seconds if self._reader else None
+        return None
 
     def poll(self) -> Frame | None:
         """The next frame: index, seconds, pixels (uint8, RGB, upright); None if none has arrived.
@@ -407,7 +414,7 @@ class Source:
                 time_of = index / rate if rate else seconds
                 yield _Arrival(time_of, partial(np.asarray, pixels), recorded=True, note=note)
             if rate is None:
-                self.seconds = reader.seconds
+                self._reader = reader
         elif isinstance(self._source, int):
             yield from _of_camera(self._source, self._clock)
         else:

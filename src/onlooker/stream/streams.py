@@ -620,7 +620,8 @@ def _steps(
                 yield _counted(step, source)
             for source in [source for source in live if source.finished]:
                 live.remove(source)
-                if last := streams.end(source.name, source.seconds):
+                seconds = source.seconds if streams.state_finder else None
+                if last := streams.end(source.name, seconds):
                     yield _counted(last, source)
     finally:
         for source in sources:
