@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlooker.base.config import DataConfig
+from onlooker.base.intervals import file_of
 from onlooker.base.records import Clip, ClipError
 from onlooker.data.samples import read_at
 from onlooker.data.scenes import (
@@ -161,7 +162,8 @@ def fact_findings(
 
     Args:
         filled: the class of gaps between intervals (`fill_gaps`), in which little may happen.
-        are_bouts: whether the clips are bouts of states, which may be still, and of any length.
+        are_bouts: whether the clips are bouts of states, which may be still, of any length, and at
+            the same time.
     """
     if not facts:
         return
@@ -180,7 +182,10 @@ def fact_findings(
         )
     if len(clips) <= MAX_COMPARED:
         images = np.stack([clip.thumbnails for clip in facts])
-        yield from _copy_findings(clips, _members(copies(images)))
+        copied = _members(copies(images))
+        if are_bouts:  # those of one recording may overlap
+            copied = [group for group in copied if len({file_of(clips[i].path) for i in group}) > 1]
+        yield from _copy_findings(clips, copied)
         yield from _scene_findings(clips, _members(scenes(scene_images(images))), split)
     yield from _property_findings(clips, facts, are_bouts=are_bouts)
     yield from _quality_findings(
