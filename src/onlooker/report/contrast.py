@@ -25,6 +25,7 @@ _OPACITY = 0.9  # of the strongest evidence
 _PALE = 0.1  # of it: what is not drawn
 _WIDTH = 10.0  # inches
 _BARS = 0.9  # their height
+_TIMES = 0.4  # that of the times above the frames, which else would be narrower than the bars
 _GAP = 0.02  # between frames, as a share of their width
 _NAME = 24  # letters of a class
 _HALF = 0.5  # of the evidence for a class, in the interval that is named
@@ -143,7 +144,7 @@ def contrast_strip(frames: Pixels, contrast: Contrast) -> bytes:
     maps = np.stack([contrast.evidence[group].sum(0) for group in groups])
     strongest = max(float(np.quantile(np.abs(maps), 0.995)), 1e-9)
     colors = np.array([tuple(bytes.fromhex(color[1:])) for color in _COLORS]) / 255
-    height = _WIDTH / len(groups) * H / W
+    height = _WIDTH / len(groups) * H / W + _TIMES
     layout = ConstrainedLayoutEngine(w_pad=0.02)
     figure = Figure(figsize=(_WIDTH, height + _BARS), layout=layout, facecolor="white")
     # one system of coordinates for all frames: each further one takes as long as the whole strip
