@@ -106,6 +106,7 @@ def test_whole_recordings_are_evaluated(run: Path, finder: Path, days: Path) -> 
         "2.mp4,3,6,left",
         "2.mp4,9,12,right",
         "2.mp4,50,52,left",
+        "2.mp4,25,60,left",  # training leaves it out, too
         "0.mp4,3,6,left",
         "broken.mp4,1,2,left",
         "2.mp4,13,40,",  # nobody knows what happens then
@@ -127,6 +128,7 @@ def test_whole_recordings_are_evaluated(run: Path, finder: Path, days: Path) -> 
         "2.mp4#t=50,52: outside the recording, which is 27.00 s long; correct the times"
         in result.stderr
     )
+    assert "2.mp4#t=25,60: outside the recording" in result.stderr
     assert "broken.mp4: " in result.stderr
     figures = json.loads((finder / "recordings-more" / "evaluation.json").read_text())
     assert figures["hours"] * 3600 == pytest.approx(10)  # outside of two events

@@ -269,7 +269,8 @@ def _property_findings(
     labels = np.array([clip.label for clip in clips])
     majority = total.most_common(1)[0][1] / len(clips)
     minimum = majority + max(_TELLS, 3 * (majority * (1 - majority) / len(clips)) ** 0.5)
-    for name, values in zip(names, np.array(rows).T.round(1), strict=False):
+    columns = np.array(rows).T.round(1)[: len(names)]
+    for name, values in zip(names, columns, strict=True):
         tree = DecisionTreeClassifier(max_leaf_nodes=8, random_state=0)
         share = cross_val_score(
             tree, values[:, None], labels, groups=groups, cv=GroupKFold(parts)

@@ -296,7 +296,7 @@ def start_run(run: Path, resume: bool) -> Iterator[bool]:
 @contextmanager
 def lock_run(folder: Path) -> Iterator[None]:
     """Lock a run or comparison, so that no other process writes to its folder. A folder that is made
-    for it, and stays empty, is removed: nothing is left of a training that was refused.
+    for it, and stays empty, as that of a training that was refused, is removed.
 
     Raises:
         NotWritableError: it cannot be written to.
