@@ -35,7 +35,7 @@ def make_video(path: Path, seed: int, frames: int = 12) -> Path:
 def make_recordings(folder: Path, count: int = 6) -> list[str]:
     names = [f"{number}.mkv" for number in range(count)]
     for seed, name in enumerate(names):
-        make_video(folder / name, seed, frames=50)
+        make_video(folder / name, seed, frames=75)
     return names
 
 
@@ -174,7 +174,7 @@ def of_boris(folder: Path) -> list[Path]:
         name: {
             "file": {"1": [name]},
             "time offset": 0.0,
-            "media_info": {"length": {name: 5.0}},
+            "media_info": {"length": {name: 7.5}},
             "events": [[time, "", label, "", ""] for label, *span in TABLE for time in span],
         }
         for name in make_recordings(folder)
