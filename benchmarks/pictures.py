@@ -4,7 +4,7 @@ demo.png, home.webp and live.png show what a model predicts of clips that it has
 trained on the clips and with the settings of `onlooker demo`; shown is, of each class, the first
 clip of another person in other places. Nothing is selected by the result.
 
-The page is photographed by `tests/screenshots.py`, in a browser. Curves are drawn from results
+The page is photographed by `tests/support/screenshots.py`, in a browser. Curves are drawn from results
 files. Pictures of experiments that take hours are copied from the runs of `onlooker reproduce`. A
 picture that cannot be made here stays as it is, and a line says what is missing.
 """
@@ -256,9 +256,11 @@ def figures_of(name: str) -> dict[str, Any]:
 def page(path: Path, run: Demo) -> None:
     """The page with a clip that its model has not seen."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, str(ROOT / "tests" / "screenshots.py"), folder]
+        command = [sys.executable, str(ROOT / "tests" / "support" / "screenshots.py"), folder]
         if subprocess.run(command, capture_output=True).returncode:
-            raise MissingError("a browser, or time: run `python tests/screenshots.py FOLDER`")
+            raise MissingError(
+                "a browser, or time: run `python tests/support/screenshots.py FOLDER`"
+            )
         with Image.open(Path(folder) / "look-result-desktop.png") as image:
             save(path, np.asarray(image.convert("RGB")))
 

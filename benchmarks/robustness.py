@@ -36,7 +36,9 @@ os.environ.update(
 os.environ.update(
     {"COLUMNS": "200", "TQDM_DISABLE": "1", "ORT_DISABLE_TELEMETRY": "1", "HF_HUB_OFFLINE": "1"}
 )
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+sys.path.extend(
+    str(Path(__file__).resolve().parents[1] / folder) for folder in ("tests", "tests/support")
+)
 
 import cv2
 import harness

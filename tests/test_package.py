@@ -468,7 +468,9 @@ def test_the_log_of_all_commands_is_in_the_results() -> None:
     figures = json.loads((ROOT / "results" / "network-guard.json").read_text(encoding="utf-8"))[
         "figures"
     ]
-    assert set(figures) == ALL_COMMANDS, "python tests/network_guard.py --results results"
+    assert set(figures) == ALL_COMMANDS, (
+        "python tests/support/network_guard.py --results results"
+    )
     assert all(counts["runs"] and not counts["attempts"] for counts in figures.values())
 
 
@@ -483,7 +485,7 @@ def test_the_guard_detects_connections_from_python_and_c() -> None:
         words,
         capture_output=True,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT / "tests")},
+        env={**os.environ, "PYTHONPATH": str(ROOT / "tests" / "support")},
     )
     if done.returncode and "unshare" in done.stderr:
         pytest.skip("no separate network for a process here")

@@ -29,7 +29,7 @@ from onlooker.base.files import read_json, write_json
 
 DECLARED = "sources.toml"
 # Where imported modules are looked for: the packages, and the folders of single modules.
-_FOLDERS = ("src", "papers", "benchmarks", "tests")
+_FOLDERS = ("src", "papers", "benchmarks", "tests", "tests/support")
 # Modules that change no measurement: one writes it, and what that derives is made again whenever
 # files are assembled; the other one imports all commands. They can be named as programs.
 _NO_SOURCES = {"papers/onlooker_papers/results.py", "src/onlooker/cli/__init__.py"}

@@ -423,7 +423,13 @@ def test_encoding_that_was_killed_can_be_completed(
     expected = cached()
     monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path / "killed"))
     (tmp_path / "killed").mkdir()
-    words = [sys.executable, "-c", WORKER, str(Path(__file__).parents[1]), str(clips)]
+    words = [
+        sys.executable,
+        "-c",
+        WORKER,
+        str(Path(__file__).parents[1] / "support"),
+        str(clips),
+    ]
     for _ in range(kills):
         process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
         # Counted in batches, so that a slow machine is killed at work as well; a clip has two.

@@ -104,7 +104,7 @@ def test_first_error_ends_the_others(tmp_path: Path) -> None:
 )
 def test_trainings_end_if_their_parent_is_killed(tmp_path: Path, how: signal.Signals) -> None:
     script = tmp_path / "parent.py"
-    tests = [str(folder) for folder in Path(__file__).parents[:2]]
+    tests = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "support")]
     script.write_text(_PARENT.format(tests=tests, folder=str(tmp_path)))
     parent = subprocess.Popen(
         [sys.executable, str(script)], start_new_session=True, stderr=subprocess.DEVNULL

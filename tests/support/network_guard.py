@@ -1,4 +1,4 @@
-"""Runs every command under a network guard: `python tests/network_guard.py --results results`
+"""Runs every command under a network guard: `python tests/support/network_guard.py --results results`
 writes the log.
 
 An audit hook notes every name that Python looks up and every address it connects to. Where the
@@ -215,7 +215,7 @@ def write_log(results: Path) -> Path:
             counts = figures.setdefault(entry["command"][0], {"runs": 0, "attempts": 0})
             counts["runs"] += 1
             counts["attempts"] += len(entry["reached"]) + entry["refused_by_the_kernel"]
-    command = "python tests/network_guard.py --results results"
+    command = "python tests/support/network_guard.py --results results"
     return write_whole(results, "network-guard", what=WHAT, command=command, figures=figures)
 
 

@@ -18,7 +18,7 @@ import typer.main
 
 from onlooker.cli import app
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 # Stands for a value: FOLDER, N, …
 PLACEHOLDER = re.compile(r"[A-Z][A-Z0-9_]*|…")
 ASSIGNMENT = re.compile(r"[A-Z_]+=\S*")

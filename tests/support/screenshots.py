@@ -1,4 +1,4 @@
-"""Takes screenshots of the web page: `python tests/screenshots.py FOLDER`.
+"""Takes screenshots of the web page: `python tests/support/screenshots.py FOLDER`.
 
 The clips of Teach, the model in use, a result of Look, and the inbox, each on a desktop in light
 colors and on a phone in dark ones. All clips are drawn, and the model is trained by the page
