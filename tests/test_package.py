@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import distribution
@@ -213,10 +213,9 @@ PAGES = [
 ]
 
 
-@pytest.mark.parametrize("name", onlooker.__all__)
-def test_every_public_name_exists(name: str) -> None:
-    assert getattr(onlooker, name) is not None
-    assert name in dir(onlooker)
+def test_every_public_name_exists() -> None:
+    assert [name for name in onlooker.__all__ if getattr(onlooker, name, None) is None] == []
+    assert set(onlooker.__all__) <= set(dir(onlooker))
 
 
 def test_an_unknown_name_is_an_error() -> None:
@@ -224,24 +223,20 @@ def test_an_unknown_name_is_an_error() -> None:
         _ = onlooker.magic
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_every_module_defines_the_names_in_its_all(name: str) -> None:
-    module = importlib.import_module(name)
-    exported = getattr(module, "__all__", [])
-    assert [name for name in exported if not hasattr(module, name)] == []
-    assert len(set(exported)) == len(exported)
+def test_every_module_defines_the_names_in_its_all() -> None:
+    modules = [importlib.import_module(name) for name in MODULES]
+    exported = [(module, name) for module in modules for name in getattr(module, "__all__", ())]
+    assert [pair for pair in exported if not hasattr(*pair)] == []
+    assert [pair for pair, count in Counter(exported).items() if count > 1] == []
 
 
-@pytest.mark.parametrize(
-    "path", [*PAPERS, *PAGES], ids=lambda path: path.relative_to(ROOT).as_posix()
-)
-def test_papers_and_documents_import_public_names_only(path: Path) -> None:
-    private = [
-        f"{module}.{name}"
+def test_papers_and_documents_import_public_names_only() -> None:
+    assert [
+        f"{path.relative_to(ROOT)}: {module}.{name}"
+        for path in [*PAPERS, *PAGES]
         for module, name in sorted(set(imported(code(path))))
         if name not in getattr(importlib.import_module(module), "__all__", ())
-    ]
-    assert private == []
+    ] == []
 
 
 def test_no_module_imports_a_private_name_of_another() -> None:
@@ -272,7 +267,6 @@ def test_a_name_is_public_in_one_place_where_somebody_else_uses_it() -> None:
         for module, name in public
         if (module, name) not in used and name not in mentioned
     ] == []
-    assert len(public) + len(onlooker.__all__) <= 120
 
 
 def test_records_take_at_most_three_arguments_by_position() -> None:
@@ -301,60 +295,6 @@ def test_records_take_at_most_three_arguments_by_position() -> None:
         and node.func.id in records
         and len(node.args) > 3
     ] == []
-
-
-VAGUE = re.compile(
-    "each|found|first|chosen|known|others|kept|of|every|here|there|said|told|of_.*"
-)
-# Fields that are saved under these names, and the documented `found` of errors.
-SAVED_NAMES = {
-    "base.decision.EventCurve.found",
-    "base.records.InputError.__init__.found",
-    "base.records.ClipError.__init__.found",
-    "data.findings.Finding.found",
-    "report.events.EventThreshold.found",
-    "report.figures.CrossValidationFigures.chosen",
-    "storage.StorageError.__init__.found",
-}
-
-
-def variables(node: ast.AST, scope: str) -> Iterator[str]:
-    """The names of variables, parameters and fields in a syntax tree, after those around them."""
-    for child in ast.iter_child_nodes(node):
-        inner = scope
-        match child:
-            case (
-                ast.Name(id=name, ctx=ast.Store())
-                | ast.arg(arg=name)
-                | ast.alias(asname=str(name))
-            ):
-                yield f"{scope}.{name}"
-            case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)):
-                yield f"{scope}.{name}"
-            case (
-                ast.ClassDef(name=name)
-                | ast.FunctionDef(name=name)
-                | ast.AsyncFunctionDef(name=name)
-            ):
-                inner = f"{scope}.{name}"
-        yield from variables(child, inner)
-
-
-def test_variables_say_what_they_hold() -> None:
-    source = ROOT / "src" / "onlooker"
-    names = {
-        name
-        for path in source.rglob("*.py")
-        for name in variables(
-            ast.parse(path.read_text(encoding="utf-8")),
-            ".".join(path.relative_to(source).with_suffix("").parts),
-        )
-    }
-    assert {"base.decision.EventCurve.found", "video.write.write.frames"} <= names
-    words = {name: name.rpartition(".")[2].strip("_").lower() for name in names}
-    vague = {name for name, word in words.items() if VAGUE.fullmatch(word)}
-    assert sorted(vague - SAVED_NAMES) == []
-    assert sorted(SAVED_NAMES - vague) == [], "these are no exceptions any more"
 
 
 def test_the_name_of_a_class_means_one_thing() -> None:
