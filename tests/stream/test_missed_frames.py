@@ -148,9 +148,9 @@ def test_more_frames_than_in_training_are_no_more_time(seed: int) -> None:
         assert (step.index, step.time, step.pixels is None) == (index, moment, False)
         assert step.too_slow is None
     slots = (times[-1] - times[0]) * RATE
-    state = streams.states[""]
+    state = streams.memories[""]
     assert state.slot - int(times[0] * RATE + 0.1) == pytest.approx(slots, abs=1.6)
-    assert len(state.event_state.times) == min(9, state.slot + 1)
+    assert len(state.segments.times) == min(9, state.slot + 1)
 
 
 def test_streams_that_miss_different_frames_are_one_batch() -> None:
