@@ -40,8 +40,8 @@ class Stream:
         """Process one frame."""
         output, self.state = self.model.step(torch.rand(1, 3, SIDE, SIDE), self.state)
         self.time += 0.125
-        if self.segmenter and self.memory:
-            (scores,), _ = self.segmenter.window_scores(output)
+        if self.segmenter and self.memory and output.windows:
+            scores = output.windows.scores[0].numpy()
             self.memory = self.segmenter.step(self.memory, self.time, scores).memory
 
 

@@ -184,8 +184,9 @@ class Streams:
         rows = [last.rows[:0]]
         for _ in range(self.segmenter.delay):  # the last frame stays
             output, model_memory = self.model.step_features(memory.frame.features, model_memory)
-            scores, _ = self.segmenter.window_scores(output)
-            result = self.segmenter.step(segments, last.time, scores[0])
+            windows, _ = self._window_scores(output)
+            assert windows is not None
+            result = self.segmenter.step(segments, last.time, windows[0])
             segments = result.memory
             final += result.final
             rows.append(result.rows)
@@ -351,13 +352,8 @@ class Streams:
         scores = self.decision.probabilities(output.logits).cpu().numpy()
         attention = None if output.attention is None else output.attention.float().cpu().numpy()
         too_slow = [self._too_slow(memories[name], frame.time) for name, frame in frames.items()]
-        windows = None
-        possible = None
-        if self.segmenter is not None:
-            lacks_frames = [pace is not None for pace in too_slow]
-            windows, possible = self.segmenter.window_scores(output, lacks_frames)
-        if self.model.farthest is None:
-            possible = None
+        lacks_frames = [pace is not None for pace in too_slow]
+        windows, possible = self._window_scores(output, lacks_frames)
         steps = list[Step]()
         for i, (name, frame) in enumerate(frames.items()):
             step = Step(
@@ -392,6 +388,27 @@ class Streams:
         still = features.new_zeros(1, 1 + self.model.motion_features)
         motion = [still if frame.motion is None else frame.motion for frame in frames.values()]
         return self.model.step_both(features, joined, torch.cat(motion))
+
+    def _window_scores(
+        self, output: Output, lacks_frames: Sequence[bool] = ()
+    ) -> tuple[Floats | None, NDArray[np.bool_] | None]:
+        """What the segmenter gets from the output of the model for one frame of `B` streams.
+
+        Args:
+            lacks_frames: `B`, whether frames are missing in a stream; empty: in none.
+
+        Returns:
+            `B L …`, scores of the windows that end at this frame, None without a segmenter; and
+            `B L`, whether each window can be an event, None if that is unknown.
+        """
+        windows = output.windows
+        if windows is None:
+            return None if output.states is None else output.states.cpu().numpy(), None
+        if output.sparse is not None and any(lacks_frames):
+            rows = windows.possible.new_tensor(lacks_frames)
+            windows = output.sparse.where(rows, windows)
+        possible = None if self.model.farthest is None else windows.possible.cpu().numpy()
+        return self.decision.calibrated(windows.scores).cpu().numpy(), possible
 
     def _located(
         self, step: Step, memory: StreamMemory, attention: Floats, *, sample: Pixels

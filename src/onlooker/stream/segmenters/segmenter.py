@@ -5,16 +5,13 @@ frame by frame.
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from operator import attrgetter
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onlooker.base.decision import Decision
 from onlooker.base.records import Segment
-
-if TYPE_CHECKING:
-    from onlooker.models.video_model import Output  # slow to import
 
 Floats = NDArray[np.floating]
 TimedBox = tuple[float, tuple[float, ...]]  # seconds, and x1 y1 x2 y2
@@ -78,20 +75,6 @@ class Segmenter(ABC, Generic[Memory]):
         """Replace the lowest score of a segment by that of a user."""
 
     @abstractmethod
-    def window_scores(
-        self, output: "Output", lacks_frames: Sequence[bool] = ()
-    ) -> tuple[Floats, NDArray[np.bool_] | None]:
-        """The input of `step` from the output of a model for one frame of `B` streams.
-
-        Args:
-            lacks_frames: `B`, whether frames are missing in a stream; empty: in none.
-
-        Returns:
-            Scores `B L …` of the windows that end at this frame; whether each window can be an
-            event, `B L`, or None.
-        """
-
-    @abstractmethod
     def step(
         self,
         memory: Memory,
@@ -104,7 +87,7 @@ class Segmenter(ABC, Generic[Memory]):
 
         Args:
             memory: after the previous frame; `start` at the first.
-            scores: `L …`, `window_scores` of the stream.
+            scores: `L …`, the output of the model for the windows that end at this frame.
             possible: `L`, whether each window can be an event; None: unknown.
         """
 

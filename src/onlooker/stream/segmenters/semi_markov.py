@@ -8,7 +8,7 @@ of a state. States of one tier exclude each other.
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +24,6 @@ from onlooker.stream.segmenters.segmenter import (
     TimedBox,
     in_order,
 )
-
-if TYPE_CHECKING:
-    from onlooker.models.video_model import Output  # slow to import
 
 __all__ = ["Decoder", "SemiMarkovSegmenter"]
 
@@ -457,12 +454,6 @@ class SemiMarkovSegmenter(Segmenter[SemiMarkovMemory]):
     def set_threshold(self, threshold: float) -> None:
         for decoder in self.decoders:
             decoder.threshold = threshold
-
-    def window_scores(
-        self, output: "Output", lacks_frames: Sequence[bool] = ()
-    ) -> tuple[Floats, None]:
-        assert output.states is not None
-        return output.states.cpu().numpy(), None
 
     def find(self, times: Sequence[float], rows: Floats, end: float | None = None) -> list[Segment]:
         bouts = list[Segment]()

@@ -4,7 +4,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from operator import attrgetter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +20,6 @@ from onlooker.stream.segmenters.segmenter import (
     TimedBox,
     in_order,
 )
-
-if TYPE_CHECKING:
-    from onlooker.models.video_model import Output  # slow to import
 
 __all__ = ["WindowSegmenter"]
 
@@ -124,17 +121,6 @@ class WindowSegmenter(Segmenter[WindowMemory]):
     def set_threshold(self, threshold: float) -> None:
         self.threshold = threshold
         self.decision = self.decision.with_threshold(min(threshold, 1.0))
-
-    def window_scores(
-        self, output: "Output", lacks_frames: Sequence[bool] = ()
-    ) -> tuple[Floats, NDArray[np.bool_]]:
-        windows = output.windows
-        assert windows is not None
-        if output.sparse is not None and any(lacks_frames):
-            rows = windows.possible.new_tensor(lacks_frames)
-            windows = output.sparse.where(rows, windows)
-        scores = self.decision.calibrated(windows.scores).cpu().numpy()
-        return scores, windows.possible.cpu().numpy()
 
     def find(self, times: Sequence[float], rows: Floats, end: float | None = None) -> list[Segment]:
         return in_order(event for event, _ in self.played(times, rows))
