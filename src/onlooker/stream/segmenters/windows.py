@@ -171,12 +171,12 @@ class WindowSegmenter(Segmenter[WindowMemory]):
         """Scores `L K` of the windows that end at the last frame, zero for those that are not
         complete or show a final event.
         """
-        scores = memory.scored[-1].scores
-        new_scores = np.zeros_like(scores)
-        for place, window in self._windows(memory.times, scores):
+        scored = memory.scored[-1]
+        scores = np.zeros_like(scored.scores)
+        for place, window in self._windows(scored):
             if not _shows_any(window, memory.events):
-                new_scores[place] = scores[place]
-        return new_scores
+                scores[place] = scored.scores[place]
+        return scores
 
     def recent(
         self, memory: WindowMemory, boxes: Sequence[TimedBox], limit: int
@@ -206,10 +206,10 @@ class WindowSegmenter(Segmenter[WindowMemory]):
         """
         longest = self.lengths[-1]
         times = (*memory.times, time)[-longest:]
-        scored = (*memory.scored, self._scored(times, scores))[-longest:]
+        scored = self._scored(times, scores)
         candidates = (
             window
-            for _, window in self._windows(times, scores)
+            for _, window in self._windows(scored)
             if window.score >= self.threshold and not _shows_any(window, memory.events)
         )
         pending = [*memory.pending, *candidates]
@@ -228,7 +228,7 @@ class WindowSegmenter(Segmenter[WindowMemory]):
             tuple(pending),
             tuple(event for event in (*memory.events, *windows) if event.end > since),
             reported=tuple(event for event in memory.reported if event.end > since),
-            scored=scored,
+            scored=(*memory.scored, scored)[-longest:],
         )
         final = self._moved(windows, memory)
         return in_order(final), ongoing, memory._replace(reported=(*memory.reported, *final))
@@ -269,32 +269,26 @@ class WindowSegmenter(Segmenter[WindowMemory]):
         return float(start), float(stop)
 
     def _scored(self, times: Sequence[float], scores: Floats) -> _Scored:
+        """The windows that end at the last of some frames."""
         spans = np.full((len(self.lengths), 2), np.nan)
-        for place, start, end in self._spans(times):
-            spans[place] = start, end
-        return _Scored(spans, scores)
-
-    def _windows(self, times: Sequence[float], scores: Floats) -> Iterator[tuple[int, Segment]]:
-        """The windows that end at the last of some frames, as events of their best classes; each
-        after the position of its length.
-        """
-        class_scores = self.decision.event_scores(scores)
-        for place, start, end in self._spans(times):
-            label = int(class_scores[place].argmax())
-            score = float(class_scores[place, label])
-            yield place, Segment(self.decision.classes[label], start, end, score=score)
-
-    def _spans(self, times: Sequence[float]) -> Iterator[tuple[int, float, float]]:
-        """Start and end in seconds of the windows that end at the last of some frames; each after
-        the position of its length.
-        """
         last = times[-1]
         for place, n in enumerate(self.lengths):
             # frames of one time have no duration
             if n <= len(times) and times[-n] < last:
-                start = times[-n]
                 # a frame lasts until the next one
-                yield place, start, last + (last - start) / (n - 1)
+                spans[place] = times[-n], last + (last - times[-n]) / (n - 1)
+        return _Scored(spans, scores)
+
+    def _windows(self, scored: _Scored) -> Iterator[tuple[int, Segment]]:
+        """The complete windows as events of their best classes, each after the position of its
+        length.
+        """
+        class_scores = self.decision.event_scores(scored.scores)
+        for place in np.flatnonzero(~np.isnan(scored.spans[:, 0])).tolist():
+            start, end = scored.spans[place].tolist()
+            label = int(class_scores[place].argmax())
+            score = float(class_scores[place, label])
+            yield place, Segment(self.decision.classes[label], start, end, score=score)
 
 
 def highest_around(windows: NDArray[np.float32], lengths: Sequence[int]) -> NDArray[np.float32]:
