@@ -131,9 +131,9 @@ def test_a_state_that_is_not_finite_ends_its_stream_alone(
     def damaged(self: Streams, frames: dict[str, Any], *given: Any, **named: Any) -> list[Step]:
         for source, (index, _time, _pixels) in frames.items():
             if source == str(bad) and index == 5:
-                state = self.states[source]
-                nan = [torch.full_like(part, torch.nan) for part in state.model]
-                self.states[source] = replace(state, model=type(state.model)(*nan))
+                memory = self.memories[source]
+                nan = [torch.full_like(part, torch.nan) for part in memory.model]
+                self.memories[source] = replace(memory, model=type(memory.model)(*nan))
         return steps_of(self, frames, *given, **named)
 
     monkeypatch.setattr(Streams, "steps", damaged)

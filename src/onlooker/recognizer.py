@@ -84,7 +84,7 @@ class Features(NamedTuple):
 
 class Classification(NamedTuple):
     """Results for clips: probabilities `B T K`; attention `B T h w`, `Windows.whole` `B T L`, and
-    their distances `B` from those of training (`Output.distance`), or None.
+    their distances `B` from the training clips (`Output.distance`), or None.
     """
 
     scores: Floats

@@ -33,14 +33,14 @@ def watch_run(
     Args:
         sources: numbers of cameras, addresses, paths; see `stream.sources.Source`.
         on_step: called with each step.
-        on_error, on_status, sinks: as for `Recognizer.watch`.
+        on_error, on_status, sinks: as in `Recognizer.watch`.
 
     Returns:
         An error for each source that could not be read or was lost, and for each event that could
         not be sent; of more than a thousand, the last.
 
     Raises:
-        OSError, RuntimeError, ValueError: as for `load` and `Recognizer.watch`.
+        OSError, RuntimeError, ValueError: from `load` and `Recognizer.watch`.
     """
     # a receiver that is offline for weeks would cause many
     errors = deque[ClipError](maxlen=_ERRORS)

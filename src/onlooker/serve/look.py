@@ -84,7 +84,7 @@ class Look:
         model: its id; "": there is none.
         path: the clip as it was received.
         video: the file that the page plays: the clip itself, or a copy.
-        prediction: that of the model; None until it is made.
+        prediction: of the model; None until it is made.
     """
 
     id: str

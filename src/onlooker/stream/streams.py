@@ -111,10 +111,6 @@ class StreamMemory:
     motion_memory: MotionEyeState | None = None
     motion: Floats | None = None
 
-    def moved(self, motion: Floats | None) -> "StreamMemory":
-        """The memory after more motion words since the last slot."""
-        return replace(self, motion=added(self.motion, motion))
-
 
 class Streams:
     """One model on several streams: frames in, a `Step` for each out; each stream has its own
@@ -124,8 +120,8 @@ class Streams:
         model: in evaluation mode; its weights must not change.
         data: how frames are resized and normalized.
         alarms_per_hour: the rate of false alarms that is allowed, for events.
-        rate: frames per second that the model gets; None: those of training; 0, or if these are
-            unknown: every frame, and no other.
+        rate: frames per second that the model gets; None: as in training; 0, or if that is unknown:
+            every frame, and no other.
 
     Raises:
         ValueError: a model that cannot process single frames, or needs optical flow.
@@ -206,7 +202,7 @@ class Streams:
         )
 
     def step(self, frames: dict[str, Frame]) -> dict[str, Step]:
-        """Process one frame of some of the streams; errors and arguments as for `steps`.
+        """Process one frame of some of the streams; with the arguments and errors of `steps`.
 
         Returns:
             The step of each frame, with what became final in the slots before it.
@@ -250,7 +246,8 @@ class Streams:
                 if motion is None:
                     memories[name] = _seen(memories[name], time, pixels)
                 else:
-                    memories[name] = memories[name].moved(motion[name])
+                    moved = added(memories[name].motion, motion[name])
+                    memories[name] = replace(memories[name], motion=moved)
         slots = {name: self._slots(memories[name], frames[name][1]) for name in frames}
         queues = list[list[tuple[str, _EncodedFrame]]]()
         for name, encoded in self._encode(
@@ -260,8 +257,8 @@ class Streams:
             times = [slot / self.rate for slot in slots[name][:-1]]
             missed = [] if memory.frame is None else self._missed(memory.frame, encoded, times)
             if memory.motion is not None:
-                moved = torch.from_numpy(memory.motion)[None].to(encoded.features.device)
-                encoded = encoded._replace(motion=moved)
+                rows = torch.from_numpy(memory.motion)[None].to(encoded.features.device)
+                encoded = encoded._replace(motion=rows)
             queues.append([(name, frame) for frame in (*missed, encoded)])
             memories[name] = self._arrived(
                 memory, encoded, slots[name][-1], recorded=name in recorded
@@ -512,8 +509,8 @@ class Streams:
 def _seen(memory: StreamMemory, time: float, pixels: Pixels) -> StreamMemory:
     """The memory of a stream with the motion words that end with a frame."""
     motion_memory, sums, count = motion_eye().step(pixels, time, memory.motion_memory)
-    memory = replace(memory, motion_memory=motion_memory)
-    return memory.moved(np.insert(sums, 0, count) if count else None)
+    motion = added(memory.motion, np.insert(sums, 0, count) if count else None)
+    return replace(memory, motion_memory=motion_memory, motion=motion)
 
 
 def watch(
@@ -531,7 +528,7 @@ def watch(
 
     Args:
         sources: cameras, addresses, files; see `stream.sources.Source`.
-        config: how they are read; the frame rate is that of `streams`.
+        config: how they are read, at the frame rate of `streams`.
         on_error: called with the error of a source that fails. Without it, the first error is
             raised after the other sources have ended.
         on_status: called with each change of the connection to a source.

@@ -57,7 +57,7 @@ class Segmenter(ABC, Generic[Memory]):
         decision: its threshold is the lowest score of a segment that users see.
         start: the memory before the first frame of a stream.
         delay: frames after which the windows around a frame are complete.
-        answers_clips: whether a clip has one answer, unless it is longer than those of training;
+        answers_clips: whether a clip has one answer, unless it is longer than the clips of training;
             else every video is a recording.
         has_phases: whether the begin of a segment is reported, too, before its end.
         interpolates: whether the features of a few missed frames are interpolated, or repeated.
@@ -72,7 +72,7 @@ class Segmenter(ABC, Generic[Memory]):
 
     @abstractmethod
     def set_threshold(self, threshold: float) -> None:
-        """Replace the lowest score of a segment by that of a user."""
+        """Set the lowest score of a segment that a user has chosen."""
 
     @abstractmethod
     def step(
@@ -122,7 +122,7 @@ class Segmenter(ABC, Generic[Memory]):
 
     @abstractmethod
     def answer(self, times: Sequence[float], rows: Floats, end: float) -> RecordingAnswer:
-        """The answer for a recording; arguments as for `find`."""
+        """The answer for a recording, from the arguments of `find`."""
 
 
 def in_order(segments: Iterable[Segment]) -> list[Segment]:

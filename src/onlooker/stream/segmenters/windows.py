@@ -126,8 +126,11 @@ class WindowSegmenter(Segmenter[WindowMemory]):
         return in_order(event for event, _ in self.played(times, rows))
 
     def played(self, times: Sequence[float], scores: Floats) -> Iterator[tuple[Segment, float]]:
-        """The events of a recording, each with the time at which it is final; arguments as for
-        `find`, with scores `T L K`.
+        """The events of a recording, each with the time at which it is final.
+
+        Args:
+            times: `T`, seconds, ascending.
+            scores: `T L K`, of the windows that end at each frame.
         """
         memory = self.start
         for time, frame_scores in zip(times, scores, strict=True):
@@ -185,9 +188,8 @@ class WindowSegmenter(Segmenter[WindowMemory]):
         return tuple(box for box in boxes if box[0] >= begin)
 
     def answer(self, times: Sequence[float], rows: Floats, end: float) -> RecordingAnswer:
-        """The events, best first. The probability of an event is the highest score of a window: of
-        all, and at a frame of those that contain it. Class probabilities are those of the best
-        window.
+        """The events, best first. The probability of an event is the highest score of all windows; at
+        a frame, of the windows that contain it. `scores` are taken from the best window.
         """
         nothing = self.decision.nothing_class
         return RecordingAnswer(
