@@ -14,7 +14,7 @@ import torch
 
 from onlooker.base.decision import Decision
 from onlooker.models.linear import LinearClassifier
-from onlooker.stream.events import EventState, Finder
+from onlooker.stream.segmenters import WindowSegmenter
 from onlooker.training.events import window_lengths
 
 FRAMES = 16
@@ -30,9 +30,9 @@ class Stream:
             CLASSES, "small", window=FRAMES, size=SIDE, pretrained=True, lengths=lengths
         ).eval()
         decision = Decision([str(k) for k in range(CLASSES)])
-        self.finder = Finder(decision, lengths, 0.02) if lengths else None
+        self.segmenter = WindowSegmenter(decision, lengths, 0.02) if lengths else None
         self.state = self.model.initial_state(1)
-        self.event_state = EventState()
+        self.memory = self.segmenter and self.segmenter.start
         self.time = 0.0
 
     @torch.inference_mode()
@@ -40,9 +40,9 @@ class Stream:
         """Process one frame."""
         output, self.state = self.model.step(torch.rand(1, 3, SIDE, SIDE), self.state)
         self.time += 0.125
-        if self.finder and output.windows:
+        if self.segmenter and self.memory and output.windows:
             scores = output.windows.scores[0].numpy()
-            *_, self.event_state = self.finder.step(self.event_state, self.time, scores)
+            self.memory = self.segmenter.step(self.memory, self.time, scores).memory
 
 
 def main() -> None:

@@ -114,7 +114,7 @@ class Watched:
 
     @property
     def sizes(self) -> dict[str, float]:
-        return sizes(self.recognizer.model, self.streams.states[""])
+        return sizes(self.recognizer.model, self.streams.memories[""])
 
 
 class PeerStep(nn.Module):

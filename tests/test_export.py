@@ -359,7 +359,7 @@ def test_a_model_with_motion_answers_alike_in_watch_in_its_export_and_without_py
         outputs = dict(zip(names, values, strict=True))
         state = {name: outputs[part["next"]] for name, part in about["state"].items()}
         windows.append(outputs["windows"][0])
-    expected = [step.windows for step in eventful.watch(clip) if step.pixels is not None]
+    expected = [step.rows[0] for step in eventful.watch(clip) if step.pixels is not None]
     np.testing.assert_allclose(windows, expected, atol=1e-4)
     assert np.std(expected[6:]) > 0.02
 
@@ -393,9 +393,9 @@ def test_states_are_those_of_a_stream(spread: float, tmp_path: Path) -> None:
         step = streams.step({"a": (index, index / 5, shown[index, 0])})["a"]
         np.testing.assert_allclose(answer["scores"][0], step.scores, atol=1e-5)
         np.testing.assert_allclose(answer["attention"][0], step.attention, atol=1e-4)
-        assert step.posteriors is not None
-        if len(step.posteriors):
-            np.testing.assert_allclose(answer["states"], step.posteriors, atol=1e-5)
+        assert step.rows is not None
+        if len(step.rows):
+            np.testing.assert_allclose(answer["states"], step.rows, atol=1e-5)
     assert np.ptp(step.scores) > 0.01
 
 

@@ -21,7 +21,6 @@ from onlooker.base.config import StreamConfig
 from onlooker.base.records import ClipError, Step
 from onlooker.data.transforms import to_video
 from onlooker.recognizer import Recognizer
-from onlooker.stream.events import EventState
 from onlooker.stream.streams import Streams
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import resize
@@ -52,7 +51,7 @@ def expected(of: Recognizer, path: Path) -> tuple[np.ndarray, np.ndarray | None]
 def check(steps: list[Step], of: Recognizer, path: Path) -> None:
     scores, attention = expected(of, path)
     assert [step.index for step in steps] == list(range(len(scores)))
-    found = [step.scores if step.windows is None else step.windows for step in steps]
+    found = [step.scores if step.rows is None else step.rows[0] for step in steps]
     np.testing.assert_allclose(found, scores, atol=1e-5)
     if attention is None:
         assert all(step.attention is None for step in steps)
@@ -104,7 +103,7 @@ def test_streams_may_start_and_end_at_any_time(make_clip: Make) -> None:
     assert batches == [1, 2, 2, 1, 3, 2, 1]
     assert streams.step({}) == {}
     assert streams.end("a") is None
-    assert set(streams.states) == {"b", "c"}, "its state is freed"
+    assert set(streams.memories) == {"b", "c"}, "its state is freed"
     assert streams.end("a") is None, "it is gone already"
 
 
@@ -132,9 +131,9 @@ def test_a_state_that_is_not_finite_ends_its_stream_alone(
     def damaged(self: Streams, frames: dict[str, Any], *given: Any, **named: Any) -> list[Step]:
         for source, (index, _time, _pixels) in frames.items():
             if source == str(bad) and index == 5:
-                state = self.states[source]
-                nan = [torch.full_like(part, torch.nan) for part in state.model]
-                self.states[source] = replace(state, model=type(state.model)(*nan))
+                memory = self.memories[source]
+                nan = [torch.full_like(part, torch.nan) for part in memory.model]
+                self.memories[source] = replace(memory, model=type(memory.model)(*nan))
         return steps_of(self, frames, *given, **named)
 
     monkeypatch.setattr(Streams, "steps", damaged)
@@ -197,7 +196,7 @@ def test_a_model_without_an_event_layer_answers_each_frame_by_the_threshold(
         assert step.score == pytest.approx(
             step.scores[best] if reached else 1 - step.scores[best]
         )
-        assert (step.happening, step.event, step.events, step.windows) == (None, None, (), None)
+        assert (step.happening, step.event, step.events, step.rows) == (None, None, (), None)
     with pytest.raises(ValueError, match="this model finds no events; train the default model"):
         of.predict_recording(make_clip(frames=8))
 
@@ -213,14 +212,17 @@ def test_the_events_of_a_stream_are_those_of_the_windows_of_its_recording(
     path = make_clip(frames=47)
     *steps, last = of.watch(path)
     check(steps, of, path)
-    finder = of.streams().finder
-    state = EventState()
+    segmenter = of.streams().segmenter
+    memory = segmenter.start
     for step in steps:
-        final, now, state = finder.step(state, step.time, step.windows)
-        assert plain(step.events) == plain(final)
+        (windows,) = step.rows
+        result = segmenter.step(memory, step.time, windows)
+        memory = result.memory
+        now = next(iter(result.ongoing), None)
+        assert plain(step.events) == plain(result.final)
         assert (step.event, step.happening) == (now, now is not None)
         assert step.label == (now.label if now else "nothing")
-        assert step.score == pytest.approx(now.score if now else 1 - step.windows.max())
+        assert step.score == pytest.approx(now.score if now else 1 - windows.max())
         assert {box.label for box in step.boxes} <= {step.label}
     assert [step.event for step in steps[:3]] == [None] * 3, "no window has ended"
     assert any(step.event for step in steps)
@@ -228,10 +230,10 @@ def test_the_events_of_a_stream_are_those_of_the_windows_of_its_recording(
     assert {each.source for each in (*steps, *events)} == {str(path)}
     # What is not final at the end comes with the last step again.
     assert len(events) > len(last.events) > 0
-    assert plain(last.events) == plain(finder.finish(state))
+    assert plain(last.events) == plain(segmenter.finish(memory))
     assert (last.index, last.time, last.event, last.pixels) == (46, steps[-1].time, None, None)
     assert (last.label, last.happening, last.boxes) == ("nothing", False, ())
-    assert last.score > 1 - finder.threshold, "no window that is left may be an event"
+    assert last.score > 1 - segmenter.threshold, "no window that is left may be an event"
 
 
 def test_the_box_of_an_event_is_the_mean_of_those_while_it_lasts(make_clip: Make) -> None:
@@ -306,8 +308,8 @@ def test_what_is_kept_of_a_stream_does_not_grow() -> None:
     for index in range(100):
         frame = chance.integers(0, 256, (16, 16, 3), dtype=np.uint8)
         streams.step({"a": (index, index / 10, frame)})
-        state = streams.states["a"]
-        assert len(state.event_state.times) <= longest
-        assert len(state.event_state.pending) <= len(LENGTHS) * (longest // 3 + 2)
-        assert len(state.boxes) <= longest + longest // 3 + 2
-        assert state.last.pixels is None
+        memory = streams.memories["a"]
+        assert len(memory.segments.times) <= longest
+        assert len(memory.segments.pending) <= len(LENGTHS) * (longest // 3 + 2)
+        assert len(memory.boxes) <= longest + longest // 3 + 2
+        assert memory.last.pixels is None

@@ -29,7 +29,7 @@ from onlooker.base.files import (
 from onlooker.data.transforms import to_video
 from onlooker.models.video_model import VideoModel
 from onlooker.recognizer import Recognizer
-from onlooker.stream.states import StateFinder
+from onlooker.stream.segmenters import SemiMarkovSegmenter
 from onlooker.video.motion_words import VERSION, WORDS
 from onlooker.video.rates import RATE
 
@@ -130,14 +130,14 @@ class _PixelStep(nn.Module):
         self.results: dict[str, tuple[int, ...]] = {"scores": (model.num_classes,)}
         if model.attends:
             self.results["attention"] = model.grid
-        self.finder: StateFinder | None = None
+        self.segmenter: SemiMarkovSegmenter | None = None
         if model.state_outputs:
-            self.finder = StateFinder(
+            self.segmenter = SemiMarkovSegmenter(
                 self.decision, model.lengths, self.decision.frame_rate or RATE
             )
             self.results["states"] = (model.state_outputs,)
             # those of the last frames, and whether there were such frames
-            waiting = (self.finder.delay, len(model.lengths), model.state_outputs + 1)
+            waiting = (self.segmenter.delay, len(model.lengths), model.state_outputs + 1)
             self.states[f"state_{len(self.states)}"] = waiting
         elif model.lengths:
             self.results["windows"] = (len(model.lengths), model.num_classes)
@@ -167,24 +167,24 @@ class _PixelStep(nn.Module):
         states = None
         if output.windows is not None:
             windows = self.decision.calibrated(output.windows.scores)
-        if output.states is not None and self.finder is not None:
+        if output.states is not None and self.segmenter is not None:
             parts = torch.cat((next(given), F.pad(output.states, (0, 1), value=1.0)[:, None]), 1)
             after.append(parts[:, 1:])
-            states = self._probabilities(self.finder, parts)
-            scores = torch.stack([states[:, x].prod(-1) for x in self.finder.positions], -1)
+            states = self._probabilities(self.segmenter, parts)
+            scores = torch.stack([states[:, x].prod(-1) for x in self.segmenter.positions], -1)
         results = [part for part in (output.attention, windows, states) if part is not None]
         return scores, *results, *after
 
-    def _probabilities(self, finder: StateFinder, parts: Tensor) -> Tensor:
+    def _probabilities(self, segmenter: SemiMarkovSegmenter, parts: Tensor) -> Tensor:
         """Probabilities of the outputs of the state layer, `B R`, at the frame whose surroundings
-        are complete now, as those of `StateFinder.step`; equal ones before the first of such frames.
+        are complete now, as in `SemiMarkovSegmenter.step`; equal before the first such frame.
 
         `parts`: of the windows of the last frames, `B delay+1 L R+1`.
         """
-        logits = sum(parts[:, offset, place] for place, offset in enumerate(finder.offsets))
+        logits = sum(parts[:, offset, place] for place, offset in enumerate(segmenter.offsets))
         assert isinstance(logits, Tensor)
         logits = logits * parts[:, 0, 0, -1:]
-        return torch.cat([logits[:, columns].softmax(-1) for columns in finder.columns], -1)
+        return torch.cat([logits[:, columns].softmax(-1) for columns in segmenter.columns], -1)
 
 
 def _trace(step: _PixelStep, opset: int) -> torch.onnx.ONNXProgram:
@@ -298,10 +298,12 @@ def _describe(recognizer: Recognizer, step: _PixelStep, opset: int) -> dict[str,
             for name, shape in step.states.items()
         },
         "outputs": {name: ["B", *shape] for name, shape in step.results.items()},
-        # A program that finds bouts does as `stream.states.Decoder`, with the chains of `states` and
+        # A program that finds bouts does as `SemiMarkovSegmenter`, with the tiers of `states` and
         # the outputs of this name, which are those of an earlier frame.
-        "bouts": {"delay": step.finder.delay, "rate": step.finder.rate} if step.finder else None,
-        # A program that finds events does as `stream.events.Finder` with these windows, in frames,
+        "bouts": {"delay": step.segmenter.delay, "rate": step.segmenter.rate}
+        if step.segmenter
+        else None,
+        # A program that finds events does as `WindowSegmenter` with these windows, in frames,
         # and this threshold.
         "events": {
             "lengths": list(step.model.lengths),

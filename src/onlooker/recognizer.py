@@ -55,9 +55,9 @@ from onlooker.models.video_model import WEIGHTS, VideoModel, choose_device
 from onlooker.report.contrast import Contrast, blocks_on_grid, on_grid
 from onlooker.report.overlay import write_drawn
 from onlooker.storage import local
-from onlooker.stream.events import Rows, clip_events, collected, recorded
+from onlooker.stream.recordings import Rows, clip_events, collected, recorded
+from onlooker.stream.segmenters import Segmenter, segmenter_of
 from onlooker.stream.sources import ON_TIME, stream_names
-from onlooker.stream.states import LAG, recorded_states, slot_steps
 from onlooker.stream.streams import Address, OnError, OnStatus, Streams, watch
 from onlooker.training.forward import encode_samples, forward_samples, memory_batches
 from onlooker.video.motion_words import WARM_UP, bin_ends, motion_eye, words_digest
@@ -84,7 +84,7 @@ class Features(NamedTuple):
 
 class Classification(NamedTuple):
     """Results for clips: probabilities `B T K`; attention `B T h w`, `Windows.whole` `B T L`, and
-    their distances `B` from those of training (`Output.distance`), or None.
+    their distances `B` from the training clips (`Output.distance`), or None.
     """
 
     scores: Floats
@@ -150,14 +150,21 @@ class Recognizer:
         return f"Recognizer({type(self.model).__name__}, {reprlib.repr(self.classes)})"
 
     @property
+    def segmenter(self) -> Segmenter[Any] | None:
+        """A new segmenter at the frame rate of training; None for a model of clips alone."""
+        rate = self.decision.frame_rate or RATE
+        return segmenter_of(self.decision, self.model.lengths, rate)
+
+    @property
     def longest(self) -> float:
         """Seconds of the longest clip with one answer. A longer video is a recording, in which
-        events are found. Infinite without an event layer, and for models of optical flow, which is
-        not computed for recordings. Zero for a model of states, which go on in every video.
+        segments are found. Infinite without a segmenter, and for models of optical flow, which is
+        not computed for recordings. Zero for states, which go on in every video.
         """
-        if self.decision.states:
+        segmenter = self.segmenter
+        if segmenter is not None and not segmenter.answers_clips:
             return 0.0
-        if not self.model.lengths or self.data.modality != "rgb":
+        if segmenter is None or self.data.modality != "rgb":
             return math.inf
         windows = self.model.lengths[-1] / (self.decision.frame_rate or RATE)
         return max(self.decision.clip_seconds, windows)
@@ -378,7 +385,7 @@ class Recognizer:
             ValueError: a model without an event layer.
         """
         streams = self.streams(alarms_per_hour)
-        if streams.finder is None and streams.state_finder is None:
+        if streams.segmenter is None:
             raise ValueError(
                 "this model finds no events; train the default model, `onlooker train CLIPS`"
             )
@@ -425,15 +432,10 @@ class Recognizer:
         self, reader: VideoReader, streams: Streams, rows: Rows, *, threshold: float | None
     ) -> Prediction:
         """The prediction of a recording, from what was kept of its frames."""
-        if streams.state_finder is None:
-            assert streams.finder is not None
-            if threshold is not None:
-                streams.finder.threshold = threshold
-            return recorded(reader.path, rows, streams.finder)
+        assert streams.segmenter is not None
         if threshold is not None:
-            for decoder in streams.state_finder.decoders:
-                decoder.threshold = threshold
-        return recorded_states(reader.path, rows, streams.state_finder, end=reader.seconds)
+            streams.segmenter.set_threshold(threshold)
+        return recorded(reader.path, rows, streams.segmenter, end=reader.seconds)
 
     @torch.inference_mode()
     def classify(self, samples: Tensor, motion: Tensor | None = None) -> Classification:
@@ -501,7 +503,7 @@ class Recognizer:
         sources = [source] if isinstance(source, int | str | Path | VideoReader) else source
         config = config or StreamConfig()
         streams = self.streams(config.alarms_per_hour, config.rate)
-        if sinks and streams.finder is None and streams.state_finder is None:
+        if sinks and streams.segmenter is None:
             raise ValueError(
                 "this model finds no events to send; train the default model, `onlooker train CLIPS`"
             )
@@ -675,13 +677,14 @@ def _watching(
 def _piece(
     streams: Streams, reader: VideoReader, number: int, *, update: Callable[[float], None]
 ) -> Rows:
-    """What is kept of the frames of a piece of a recording. It is watched from as long before as its
-    windows and its boxes depend on, until the states of its last frame are known.
+    """What is kept of the frames of a piece of a recording, which is watched from before its longest
+    window and its boxes begin, until the windows around its last frame are complete.
     """
     begin = number * _PIECE - ON_TIME / streams.rate
     end = begin + _PIECE
     before = (streams.hold + _BOX_FRAMES) / streams.rate + WARM_UP
-    after = 0.0 if streams.state_finder is None else LAG + 2 / streams.rate
+    assert streams.segmenter is not None
+    after = (streams.segmenter.delay + 2) / streams.rate
     times = (begin - before, begin, end + after)
     start, own, after_last = np.searchsorted(reader.times, times).tolist()
     start = min(start, max(own - 1, 0))  # a stream repeats the last frame before a gap
@@ -699,9 +702,7 @@ def _collected(
 
     `seconds`: its length.
     """
-    steps: Iterable[Step] = _timed(watch(streams, [reader], StreamConfig()), update)
-    if streams.state_finder is not None:
-        steps = slot_steps(steps)
+    steps = _timed(watch(streams, [reader], StreamConfig()), update)
     return collected(reader.path, steps, keeps_heat=seconds <= _HEAT_SECONDS)
 
 
@@ -721,7 +722,7 @@ def rate_text(recognizer: Recognizer) -> str:
 
 def length_text(recognizer: Recognizer) -> str:
     """The length above which a video is a recording, in words."""
-    if recognizer.decision.states:
+    if not recognizer.longest:
         return "of any length: recordings, with a state at every moment"
     if recognizer.longest == math.inf:
         return "of any length: one answer"
@@ -729,7 +730,10 @@ def length_text(recognizer: Recognizer) -> str:
 
 
 def expected_events(recognizer: Recognizer, alarms_per_hour: float) -> str:
-    """The expected events and false alarms in streams, in words."""
+    """The expected events and false alarms in streams, in words; empty for a model that finds none."""
+    segmenter = recognizer.segmenter
+    if segmenter is None or not segmenter.answers_clips:
+        return ""
     decision = recognizer.decision
     if decision.curve is None:
         reason = "is not known, because the clips are of a single recording"

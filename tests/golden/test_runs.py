@@ -49,6 +49,7 @@ SETTINGS: dict[str, Any] = {"encoder": "conv4", "frames": 6, "size": 32, "eyes":
 LEFT_OUT = {"chosen", "events_text", "missing", "onlooker", "sentence", "weights", "why"}
 # of records: what hangs on the time, the path or the pixels alone
 NO_ANSWER = {"at", "decision", "id", "path", "pixels", "source"}
+STORED_NAMES = {"phase": "state"}  # of fields in the stored values
 
 
 @dataclass(frozen=True)
@@ -214,7 +215,7 @@ def plain(value: Any) -> Any:
     """
     if is_dataclass(value):
         names = [f.name for f in fields(value) if f.name not in NO_ANSWER]
-        return {name: plain(getattr(value, name)) for name in names}
+        return {STORED_NAMES.get(name, name): plain(getattr(value, name)) for name in names}
     if isinstance(value, Mapping):
         return {name: plain(part) for name, part in value.items() if name not in LEFT_OUT}
     if isinstance(value, list | tuple):
@@ -343,12 +344,20 @@ def answers_of(steps: Sequence[onlooker.Step]) -> dict[str, Any]:
         "begun at": [place for place, step in enumerate(steps) for _ in step.begun],
         "has pixels": " ".join(str(int(step.pixels is not None)) for step in steps),
     }
-    posteriors = [step.posteriors for step in steps if step.posteriors is not None]
+    told["happening"] = stacked([step.happening for step in steps])
+    rows = [step.rows for step in steps if step.rows is not None]
+    has_states = bool(steps[0].decision.states)
     told["posteriors"] = {
-        "counts": " ".join(str(len(rows)) for rows in posteriors),
-        "rows": np.concatenate(posteriors) if posteriors else None,
+        "counts": " ".join(str(len(of_step)) for of_step in rows) if has_states else "",
+        "rows": np.concatenate(rows) if has_states else None,
     }
-    for name in (f.name for f in fields(steps[0]) if f.name not in {*told, *NO_ANSWER}):
+    # the last step again, at the end, has no rows of its own
+    last = next(of_step for of_step in reversed(rows) if len(of_step))
+    windows = [of_step[0] if len(of_step) else last[0] for of_step in rows]
+    told["windows"] = stacked([None] * len(steps) if has_states else windows)
+    for name in (
+        f.name for f in fields(steps[0]) if f.name not in {*told, *NO_ANSWER, "ongoing", "rows"}
+    ):
         values = [getattr(step, name) for step in steps]
         told[name] = stacked(values)
     return told

@@ -24,7 +24,7 @@ from onlooker.base.records import Event, Prediction, Segment
 from onlooker.data import samples
 from onlooker.run.predict import predict_clips
 from onlooker.run.train import train_run
-from onlooker.stream.states import Decoder
+from onlooker.stream.segmenters.semi_markov import Decoder
 from onlooker.training.fitter import FitContext
 from onlooker.training.linear_fitter import LinearFitter
 from onlooker.video.reader import VideoReader
@@ -161,15 +161,15 @@ def test_sinks_get_the_begin_and_the_end_of_each_bout(
     steps = [*onlooker.load(run).watch(pen / "4.mp4", sinks=[sink, tmp_path / "4.vtt"])]
     sent = [bout for bout in sink.calls if isinstance(bout, Event)]
     labels = ["left", "right", "rest", "left", "right", "left", "right"]
-    begins = [bout for bout in sent if bout.state == "begin"]
-    ends = [bout for bout in sent if bout.state == "end"]
+    begins = [bout for bout in sent if bout.phase == "begin"]
+    ends = [bout for bout in sent if bout.phase == "end"]
     assert [bout.label for bout in begins] == [bout.label for bout in ends] == labels
     assert [(bout.id, bout.start) for bout in begins] == [
         (bout.id, bout.start) for bout in ends
     ]
     assert [event for step in steps for event in step.events] == ends
     assert [event for step in steps for event in step.begun] == begins
-    times = [bout.end if bout.state == "end" else bout.start for bout in sent]
+    times = [bout.end if bout.phase == "end" else bout.start for bout in sent]
     assert times == sorted(times)
     # a rest of 8 s is known to have begun long before it is over
     (resting,) = (step for step in steps if "rest" in [bout.label for bout in step.begun])
@@ -192,7 +192,7 @@ def test_states_are_the_same_in_python_on_the_command_line_and_in_an_export(
     np.testing.assert_allclose(stored["frame_scores"], prediction.frame_scores, atol=1e-6)
     bouts = [(bout.label, bout.start, bout.end) for bout in prediction.segments]
     assert [(bout["label"], bout["start"], bout["end"]) for bout in stored["segments"]] == bouts
-    watched = np.concatenate([step.posteriors for step in recognizer.watch(file)])
+    watched = np.concatenate([step.rows for step in recognizer.watch(file)])
     call("export", run, "--out", tmp_path / "export")
     about = json.loads((tmp_path / "export" / "step.json").read_text())
     delay = about["bouts"]["delay"]

@@ -73,7 +73,7 @@ def test_files_streams_and_an_export_have_the_same_states(
 ) -> None:
     recognizer = onlooker.load(run)
     prediction = recognizer.predict(belts / "4.mp4")
-    watched = np.concatenate([step.posteriors for step in recognizer.watch(belts / "4.mp4")])
+    watched = np.concatenate([step.rows for step in recognizer.watch(belts / "4.mp4")])
     np.testing.assert_allclose(watched, prediction.frame_scores, atol=1e-5)
     call("export", run, "--out", tmp_path / "export")  # compares it with the model
     about = json.loads((tmp_path / "export" / "step.json").read_text())

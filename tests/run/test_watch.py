@@ -134,7 +134,7 @@ def test_events_have_lines_of_their_own_when_they_are_final(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     scores = np.array([0.75, 0.25], np.float32)
-    going_on = Segment(CLASSES[0], 0.5, 1.0, 0.9)
+    ongoing = Segment(CLASSES[0], 0.5, 1.0, 0.9)
     over = Event(CLASSES[0], 0.5, 1.25, 0.95, "door")
     steps = [
         Step(
@@ -144,8 +144,7 @@ def test_events_have_lines_of_their_own_when_they_are_final(
             Decision(CLASSES),
             None,
             "door",
-            happening=t in (4, 5),
-            event=going_on if t in (4, 5) else None,
+            ongoing=(ongoing,) if t in (4, 5) else (),
             events=(over,) if t == 7 else (),
             pixels=np.zeros((4, 4, 3), np.uint8),
         )

@@ -318,7 +318,7 @@ def test_a_viewer_gives_the_answers_of_the_stream(tmp_path: Path) -> None:
         assert (got["label"], got["score"]) == (step.label, pytest.approx(step.score, abs=1e-4))
         np.testing.assert_allclose(list(got["scores"].values()), step.scores, atol=1e-4)
         assert got["boxes"] == step.to_dict()["boxes"]
-        assert got["threshold"] == (streams.finder or streams.decision).threshold
+        assert got["threshold"] == (streams.segmenter or streams).decision.threshold
         assert 0 <= np.max(got["heat"]) <= 1
     assert np.shape(viewer.step(0, 0.6, jpeg(size=(48, 64)))["heat"]) == (15, 20)
 

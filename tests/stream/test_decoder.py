@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.stats import lognorm
 
 from onlooker.base.records import Segment
-from onlooker.stream.states import BoutState, Decoder
+from onlooker.stream.segmenters.semi_markov import BoutMemory, Decoder
 
 Floats = NDArray[np.float64]
 
@@ -67,15 +67,15 @@ def naive(decoder: Decoder, scores: Floats) -> list[list[tuple[float, list[int]]
         survivors.append([])
         for k in range(K):
             options = []
-            going_on = []
+            ongoing = []
             for begin in range(end):
                 score, path = before(begin, k)
                 score += logs[begin:end, k].sum()
                 new_path = path + [k] * (end - begin)
                 options.append((score + exact[k, end - begin - 1], new_path))
-                going_on.append((score + lasting[k, end - begin - 1], new_path))
+                ongoing.append((score + lasting[k, end - begin - 1], new_path))
             best[end, k] = max(options)
-            survivors[-1].append(max(going_on))
+            survivors[-1].append(max(ongoing))
     return survivors
 
 
@@ -85,12 +85,12 @@ def best_path(decoder: Decoder, scores: Floats) -> list[int]:
 
 def live(decoder: Decoder, times: Sequence[float], scores: Floats) -> list[list[Segment]]:
     """The bouts that become final at each frame, and at the end."""
-    state = BoutState()
+    memory = BoutMemory()
     result = []
     for time, row in zip(times, scores, strict=True):
-        final, _, state = decoder.step(state, time, row)
+        final, _, memory = decoder.step(memory, time, row)
         result.append(final)
-    return [*result, decoder.finish(state)]
+    return [*result, decoder.finish(memory)]
 
 
 @pytest.mark.parametrize("weight", [0.1, 0.4, 1.0])
@@ -105,7 +105,7 @@ def test_the_path_is_that_of_a_naive_dynamic_program(seed: int, weight: float) -
 def test_bouts_longer_than_the_longest_usual_ones_have_a_constant_hazard(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("onlooker.stream.states._MOST", 7)
+    monkeypatch.setattr("onlooker.stream.segmenters.semi_markov._MOST", 7)
     machine = decoder(0.3)
     scores = posteriors(seed, 60)
     scores[20:45] = 0.05, 0.9, 0.05
@@ -137,7 +137,7 @@ def test_the_state_of_a_frame_is_final_when_all_surviving_paths_agree_or_after_t
     machine = decoder(0.4, lag=lag)
     path: list[int] = []  # of the frames that are final
     final = []
-    state = BoutState()
+    memory = BoutMemory()
     delays = set()
     for t, survivors in enumerate(naive(machine, scores), 1):
         paths = [classes for _, classes in survivors]
@@ -145,14 +145,14 @@ def test_the_state_of_a_frame_is_final_when_all_surviving_paths_agree_or_after_t
         while len(path) < t - 1 and len({classes[len(path)] for classes in paths}) == 1:
             path.append(best[len(path)])
         path += best[len(path) : max(0, t - machine.lag)]
-        bouts, _, state = machine.step(state, times[t - 1], scores[t - 1])
+        bouts, _, memory = machine.step(memory, times[t - 1], scores[t - 1])
         final += bouts
-        assert t - len(state.times) == len(path)
-        delays.add(len(state.times))
+        assert t - len(memory.times) == len(path)
+        delays.add(len(memory.times))
     assert len(delays) > 1  # some agree earlier than others
     assert max(delays) == machine.lag or lag == 100
     path += best[len(path) :]
-    final += machine.finish(state)
+    final += machine.finish(memory)
     expected = []
     for t, k in enumerate(path):
         if not t or k != path[t - 1]:
@@ -171,10 +171,10 @@ def test_the_bout_that_goes_on_has_the_begin_that_it_will_have() -> None:
     scores[:20] = 0.96, 0.02, 0.02
     scores[50:] = 0.02, 0.02, 0.96
     machine = decoder(1.0, lag=1.0)
-    state = BoutState()
+    memory = BoutMemory()
     going = []
     for t, row in enumerate(scores):
-        _, bout, state = machine.step(state, t / 5, row)
+        _, bout, memory = machine.step(memory, t / 5, row)
         going.append(bout)
     assert {(bout.label, bout.start) for bout in going[30:45] if bout} == {("b", 4.0)}
     assert going[45].score == pytest.approx(0.96)
@@ -184,17 +184,17 @@ def test_the_bout_that_goes_on_has_the_begin_that_it_will_have() -> None:
 def test_a_state_has_constant_size_and_an_earlier_one_stays_valid() -> None:
     machine = decoder(0.4, lag=1.0)
     scores = posteriors(5, 700)
-    state = BoutState()
+    memory = BoutMemory()
     sizes = []
     for t, row in enumerate(scores):
-        earlier = state
-        first = machine.step(state, t / 5, row)
-        state = first[2]
+        earlier = memory
+        first = machine.step(memory, t / 5, row)
+        memory = first[2]
         if t in (100, 699):
-            sizes.append(len(pickle.dumps(state)))
+            sizes.append(len(pickle.dumps(memory)))
             again = machine.step(earlier, t / 5, row)  # as after an error
             assert again[:2] == first[:2]
-            assert machine.finish(again[2]) == machine.finish(state)
+            assert machine.finish(again[2]) == machine.finish(memory)
     assert sizes[1] < 1.1 * sizes[0]
 
 
@@ -227,14 +227,14 @@ def test_bouts_below_the_threshold_are_none_and_one_that_goes_on_waits_until_it_
     ]
     (expected,) = sure.decode(times.tolist(), np.array(rows))
     assert (expected.start, expected.end) == (pytest.approx(4.8), pytest.approx(6.4))
-    state = BoutState()
+    memory = BoutMemory()
     final = []
     begun = []
     for time, row in zip(times.tolist(), np.array(rows), strict=True):
-        bouts, _, state = sure.step(state, time, row)
+        bouts, _, memory = sure.step(memory, time, row)
         final += bouts
-        begun += [(time, bout.start) for bout in sure.begun(state)]
-    (bout,) = [*final, *sure.finish(state)]
+        begun += [(time, bout.start) for bout in sure.begun(memory)]
+    (bout,) = [*final, *sure.finish(memory)]
     assert (bout.start, bout.end) == (expected.start, expected.end)
     assert {start for _, start in begun} == {expected.start}
     assert begun[0][0] >= expected.start + MEDIANS[0] / 2, "not by its first frame"
@@ -242,4 +242,4 @@ def test_bouts_below_the_threshold_are_none_and_one_that_goes_on_waits_until_it_
 
 def test_no_frames_have_no_bouts() -> None:
     assert decoder().decode([], np.zeros((0, 3))) == []
-    assert decoder().finish(BoutState()) == []
+    assert decoder().finish(BoutMemory()) == []

@@ -92,7 +92,7 @@ def every_slot(of: Recognizer, places: list[int], frames: list[Pixels]) -> list[
 
 
 def scores_of(steps: list[Step]) -> NDArray[np.floating]:
-    return np.stack([step.scores if step.windows is None else step.windows for step in steps])
+    return np.stack([step.scores if step.rows is None else step.rows[0] for step in steps])
 
 
 def events_of(steps: list[Step]) -> list[Plain]:
@@ -148,9 +148,9 @@ def test_more_frames_than_in_training_are_no_more_time(seed: int) -> None:
         assert (step.index, step.time, step.pixels is None) == (index, moment, False)
         assert step.too_slow is None
     slots = (times[-1] - times[0]) * RATE
-    state = streams.states[""]
+    state = streams.memories[""]
     assert state.slot - int(times[0] * RATE + 0.1) == pytest.approx(slots, abs=1.6)
-    assert len(state.event_state.times) == min(9, state.slot + 1)
+    assert len(state.segments.times) == min(9, state.slot + 1)
 
 
 def test_streams_that_miss_different_frames_are_one_batch() -> None:
@@ -254,10 +254,10 @@ def test_while_a_stream_is_too_slow_its_windows_have_layers_of_their_own() -> No
         too_slow, steps["both"], steps["complete"], steps["sparse"], strict=True
     ):
         expected = sparse if slow else complete
-        assert mine.windows is not None
-        np.testing.assert_array_equal(mine.windows, expected.windows)
+        assert mine.rows is not None
+        np.testing.assert_array_equal(mine.rows, expected.rows)
         assert mine.unusual == expected.unusual
-    assert np.abs(complete.windows - sparse.windows).max() > 0.1  # type: ignore[operator]
+    assert np.abs(complete.rows - sparse.rows).max() > 0.1  # type: ignore[operator]
 
 
 def test_a_recording_with_few_frames_is_not_too_slow(make_clip: Make) -> None:
@@ -265,7 +265,7 @@ def test_a_recording_with_few_frames_is_not_too_slow(make_clip: Make) -> None:
     both, complete = (of_layers(which).watch(path) for which in ("both", "complete"))
     for mine, expected in zip(both, complete, strict=True):
         assert mine.too_slow is None
-        np.testing.assert_array_equal(mine.windows, expected.windows)
+        np.testing.assert_array_equal(mine.rows, expected.rows)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -112,7 +112,7 @@ def test_windows_of_events_have_their_motion(recognizer: Recognizer, clip: Path)
     model.set_event_layer((3, 6), event, classes, motion=0.5)
     finding = Recognizer(model, recognizer.data, recognizer.decision)
     watched = {
-        step.index: step.windows for step in finding.watch(clip) if step.pixels is not None
+        step.index: step.rows[0] for step in finding.watch(clip) if step.pixels is not None
     }
     expected = np.stack(by_definition(finding, clip, [*watched]))
     np.testing.assert_allclose([*watched.values()], expected, atol=1e-5)
@@ -175,9 +175,9 @@ def test_missed_slots_have_no_motion_of_their_own(recognizer: Recognizer) -> Non
     streams = recognizer.streams()
     for index in range(20):
         streams.step({"": (index, index / RATE, images[index])})
-    before = streams.states[""].model.motion_units[0, :, 0]
+    before = streams.memories[""].model.motion_units[0, :, 0]
     assert before.any()
     # .8 seconds later: 4 slots; across a gap no flow is computed
     streams.step({"": (20, 1.76, images[20])})
-    after = streams.states[""].model.motion_units[0, :, 0]
+    after = streams.memories[""].model.motion_units[0, :, 0]
     assert not after[-3:].any()

@@ -30,7 +30,7 @@ from onlooker.base.files import read_csv, read_json
 from onlooker.export import export
 from onlooker.serve.app import create_app
 from onlooker.serve.settings import ServeSettings
-from onlooker.stream.events import Finder
+from onlooker.stream.segmenters import WindowSegmenter
 from onlooker.video.resize import resize
 from onlooker.video.write import write
 
@@ -321,8 +321,8 @@ def test_an_export_has_the_calibrated_scores_of_a_stream(
     exported = exported_windows(export(recognizer, tmp_path / "export"), frames)
     for index, pixels in enumerate(frames):
         step = streams.step({"a": (index, index / FPS, pixels)})["a"]
-    assert step.windows is not None
-    np.testing.assert_allclose(exported[-1], step.windows, atol=1e-4)
+    assert step.rows is not None
+    np.testing.assert_allclose(exported[-1], step.rows[0], atol=1e-4)
 
 
 @pytest.mark.usefixtures("operators_read_once")
@@ -334,7 +334,7 @@ def test_an_export_has_the_events_of_watch(made: tuple[Path, Path], tmp_path: Pa
     folder = export(onlooker.load(run), tmp_path / "export")
     about = read_json(folder / "step.json")
     windows = exported_windows(folder, [step.pixels for step in frames])
-    finder = Finder(Decision(about["classes"]), **about["events"])
+    finder = WindowSegmenter(Decision(about["classes"]), **about["events"])
     found = finder.find([step.time for step in frames], windows)
     live = [event for step in steps for event in step.events]
     assert [label for label, *_ in plain(found)] == [*ORDER]

@@ -15,7 +15,7 @@ from onlooker.base.decision import Decision, EventCurve
 from onlooker.base.fisher import fisher_vector
 from onlooker.base.records import Segment
 from onlooker.models.linear import LinearClassifier
-from onlooker.stream.events import Finder
+from onlooker.stream.segmenters import WindowSegmenter
 from onlooker.training import events as event_layer
 from onlooker.training.background import Background, remembered
 from onlooker.training.events import (
@@ -222,7 +222,7 @@ def test_nearly_all_events_of_other_recordings_are_found_and_the_curve_says_so(
     features, true = of_stream(made, (*classes, *classes[::-1], *classes))
     with torch.no_grad():
         windows = made.net.forward_features(features[None]).windows
-    finder = Finder(made.decision, made.net.lengths, curve.threshold(6.0))
+    finder = WindowSegmenter(made.decision, made.net.lengths, curve.threshold(6.0))
     found = finder.find([t / RATE for t in range(len(features))], windows.scores[0].numpy())
     assert [event.label for event in found] == [event.label for event in true]
     for mine, theirs in zip(found, true, strict=True):
@@ -295,7 +295,7 @@ def test_what_happens_in_the_background_is_no_event_and_the_rest_of_it_is_quiet_
             windows = made.net.forward_features(new[None].float()).windows
         assert windows is not None
         decision = Decision(made.classes, curve=layer.curve)
-        finder = Finder(decision, layer.lengths, decision.event_threshold())
+        finder = WindowSegmenter(decision, layer.lengths, decision.event_threshold())
         scores = decision.calibrated(windows.scores)[0].numpy()
         alarms.append(len(finder.find((np.arange(len(new)) / RATE).tolist(), scores)))
     assert alarms[0] > 5 > alarms[1]
@@ -385,7 +385,7 @@ def test_in_recordings_of_another_place_nothing_is_an_event() -> None:
     counts = list[tuple[int, int]]()
     for farthest in (None, layer.farthest):
         made.net.set_event_layer(layer.lengths, layer.event, layer.classes, farthest=farthest)
-        finder = Finder(made.decision, layer.lengths, 0.5)
+        finder = WindowSegmenter(made.decision, layer.lengths, 0.5)
         with torch.no_grad():
             counts.append(
                 tuple(
@@ -470,7 +470,7 @@ def test_events_of_a_stream_that_lacks_frames_are_found_by_layers_of_their_own(
                     sparse=sparse,
                 )
             decision = Decision(made.classes, curve=layer.curve)
-            events = Finder(decision, made.net.lengths, 0.5).find(
+            events = WindowSegmenter(decision, made.net.lengths, 0.5).find(
                 [t / RATE for t in range(len(shown))],
                 decision.calibrated(windows.scores)[0].numpy(),
             )

@@ -13,7 +13,7 @@ from onlooker.base.records import Segment
 from onlooker.data.transforms import to_video
 from onlooker.models.linear import LinearClassifier
 from onlooker.report.events import segment_map
-from onlooker.stream.events import EventState, Finder
+from onlooker.stream.segmenters import WindowSegmenter
 from onlooker.training.events import ClipFeatures
 from onlooker.training.linear import ClipStatistics
 from onlooker.training.linear_fitter import fit_layers
@@ -45,15 +45,16 @@ def encoded(net: LinearClassifier, pixels: NDArray[np.uint8]) -> torch.Tensor:
 
 
 def live_events(
-    finder: Finder, times: list[float], scores: NDArray[np.floating]
+    finder: WindowSegmenter, times: list[float], scores: NDArray[np.floating]
 ) -> list[Segment]:
     """The events as they become final."""
-    state = EventState()
+    memory = finder.start
     events = list[Segment]()
     for time, of_frame in zip(times, scores, strict=True):
-        final, _, state = finder.step(state, time, of_frame)
-        events += final
-    return sorted([*events, *finder.finish(state)], key=lambda event: event.start)
+        step = finder.step(memory, time, of_frame)
+        memory = step.memory
+        events += step.final
+    return sorted([*events, *finder.finish(memory)], key=lambda event: event.start)
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +95,7 @@ def test_events_are_found_where_people_act_also_live(fitted: Fitted) -> None:
     for number, (figures, scores) in enumerate(
         zip(fitted.recordings, fitted.scores, strict=True)
     ):
-        finder = Finder(Decision(ACTIONS), fitted.net.lengths, 0.02)
+        finder = WindowSegmenter(Decision(ACTIONS), fitted.net.lengths, 0.02)
         name = str(number)
         times = (np.arange(len(scores)) / FPS).tolist()
         found[name] = finder.find(times, scores)
@@ -106,7 +107,7 @@ def test_events_are_found_where_people_act_also_live(fitted: Fitted) -> None:
 
 @pytest.mark.parametrize("threshold", [0.05, 0.3, 0.5])
 def test_events_found_afterwards_are_those_found_live(fitted: Fitted, threshold: float) -> None:
-    finder = Finder(Decision(ACTIONS), fitted.net.lengths, threshold)
+    finder = WindowSegmenter(Decision(ACTIONS), fitted.net.lengths, threshold)
     for scores in fitted.scores:
         times = (np.arange(len(scores)) / FPS).tolist()
         live = live_events(finder, times, scores)

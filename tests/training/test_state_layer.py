@@ -21,7 +21,7 @@ from onlooker.data.sets import read_set
 from onlooker.models.linear import LinearClassifier
 from onlooker.recognizer import Recognizer, load
 from onlooker.report.states import UNKNOWN
-from onlooker.stream.states import window_offsets
+from onlooker.stream.segmenters.semi_markov import window_offsets
 from onlooker.training import states
 from onlooker.training.forward import encode_samples
 from onlooker.training.linear import is_clear

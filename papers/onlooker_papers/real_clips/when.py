@@ -54,7 +54,7 @@ from onlooker.cli.command import command
 from onlooker.data.split import group_of
 from onlooker.report.events import event_curve, segment_map
 from onlooker.report.metrics import calibration_error
-from onlooker.stream.events import Finder
+from onlooker.stream.segmenters import WindowSegmenter
 from onlooker.training.background import Background
 from onlooker.training.events import ClipFeatures
 from onlooker.training.eyes import motion_vectors
@@ -266,25 +266,25 @@ def play(of: Fitted, stream: Stream) -> Floats:
 
 
 class Played(NamedTuple):
-    """A stream that a model has seen: its times, scores `T L K` and true events; the model's finder
+    """A stream that a model has seen: its times, scores `T L K` and true events; the model's segmenter
     and threshold.
     """
 
     times: list[float]
     scores: Floats
     true: list[Segment]
-    finder: Finder
+    segmenter: WindowSegmenter
     threshold: float
 
     @classmethod
     def of(cls, by: Fitted, stream: Stream) -> "Played":
         """Play a stream."""
-        finder = Finder(by.decision, by.net.lengths, _LEAST)
-        return cls(stream.times, play(by, stream), stream.events, finder, by.threshold)
+        segmenter = WindowSegmenter(by.decision, by.net.lengths, _LEAST)
+        return cls(stream.times, play(by, stream), stream.events, segmenter, by.threshold)
 
-    def at(self, threshold: float) -> Finder:
-        """The finder of events with at least this score."""
-        return Finder(self.finder.decision, self.finder.lengths, threshold)
+    def at(self, threshold: float) -> WindowSegmenter:
+        """The segmenter of events with at least this score."""
+        return WindowSegmenter(self.segmenter.decision, self.segmenter.lengths, threshold)
 
     def live(self, threshold: float) -> Iterator[tuple[Segment, float]]:
         """The events with at least this score, and when they are final."""
@@ -296,7 +296,7 @@ def figures_of(streams: Sequence[Played]) -> dict[str, Any]:
     true = [stream.true for stream in streams]
     seconds = [stream.times[-1] + stream.times[1] for stream in streams]
     offline = [
-        stream.finder.find(stream.times, stream.scores)
+        stream.segmenter.find(stream.times, stream.scores)
         for stream in track(streams, "finding events")
     ]
     live = [

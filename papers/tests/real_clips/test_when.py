@@ -15,7 +15,7 @@ from onlooker.base.decision import Decision
 from onlooker.base.files import read_json
 from onlooker.base.records import Clip, Segment
 from onlooker.models.linear import LinearClassifier
-from onlooker.stream.events import Finder
+from onlooker.stream.segmenters import WindowSegmenter
 from onlooker_papers.real_clips import when as measured
 from onlooker_papers.real_clips.streams import Pace, Part, mostly_nothing, stitch, with_pauses
 from onlooker_papers.real_clips.when import (
@@ -200,7 +200,7 @@ def scripted(events: list[Segment], true: list[Segment], seconds: int = 200) -> 
         list(map(float, range(seconds))),
         scores,
         true,
-        Finder(Decision(CLASSES), lengths, 0.02),
+        WindowSegmenter(Decision(CLASSES), lengths, 0.02),
         0.5,
     )
 
@@ -234,7 +234,7 @@ def test_found_events_and_alarms_are_those_of_a_naive_count() -> None:
         for start in (starts + random.integers(-9, 6, len(starts))).clip(0).astype(float).tolist()
     ]
     stream = scripted(guesses, true)
-    offline = stream.finder.find(stream.times, stream.scores)
+    offline = stream.segmenter.find(stream.times, stream.scores)
     assert len(offline) > 8
     for threshold in (0.02, 0.5, 0.8):
         kept = [each for each in offline if each.score >= threshold]

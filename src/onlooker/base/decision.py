@@ -265,7 +265,7 @@ def _rounded_up(rate: float) -> str:
 
 @dataclass(frozen=True)
 class StateChain:
-    """States that exclude each other, and how long they last (`stream.states.Decoder`).
+    """States that exclude each other, and how long they last (`stream.segmenters.semi_markov.Decoder`).
 
     Args:
         classes: their positions among the classes; -1: none of these states.

@@ -180,17 +180,15 @@ class Step(Scored):
         boxes: where it happens, in pixels of the frame, with the predicted class, up to three;
             empty if nothing moves, or for a model that does not attend.
         point: x and y of the hottest place, in pixels of the frame; None as for `boxes`.
-        happening: whether an event goes on, as far as this frame and earlier ones tell. None for a
-            model without an event layer.
-        event: the event that goes on; it may still change.
-        events: those that are final now: they ended earlier, and do not change any more.
-        begun: the bouts of states that have begun, as is final now; some are over now as well.
-        windows: `L K`, the scores of the windows that end at this frame; None without an event
-            layer.
-        states: the bouts that go on, one for each chain of states that has one now; they may still
-            change.
-        posteriors: `n R`, probabilities of the outputs of a state layer (`stream.states`), of the n
-            frames whose surroundings are complete now; None for other models.
+        ongoing: events that go on, as far as this frame and earlier ones tell, at most one; or bouts of
+            states, at most one in each tier. They may still change. None for a model that finds
+            neither.
+        events: events that are final now: they ended earlier, and do not change any more.
+        begun: bouts of states whose begin is final now; some are over now as well.
+        rows: `n …`, input of `Segmenter.find` for the `n` frames whose windows are complete now:
+            scores of the windows that end at this frame, `1 L K`, or probabilities of the outputs of
+            a state layer, `n R`. None for a model that finds neither, and for a frame in the slot of
+            the frame before.
         pixels: the frame itself, `H W 3`, RGB. A stored step keeps them in memory.
         heat: `30 40`, where attention and motion meet (`localization`); sums to one; None without
             attention.
@@ -211,15 +209,12 @@ class Step(Scored):
     reconnections: int = 0
     boxes: "tuple[Box, ...]" = ()
     point: tuple[float, float] | None = None
-    happening: bool | None = None
     pixels: Pixels | None = field(default=None, repr=False)
     heat: Floats | None = None
-    event: "Segment | None" = None
+    ongoing: "tuple[Segment, ...] | None" = None
     events: "tuple[Event, ...]" = ()
-    windows: Floats | None = None
-    states: "tuple[Segment, ...]" = ()
     begun: "tuple[Event, ...]" = ()
-    posteriors: Floats | None = None
+    rows: Floats | None = None
     too_slow: tuple[float, float] | None = None
     unusual: bool | None = None
 
@@ -233,16 +228,31 @@ class Step(Scored):
         return self.boxes[0] if self.boxes else None
 
     @property
+    def happening(self) -> bool | None:
+        """Whether an event or a state goes on; None for a model that finds neither."""
+        return None if self.ongoing is None else bool(self.ongoing)
+
+    @property
+    def event(self) -> "Segment | None":
+        """The ongoing event, or the ongoing bout that began last."""
+        return max(self.ongoing or (), key=lambda segment: segment.start, default=None)
+
+    @property
+    def states(self) -> "tuple[Segment, ...]":
+        """The ongoing bouts of states."""
+        return (self.ongoing or ()) if self.decision.states else ()
+
+    @property
     def label(self) -> str:
-        """The class of the event that goes on, or nothing; without an event layer, as in `Scored`."""
-        if self.happening is None:
+        """The class of `event`, or nothing; for a model that finds neither, as in `Scored`."""
+        if self.ongoing is None:
             return super().label
         return self.event.label if self.event else self.nothing_name
 
     @property
     def score(self) -> float:
         """How probable `label` is."""
-        if self.happening is None:
+        if self.ongoing is None:
             return super().score
         if self.event:
             return self.event.score
@@ -256,7 +266,7 @@ class Step(Scored):
         both = (*self.events, *self.begun)
         if not self.begun:
             return both
-        return tuple(sorted(both, key=lambda bout: bout.end if bout.state == "end" else bout.start))
+        return tuple(sorted(both, key=lambda bout: bout.end if bout.phase == "end" else bout.start))
 
     def to_dict(self) -> dict[str, Any]:
         states = {}
@@ -385,27 +395,27 @@ class Event(Segment):
         box: the mean of the boxes while it lasted, x1 y1 x2 y2 in pixels; None if nothing moved.
         id: by which receivers recognize duplicates; the same for the begin and the end of a bout.
         at: the time of day at which it became final.
-        state: of a bout, "begin": it goes on, and `end` is how far that is final; or "end". None: an
-            event.
+        phase: of a bout: "begin" while it is ongoing, when `end` is the last final frame; or "end".
+            None: an event.
     """
 
     source: str | None = None
     box: tuple[float, float, float, float] | None = None
     id: str = field(default_factory=lambda: uuid.uuid4().hex, compare=False)
     at: datetime = field(default_factory=lambda: datetime.now(UTC), compare=False)
-    state: Literal["begin", "end"] | None = None
+    phase: Literal["begin", "end"] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON; `began` and `ended` are the names of earlier versions. A bout that
         has begun has no end.
         """
         start = round(self.start, 3)
-        end = None if self.state == "begin" else round(self.end, 3)
+        end = None if self.phase == "begin" else round(self.end, 3)
         return {
             "id": self.id,
             "source": self.source,
             "label": self.label,
-            **({"state": self.state} if self.state else {}),
+            **({"state": self.phase} if self.phase else {}),
             "start": start,
             "end": end,
             "began": start,

@@ -72,9 +72,9 @@ class _Printer:
         if self._every_frame:
             typer.echo(json.dumps(step.to_dict()))
             return
-        kind = "state" if step.decision.states else "event"
         lines = [
-            f"{kind}: {event.label} {100 * event.score:.0f} %, {event.start:.2f} to {event.end:.2f} s"
+            f"{'state' if event.phase else 'event'}: {event.label} {100 * event.score:.0f} %, "
+            f"{event.start:.2f} to {event.end:.2f} s"
             for event in step.events
         ]
         before = self._printed.get(step.source)

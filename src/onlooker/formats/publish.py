@@ -69,7 +69,7 @@ class Sink(Protocol):
     @abstractmethod
     def send(self, event: Event, seconds: float) -> None:
         """Deliver an event, within so many seconds; they come one after the other. Of states, the
-        begin and the end of a bout (`Event.state`) come with one `id`.
+        begin and the end of a bout (`Event.phase`) come with one `id`.
 
         Raises:
             PermissionError: the event is refused. It is not sent again.
@@ -479,7 +479,7 @@ class _Subtitles(Sink):
         self._append(begin)  # an error now if it cannot be written
 
     def send(self, event: Event, seconds: float) -> None:
-        if event.state == "begin":
+        if event.phase == "begin":
             return
         interval = make_interval(event.label, event.start, event.end, score=event.score)
         self._append(f"\n{webvtt_cue(interval)}")

@@ -79,7 +79,7 @@ class Output(NamedTuple):
         attention: `B T h w` or `B h w`, sums to one over `h w`; None for a model without attention.
         windows: None for a model without an event layer.
         states: what the windows that end at a frame say of the states in their middle, to be added up
-            (`stream.states`): `B T L R` or `B L R`; None for a model without a state layer.
+            (`SemiMarkovSegmenter`): `B T L R` or `B L R`; None for a model without a state layer.
         attended: class scores from the attended features alone, `B T K`, for an auxiliary loss; None
             for a model without one, and of a step.
         distance: how far the frames so far are from the training clips, `B T`
@@ -154,6 +154,11 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
         self.in_channels = in_channels
         self.size = size
         self.encoder = None
+
+    @property
+    def motion_in_streams(self) -> bool:
+        """Whether segments need the motion words of streams; else only clips do, if any."""
+        return self.motion_features > 0 and (self.state_motion or not self.state_outputs)
 
     def train(self, mode: bool = True) -> Self:
         """Training or evaluation mode; a frozen encoder stays in evaluation mode."""

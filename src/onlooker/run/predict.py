@@ -70,7 +70,7 @@ def predict_clips(
             as many of its folders as are needed to distinguish the clips.
         json: file for all scores and attention, one JSON object per line and clip.
         threshold: the lowest score of an event, in clips and in recordings (`Recognizer.predict`);
-            below it, the answer is nothing. None: those of the run.
+            below it, the answer is nothing. None: as trained.
         ray: the address of a Ray cluster that predicts (`cluster.map_clips`); None: predict in this
             process.
         times: formats (`annotations.FORMATS`) in which times are also written to `out`.
@@ -206,7 +206,7 @@ def _predictor(
 
 def _digest(recognizer: Recognizer, threshold: float | None) -> str:
     """A digest of all that changes predictions; the same as in earlier versions, so that their files
-    are continued. The frame rate is not in it: that of training belongs to the weights.
+    are continued. The frame rate is not in it: it belongs to the weights.
     """
     decision = recognizer.decision
     extra = [value for value in (decision.nothing, threshold) if value is not None]

@@ -124,7 +124,7 @@ class ResultsFile:
         return path_or_address(clip) in self._fingerprints
 
     def add(self, clip: Path, values: Mapping[str, Any]) -> None:
-        """Write the result of a clip, part by part: that of a recording of hours takes hundreds of
+        """Write the result of a clip, part by part: a recording of hours takes hundreds of
         megabytes. If that fails, an error is raised, and the results before it stay.
 
         Args:
@@ -166,7 +166,7 @@ class Outputs:
 
     def write(self, clip: Path, prediction: Prediction) -> ClipError | None:
         """Write a prediction; returns the error if its files in `out` cannot be written, because
-        those of other clips may be.
+        files of other clips may be.
 
         Raises:
             DiskFullError, NotWritableError: `json` cannot be written.

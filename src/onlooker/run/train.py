@@ -423,9 +423,9 @@ def _save(fitted: Fitted, run: Path) -> Recognizer:
     """Save the fitted model and its figures in the folder of a run, and print its notes."""
     recognizer = Recognizer(fitted.model, fitted.settings.data, fitted.decision)
     notes = {**fitted.notes, "frame rate": rate_text(recognizer)}
-    if recognizer.model.lengths and not recognizer.decision.states:
+    if expected := expected_events(recognizer, StreamConfig.alarms_per_hour):
         notes["clips"] = length_text(recognizer)
-        notes["when"] = expected_events(recognizer, StreamConfig.alarms_per_hour)
+        notes["when"] = expected
     for subject, text in notes.items():
         note(f"{subject}: {text}")
     if fitted.figures is not None:

@@ -33,14 +33,14 @@ def watch_run(
     Args:
         sources: numbers of cameras, addresses, paths; see `stream.sources.Source`.
         on_step: called with each step.
-        on_error, on_status, sinks: as for `Recognizer.watch`.
+        on_error, on_status, sinks: as in `Recognizer.watch`.
 
     Returns:
         An error for each source that could not be read or was lost, and for each event that could
         not be sent; of more than a thousand, the last.
 
     Raises:
-        OSError, RuntimeError, ValueError: as for `load` and `Recognizer.watch`.
+        OSError, RuntimeError, ValueError: from `load` and `Recognizer.watch`.
     """
     # a receiver that is offline for weeks would cause many
     errors = deque[ClipError](maxlen=_ERRORS)
@@ -51,8 +51,8 @@ def watch_run(
 
     recognizer = load(run)
     steps = recognizer.watch(sources, config, sinks=sinks, on_error=report, on_status=on_status)
-    if recognizer.model.lengths and not recognizer.decision.states:
-        note(expected_events(recognizer, config.alarms_per_hour))
+    if expected := expected_events(recognizer, config.alarms_per_hour):
+        note(expected)
     if config.rate is None:
         note(_used_rate(recognizer))
     with closing(steps):
@@ -69,7 +69,7 @@ def _unlike_predict(recognizer: Recognizer, config: StreamConfig, file: Path) ->
     """In words: what `predict` does otherwise; nothing if it has the same events."""
     decision = recognizer.decision
     reasons = list[str]()
-    if decision.states:
+    if not recognizer.longest:
         reasons.append("decides on states when it has seen all of a recording")
     elif not _is_recording(recognizer, file):
         reasons.append("takes a clip that is no longer than those of training for one event")
@@ -77,7 +77,7 @@ def _unlike_predict(recognizer: Recognizer, config: StreamConfig, file: Path) ->
         rate = decision.frame_rate
         reasons.append(f"receives {rate:.3g} frames per second" if rate else "receives every frame")
     threshold = decision.event_threshold()
-    if not decision.states and decision.event_threshold(config.alarms_per_hour) != threshold:
+    if decision.event_threshold(config.alarms_per_hour) != threshold:
         reasons.append(f"reports events from a score of {threshold:.2f}")
     return reasons
 

@@ -84,7 +84,7 @@ class Look:
         model: its id; "": there is none.
         path: the clip as it was received.
         video: the file that the page plays: the clip itself, or a copy.
-        prediction: that of the model; None until it is made.
+        prediction: of the model; None until it is made.
     """
 
     id: str
@@ -219,7 +219,7 @@ def heat_levels(heat: NDArray[np.float32], scale: float) -> list[Any]:
 
 
 class Viewer:
-    """One camera: the state of the model, and what the page needs to draw the predictions.
+    """One camera: its stream, and what the page needs to draw the predictions.
 
     Args:
         publishers: send its events; None: they are not sent.
@@ -235,8 +235,7 @@ class Viewer:
             self.streams.sees_motion = False
         except ValueError as error:
             raise Problem(422, "no_stream", reason=error) from error
-        finder = self.streams.finder
-        self._threshold = min(finder.threshold, 1.0) if finder else self.streams.decision.threshold
+        self._threshold = (self.streams.segmenter or self.streams).decision.threshold
         self._publishers = publishers
         self._index = -1
         self._strength = 0.0

@@ -56,7 +56,7 @@ class Models:
         self._load = lru_cache(_IN_MEMORY)(lambda model: onlooker.load(model.run))
 
     def find(self) -> list[ModelRun]:
-        """All present models: that of the given run first, then the newest first."""
+        """All present models: the given run first, then the newest first."""
         named = [self._run] if self._run else []
         runs = {run.resolve(): run for run in [*self._runs.glob("*"), *named] if run.is_dir()}
         models = [model for run in runs.values() if (model := find_model(run))]
@@ -99,7 +99,7 @@ class Models:
         return run, target
 
     def delete(self, model_id: str) -> None:
-        """Delete a model with its run; errors as for `rename`."""
+        """Delete a model with its run; raises the errors of `rename`."""
         shutil.rmtree(self._own(model_id))
 
     def _own(self, model_id: str) -> Path:
@@ -115,7 +115,7 @@ class Models:
 
 
 def find_model(run: Path) -> ModelRun | None:
-    """The run's model; None if it has none (yet), or it cannot be read, such as that of another
+    """The run's model; None if it has none (yet), or it cannot be read, because it is of another
     user.
     """
     with suppress(OSError):

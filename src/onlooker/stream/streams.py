@@ -2,17 +2,16 @@
 frame.
 
 Models count frames as time. So each frame has a slot in the frame rate of training (`slot_of`), and
-the slots that were missed before it repeat the last frame, whose features are known. For a model
-with an event layer, the features of a few missed slots are interpolated: between frames that
-repeat, what is slow moves as in something fast. While a live stream is too slow, its windows are
-scored by layers that were fitted to such frames, if the model has them.
+the slots that were missed before it repeat the last frame, whose features are known. For events,
+the features of a few missed slots are interpolated: between frames that repeat, slow motion looks
+like fast motion. While a live stream is too slow, its windows are scored by layers that were fitted
+to such frames, if the model has them.
 """
 
 import math
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import zip_longest
-from operator import attrgetter
 from pathlib import Path
 from threading import Condition
 from time import monotonic
@@ -20,6 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from onlooker.base.config import DataConfig, StreamConfig
@@ -27,11 +27,12 @@ from onlooker.base.decision import Decision
 from onlooker.base.records import Box, ClipError, Event, Floats, Segment, Step
 from onlooker.data.transforms import to_video
 from onlooker.localization import BoxState, find_boxes
-from onlooker.localization.boxes import Rectangles, peaks
-from onlooker.models.video_model import VideoModel
+from onlooker.localization.boxes import peaks
+from onlooker.models.video_model import Output, VideoModel
 from onlooker.models.windows import interpolated
 from onlooker.storage import is_address, local
-from onlooker.stream.events import EventState, Finder, with_nothing
+from onlooker.stream.segmenters import segmenter_of
+from onlooker.stream.segmenters.segmenter import TimedBox
 from onlooker.stream.sources import (
     EARLY,
     ON_TIME,
@@ -42,7 +43,6 @@ from onlooker.stream.sources import (
     slot_of,
     stream_names,
 )
-from onlooker.stream.states import FinderState, StateFinder
 from onlooker.video.motion_words import MotionEyeState, motion_eye
 from onlooker.video.rates import RATE
 from onlooker.video.reader import VideoReader
@@ -79,56 +79,49 @@ class _EncodedFrame(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class StreamState:
-    """The whole state of a stream between two frames, of constant size.
+class StreamMemory:
+    """All that is kept of a stream between two frames, of constant size.
 
     Args:
-        model: the model's own state, for a batch of one.
-        box_state: from which boxes are found; None at the first frame, and for a model without
+        model: the memory of the model, for a batch of one.
+        segments: the memory of the segmenter; None for a model without one.
+        box_memory: from which boxes are found; None at the first frame, and for a model without
             attention.
-        event_state: from which events are found.
-        finder_state: from which states are found.
-        begun: the bouts of states that have begun, as is final, and go on.
-        boxes: times and corners of the boxes during the longest window.
+        begun: ongoing segments whose begin was reported.
+        boxes: the first box of each frame that later segments may contain.
         last: the last step, without pixels.
-        frame: the last frame.
-        slot: that of the last frame.
-        since: the time of the first frame.
-        pace: frames per second that arrived in the last seconds, at most those of training; of a
-            recording, those of training.
-        motion_state: from which motion words are computed, if no source computes them.
+        frame: the last frame, in slot `slot`.
+        since: the time of the first frame, seconds.
+        pace: frames per second that arrived in the last seconds, at most the rate of training; in a
+            recording, the rate of training.
+        motion_memory: from which motion words are computed, if no source computes them.
         motion: `1+F`, the motion words since the last slot; None: there are none.
     """
 
     model: Any
-    box_state: BoxState | None = None
-    event_state: EventState = field(default_factory=EventState)
-    finder_state: FinderState = field(default_factory=FinderState)
+    segments: Any = None
+    box_memory: BoxState | None = None
     begun: tuple[Event, ...] = ()
-    boxes: tuple[tuple[float, tuple[float, ...]], ...] = ()
+    boxes: tuple[TimedBox, ...] = ()
     last: Step | None = None
     frame: _EncodedFrame | None = None
     slot: int = -1
     since: float = 0.0
     pace: float = 0.0
-    motion_state: MotionEyeState | None = None
+    motion_memory: MotionEyeState | None = None
     motion: Floats | None = None
-
-    def moved(self, motion: Floats | None) -> "StreamState":
-        """The state after more motion words since the last slot."""
-        return replace(self, motion=added(self.motion, motion))
 
 
 class Streams:
     """One model on several streams: frames in, a `Step` for each out; each stream has its own
-    `StreamState`.
+    `StreamMemory`.
 
     Args:
         model: in evaluation mode; its weights must not change.
         data: how frames are resized and normalized.
-        alarms_per_hour: the rate of false alarms that is allowed, for a model with an event layer.
-        rate: frames per second that the model gets; None: those of training; 0, or if these are
-            unknown: every frame, and no other.
+        alarms_per_hour: the rate of false alarms that is allowed, for events.
+        rate: frames per second that the model gets; None: as in training; 0, or if that is unknown:
+            every frame, and no other.
 
     Raises:
         ValueError: a model that cannot process single frames, or needs optical flow.
@@ -149,56 +142,67 @@ class Streams:
         self.rate = decision.frame_rate or 0.0 if rate is None else rate
         # slots in a row that repeat a frame: after that many, the model knows nothing else
         self.hold = max((data.frames, *model.lengths))
-        self.finder: Finder | None = None
-        self.state_finder: StateFinder | None = None
-        if decision.states:
-            rate = self.rate or decision.frame_rate or RATE
-            self.state_finder = StateFinder(decision, model.lengths, rate)
-        elif model.lengths:
-            threshold = decision.event_threshold(alarms_per_hour)
-            self.finder = Finder(decision, model.lengths, threshold)
-        is_for_clips = self.state_finder is not None and not model.state_motion  # alone
-        self.sees_motion = model.motion_features > 0 and not is_for_clips
-        self.states: dict[str, StreamState] = {}
+        self.segmenter = segmenter_of(
+            decision,
+            model.lengths,
+            self.rate or decision.frame_rate or RATE,
+            alarms_per_hour=alarms_per_hour,
+        )
+        self.sees_motion = model.motion_in_streams
+        self.memories: dict[str, StreamMemory] = {}
         if data.modality != "rgb":
             raise ValueError(
                 "the model needs optical flow, which streams do not have; train one with --modality rgb"
             )
         # A trial step: a model that cannot stream raises here, before any source is opened.
         self.step({"": (0, 0.0, np.zeros((32, 32, 3), np.uint8))})
-        self.states.clear()
+        self.memories.clear()
 
+    @torch.inference_mode()
     def end(self, name: str, at: float | None = None) -> Step | None:
-        """Drop the state of a stream that has ended; its last step again, if events became final by
-        its end.
+        """Drop the memory of a stream that has ended; its last step again, with the segments that
+        became final by its end, and the rows of frames whose windows were not complete.
 
         Args:
-            at: the seconds at which it has ended, if they are known.
+            at: when it has ended, in seconds, if that is known.
+
+        Returns:
+            None if that changes nothing.
         """
-        state = self.states.pop(name, None)
-        if state is None or state.last is None:
+        memory = self.memories.pop(name, None)
+        if self.segmenter is None or memory is None or memory.frame is None or memory.last is None:
             return None
-        if self.state_finder is not None:
-            return self._end_of_states(self.state_finder, state, state.last, at=at)
-        if self.finder is None:
+        last = memory.last
+        assert last.rows is not None
+        model_memory = memory.model
+        segments = memory.segments
+        final = list[Segment]()
+        rows = [last.rows[:0]]
+        for _ in range(self.segmenter.delay):  # the last frame stays
+            output, model_memory = self.model.step_features(memory.frame.features, model_memory)
+            windows, _ = self._window_scores(output)
+            assert windows is not None
+            result = self.segmenter.step(segments, last.time, windows[0])
+            segments = result.memory
+            final += result.final
+            rows.append(result.rows)
+        final += self.segmenter.finish(segments, at)
+        if not final and not self.segmenter.delay:
             return None
-        events = self._located_events(self.finder.finish(state.event_state), state, name)
-        if not events or state.last.windows is None:
-            return None
-        event_state = state.event_state
-        event_state = event_state._replace(events=(*event_state.events, *events))
-        scores = self.finder.new_event_scores(event_state, state.last.windows)
+        memory = replace(memory, boxes=self.segmenter.recent(segments, memory.boxes, self.hold))
+        begun, events, _ = self._events(final, (), memory, source=name)
         return replace(
-            state.last,
-            scores=with_nothing(scores.max(0), self.decision.nothing_class),
-            happening=False,
-            event=None,
+            last,
+            scores=self.segmenter.final_scores(segments, final),
+            ongoing=(),
             events=events,
+            begun=begun,
+            rows=np.concatenate(rows),
             boxes=(),
         )
 
     def step(self, frames: dict[str, Frame]) -> dict[str, Step]:
-        """Process one frame of some of the streams; errors and arguments as for `steps`.
+        """Process one frame of some of the streams; with the arguments and errors of `steps`.
 
         Returns:
             The step of each frame, with what became final in the slots before it.
@@ -224,7 +228,7 @@ class Streams:
         recorded: Collection[str] = (),
     ) -> list[Step]:
         """Process one frame of some of the streams, in one batch, after the slots that were missed
-        before; an error leaves the states as they were.
+        before; an error leaves the memories as they were.
 
         A frame whose slot is taken changes nothing but the motion until the next one: its step is
         the last one, without events.
@@ -236,47 +240,52 @@ class Streams:
             recorded: the streams that are never too slow: a recording may leave out frames that are
                 like the one before.
         """
-        states = {
-            name: self.states.get(name) or StreamState(self.model.initial_state(1))
-            for name in frames
-        }
+        memories = {name: self.memories.get(name) or self._start() for name in frames}
         if self.sees_motion:
             for name, (_, time, pixels) in frames.items():
                 if motion is None:
-                    states[name] = _seen(states[name], time, pixels)
+                    memories[name] = _seen(memories[name], time, pixels)
                 else:
-                    states[name] = states[name].moved(motion[name])
-        slots = {name: self._slots(states[name], frames[name][1]) for name in frames}
+                    moved = added(memories[name].motion, motion[name])
+                    memories[name] = replace(memories[name], motion=moved)
+        slots = {name: self._slots(memories[name], frames[name][1]) for name in frames}
         queues = list[list[tuple[str, _EncodedFrame]]]()
         for name, encoded in self._encode(
             {name: frame for name, frame in frames.items() if slots[name]}
         ).items():
-            state = states[name]
+            memory = memories[name]
             times = [slot / self.rate for slot in slots[name][:-1]]
-            missed = [] if state.frame is None else self._missed(state.frame, encoded, times)
-            if state.motion is not None:
-                moved = torch.from_numpy(state.motion)[None].to(encoded.features.device)
-                encoded = encoded._replace(motion=moved)
+            missed = [] if memory.frame is None else self._missed(memory.frame, encoded, times)
+            if memory.motion is not None:
+                rows = torch.from_numpy(memory.motion)[None].to(encoded.features.device)
+                encoded = encoded._replace(motion=rows)
             queues.append([(name, frame) for frame in (*missed, encoded)])
-            states[name] = self._arrived(state, encoded, slots[name][-1], recorded=name in recorded)
+            memories[name] = self._arrived(
+                memory, encoded, slots[name][-1], recorded=name in recorded
+            )
         steps = list[Step]()
         for batch in zip_longest(*queues):
-            steps += self._step(dict(filter(None, batch)), states)
+            steps += self._step(dict(filter(None, batch)), memories)
         for name, (index, time, pixels) in frames.items():
-            if not slots[name] and (last := states[name].last):
+            if not slots[name] and (last := memories[name].last):
                 again = replace(last, index=index, time=time, pixels=pixels)
-                steps.append(replace(again, events=(), begun=(), posteriors=None))
-        self.states |= states
+                steps.append(replace(again, events=(), begun=(), rows=None))
+        self.memories |= memories
         return steps
 
-    def _slots(self, state: StreamState, time: float) -> range:
+    def _start(self) -> StreamMemory:
+        """The memory before the first frame of a stream."""
+        segments = None if self.segmenter is None else self.segmenter.start
+        return StreamMemory(self.model.initial_state(1), segments)
+
+    def _slots(self, memory: StreamMemory, time: float) -> range:
         """The slots that were missed before a frame, as far as the model remembers them, and that
         of the frame; empty if that is taken.
         """
-        next_slot = state.slot + 1
+        next_slot = memory.slot + 1
         if not self.rate:
             return range(next_slot, next_slot + 1)
-        if state.frame is None or time < state.frame.time:  # the first frame, or another clock
+        if memory.frame is None or time < memory.frame.time:  # the first frame, or another clock
             next_slot = math.floor(time * self.rate + ON_TIME)
             return range(next_slot, next_slot + 1)
         slot = slot_of(time * self.rate, next_slot, EARLY)
@@ -287,7 +296,7 @@ class Streams:
     ) -> list[_EncodedFrame]:
         """The frames of the slots that were missed between two frames, at these times."""
         frames = [last._replace(time=time, motion=None) for time in times]
-        if self.finder is None or len(frames) > _FEW:
+        if self.segmenter is None or not self.segmenter.interpolates or len(frames) > _FEW:
             return frames
         between = interpolated(last.features, arrived.features, len(frames))
         return [
@@ -296,21 +305,23 @@ class Streams:
         ]
 
     def _arrived(
-        self, state: StreamState, frame: _EncodedFrame, slot: int, *, recorded: bool
-    ) -> StreamState:
-        """The state of a stream with a new frame, before the model has processed it."""
-        passed = frame.time - state.frame.time if state.frame else 0.0
-        state = replace(state, frame=frame, slot=slot, motion=None)
+        self, memory: StreamMemory, frame: _EncodedFrame, slot: int, *, recorded: bool
+    ) -> StreamMemory:
+        """The memory of a stream with a new frame, before the model has processed it."""
+        passed = frame.time - memory.frame.time if memory.frame else 0.0
+        memory = replace(memory, frame=frame, slot=slot, motion=None)
         if passed <= 0 or recorded:
-            return replace(state, since=frame.time, pace=self.rate)
+            return replace(memory, since=frame.time, pace=self.rate)
         # all frames count alike at first, and the last seconds later
-        weight = max(passed / (frame.time - state.since), 1 - math.exp(-passed / _RECENT))
-        pace = (1 - weight) * state.pace + weight / passed
-        return replace(state, pace=min(self.rate, pace))
+        weight = max(passed / (frame.time - memory.since), 1 - math.exp(-passed / _RECENT))
+        pace = (1 - weight) * memory.pace + weight / passed
+        return replace(memory, pace=min(self.rate, pace))
 
-    def _too_slow(self, state: StreamState, time: float) -> tuple[float, float] | None:
-        is_known = time - state.since > _RECENT / 2
-        return (state.pace, self.rate) if is_known and state.pace < _TOO_SLOW * self.rate else None
+    def _too_slow(self, memory: StreamMemory, time: float) -> tuple[float, float] | None:
+        is_known = time - memory.since > _RECENT / 2
+        return (
+            (memory.pace, self.rate) if is_known and memory.pace < _TOO_SLOW * self.rate else None
+        )
 
     def _encode(self, frames: dict[str, Frame]) -> dict[str, _EncodedFrame]:
         """The frames with their features, computed in one batch."""
@@ -330,32 +341,18 @@ class Streams:
             )
         }
 
-    def _step(self, frames: dict[str, _EncodedFrame], states: dict[str, StreamState]) -> list[Step]:
-        """The steps of a batch of one slot; replaces the states of its streams."""
-        given = [states[name].model for name in frames]
-        joined = type(given[0])(*map(torch.cat, zip(*given, strict=True)))
-        features = torch.cat([frame.features for frame in frames.values()])
-        if self.sees_motion:
-            nothing = features.new_zeros(1, 1 + self.model.motion_features)
-            rows = [nothing if frame.motion is None else frame.motion for frame in frames.values()]
-            output, after = self.model.step_both(features, joined, torch.cat(rows))
-        else:
-            output, after = self.model.step_features(features, joined)
+    def _step(
+        self, frames: dict[str, _EncodedFrame], memories: dict[str, StreamMemory]
+    ) -> list[Step]:
+        """The steps of a batch of one slot; replaces the memories of its streams."""
+        output, after = self._forward(frames, memories)
         scores = self.decision.probabilities(output.logits).cpu().numpy()
         attention = None if output.attention is None else output.attention.float().cpu().numpy()
-        too_slow = [self._too_slow(states[name], frame.time) for name, frame in frames.items()]
-        windows = None
-        if output.windows is not None:
-            scored = output.windows
-            if output.sparse is not None and any(too_slow):
-                lacks_frames = torch.tensor([pace is not None for pace in too_slow])
-                scored = output.sparse.where(lacks_frames.to(scored.whole.device), scored)
-            windows = self.decision.calibrated(scored.scores).cpu().numpy()
-            possible = scored.possible.cpu().numpy()
-        states_logits = None if output.states is None else output.states.cpu().numpy()
+        too_slow = [self._too_slow(memories[name], frame.time) for name, frame in frames.items()]
+        lacks_frames = [pace is not None for pace in too_slow]
+        windows, possible = self._window_scores(output, lacks_frames)
         steps = list[Step]()
         for i, (name, frame) in enumerate(frames.items()):
-            state = states[name]
             step = Step(
                 frame.number,
                 frame.time,
@@ -366,189 +363,154 @@ class Streams:
                 too_slow=too_slow[i],
             )
             own = type(after)(*(part[i : i + 1] for part in after))
-            state = replace(state, model=own)
+            memory = replace(memories[name], model=own)
             if attention is not None:
-                heat, rectangles, box_state = find_boxes(
-                    state.box_state, attention[i], frame.sample, still=self.model.still
-                )
-                state = replace(state, box_state=box_state)
-                step = _located(
-                    replace(step, attention=attention[i], heat=heat),
-                    heat,
-                    rectangles=rectangles,
-                    shape=frame.pixels.shape,
-                )
+                step, memory = self._located(step, memory, attention[i], sample=frame.sample)
             if windows is not None:
-                step, state = self._with_events(step, state, windows[i])
-                complete = np.array(self.model.lengths) <= len(state.event_state.times)
-                if self.model.farthest is not None and complete.any():
-                    step = replace(step, unusual=not possible[i, complete].any())
-            if states_logits is not None and self.state_finder is not None:
-                logits = states_logits[i]
-                step, state = self._with_states(self.state_finder, step, state, windows=logits)
+                stream_possible = None if possible is None else possible[i]
+                step, memory = self._segmented(step, memory, windows[i], possible=stream_possible)
             steps.append(step)
-            states[name] = replace(state, last=replace(step, pixels=None))
+            memories[name] = replace(memory, last=replace(step, pixels=None))
         return steps
 
-    def _with_events(
-        self, step: Step, state: StreamState, windows: Floats
-    ) -> tuple[Step, StreamState]:
-        """The step with the events that are found from the scores of its windows, `L K`."""
-        assert self.finder is not None
-        final, going_on, event_state = self.finder.step(state.event_state, step.time, windows)
-        boxes = (*state.boxes, *([(step.time, step.box.corners)] if step.box else []))
-        events = self._located_events(final, replace(state, boxes=boxes), step.source)
-        scores = self.finder.new_event_scores(event_state, windows)
-        begin = min([event_state.times[0], *(window.start for window in event_state.pending)])
-        boxes = tuple((time, corners) for time, corners in boxes if time >= begin)
-        step = replace(
-            step,
-            scores=with_nothing(scores.max(0), self.decision.nothing_class),
-            happening=going_on is not None,
-            event=going_on,
-            events=events,
-            windows=windows,
-        )
-        label = step.label
-        step = replace(step, boxes=tuple(replace(box, label=label) for box in step.boxes))
-        return step, replace(state, event_state=event_state, boxes=boxes)
+    def _forward(
+        self, frames: dict[str, _EncodedFrame], memories: dict[str, StreamMemory]
+    ) -> tuple[Output, Any]:
+        """The output of the model for one frame of each stream, and its new memory."""
+        before = [memories[name].model for name in frames]
+        joined = type(before[0])(*map(torch.cat, zip(*before, strict=True)))
+        features = torch.cat([frame.features for frame in frames.values()])
+        if not self.sees_motion:
+            return self.model.step_features(features, joined)
+        still = features.new_zeros(1, 1 + self.model.motion_features)
+        motion = [still if frame.motion is None else frame.motion for frame in frames.values()]
+        return self.model.step_both(features, joined, torch.cat(motion))
 
-    def _with_states(
-        self, finder: StateFinder, step: Step, state: StreamState, *, windows: Floats
-    ) -> tuple[Step, StreamState]:
-        """The step with the bouts of states that are found from the outputs of its windows, `L R`."""
-        result = finder.step(state.finder_state, step.time, windows)
-        boxes = (*state.boxes, *([(step.time, step.box.corners)] if step.box else []))
-        boxes = boxes[-self.hold :]
-        if len(result.posteriors):
-            scores = finder.class_scores(result.posteriors[-1])
-        elif state.last is not None:
-            scores = state.last.scores
-        else:
-            scores = finder.class_scores(finder.probabilities(0 * windows[0]))
-        state = replace(state, boxes=boxes)
-        begun, ended, state = self._bouts(result.final, result.begun, state, source=step.source)
-        step = replace(
-            step,
-            scores=scores,
-            happening=bool(result.going_on),
-            event=max(result.going_on, key=attrgetter("start"), default=None),
-            events=ended,
-            begun=begun,
-            states=result.going_on,
-            posteriors=result.posteriors,
-        )
-        label = step.label
-        step = replace(step, boxes=tuple(replace(box, label=label) for box in step.boxes))
-        return step, replace(state, finder_state=result.state)
-
-    def _bouts(
-        self,
-        final: Sequence[Segment],
-        going_on: Sequence[Segment],
-        state: StreamState,
-        *,
-        source: str | None,
-    ) -> tuple[tuple[Event, ...], tuple[Event, ...], StreamState]:
-        """The events of bouts that have begun, as is final now, and of those that are over.
+    def _window_scores(
+        self, output: Output, lacks_frames: Sequence[bool] = ()
+    ) -> tuple[Floats | None, NDArray[np.bool_] | None]:
+        """What the segmenter gets from the output of the model for one frame of `B` streams.
 
         Args:
-            final: the bouts that are over.
-            going_on: those that have begun and go on.
+            lacks_frames: `B`, whether frames are missing in a stream; empty: in none.
 
         Returns:
-            The begins; the ends, with the ids of their begins; and the new state.
+            `B L …`, scores of the windows that end at this frame, None without a segmenter; and
+            `B L`, whether each window can be an event, None if that is unknown.
         """
-        by_start = {(bout.label, bout.start): bout for bout in state.begun}
-        new = [bout for bout in (*final, *going_on) if (bout.label, bout.start) not in by_start]
-        begun = tuple(
-            replace(event, state="begin") for event in self._located_events(new, state, source)
-        )
-        by_start |= {(bout.label, bout.start): bout for bout in begun}
-        ended = tuple(
-            replace(event, state="end", id=by_start[event.label, event.start].id)
-            for event in self._located_events(final, state, source)
-        )
-        going = tuple(by_start[bout.label, bout.start] for bout in going_on)
-        return begun, ended, replace(state, begun=going)
+        windows = output.windows
+        if windows is None:
+            return None if output.states is None else output.states.cpu().numpy(), None
+        if output.sparse is not None and any(lacks_frames):
+            rows = windows.possible.new_tensor(lacks_frames)
+            windows = output.sparse.where(rows, windows)
+        possible = None if self.model.farthest is None else windows.possible.cpu().numpy()
+        return self.decision.calibrated(windows.scores).cpu().numpy(), possible
 
-    @torch.inference_mode()
-    def _end_of_states(
-        self, finder: StateFinder, state: StreamState, last: Step, *, at: float | None
-    ) -> Step:
-        """The last step of a stream again, with the bouts and the probabilities of the frames that
-        are known by its end: the last frame stays until their surroundings are complete.
-        """
-        assert state.frame is not None
-        assert last.posteriors is not None
-        model_state = state.model
-        finder_state = state.finder_state
-        bouts = list[Segment]()
-        posteriors = list[Floats]()
-        for _ in range(finder.delay):
-            output, model_state = self.model.step_features(state.frame.features, model_state)
-            assert output.states is not None
-            result = finder.step(finder_state, last.time, output.states[0].cpu().numpy())
-            finder_state = result.state
-            bouts += result.final
-            posteriors.append(result.posteriors)
-        bouts += finder.finish(finder_state, at)
-        begun, ended, _ = self._bouts(bouts, (), state, source=last.source)
-        probabilities = np.concatenate([np.zeros_like(last.posteriors[:0]), *posteriors])
-        return replace(
-            last,
-            scores=finder.class_scores(probabilities[-1]),
-            happening=False,
-            event=None,
-            states=(),
-            events=ended,
+    def _located(
+        self, step: Step, memory: StreamMemory, attention: Floats, *, sample: Pixels
+    ) -> tuple[Step, StreamMemory]:
+        """The step with its heat, boxes and point, in pixels of its frame."""
+        assert step.pixels is not None
+        heat, rectangles, box_memory = find_boxes(
+            memory.box_memory, attention, sample, still=self.model.still
+        )
+        size = np.array(step.pixels.shape[1::-1])
+        (point,) = peaks(heat[None]) * size
+        corners = (rectangles.corners * np.tile(size, 2)).tolist()
+        weights = rectangles.weights.tolist()
+        label = step.label
+        score = step.score
+        step = replace(
+            step,
+            attention=attention,
+            heat=heat,
+            point=tuple(point.tolist()) if weights else None,
+            boxes=tuple(
+                Box(label, step.index, tuple(box), score=score * max(weight, 0))
+                for box, weight in zip(corners, weights, strict=True)
+            ),
+        )
+        return step, replace(memory, box_memory=box_memory)
+
+    def _segmented(
+        self,
+        step: Step,
+        memory: StreamMemory,
+        windows: Floats,
+        *,
+        possible: NDArray[np.bool_] | None,
+    ) -> tuple[Step, StreamMemory]:
+        """The step with the segments that are found from the scores of its windows, `L …`."""
+        assert self.segmenter is not None
+        boxes = (*memory.boxes, *([(step.time, step.box.corners)] if step.box else []))
+        boxes = self.segmenter.recent(memory.segments, boxes, self.hold)
+        result = self.segmenter.step(memory.segments, step.time, windows, possible=possible)
+        memory = replace(memory, segments=result.memory, boxes=boxes)
+        begun, events, memory = self._events(result.final, result.begun, memory, source=step.source)
+        step = replace(
+            step,
+            scores=result.scores,
+            ongoing=result.ongoing,
+            events=events,
             begun=begun,
-            posteriors=probabilities,
-            boxes=(),
+            rows=result.rows,
+            unusual=result.unusual,
         )
+        label = step.label
+        step = replace(step, boxes=tuple(replace(box, label=label) for box in step.boxes))
+        return step, memory
 
-    def _located_events(
-        self, segments: Sequence[Segment], state: StreamState, source: str | None
+    def _events(
+        self,
+        final: Sequence[Segment],
+        begun: Sequence[Segment],
+        memory: StreamMemory,
+        *,
+        source: str | None,
+    ) -> tuple[tuple[Event, ...], tuple[Event, ...], StreamMemory]:
+        """What is reported of segments that are final now.
+
+        Args:
+            final: segments that are over.
+            begun: ongoing segments whose begin is final.
+
+        Returns:
+            The begins; the ends, with the ids of their begins; and the new memory.
+        """
+        assert self.segmenter is not None
+        ends = self._boxed(final, memory, source)
+        if not self.segmenter.has_phases:
+            return (), ends, memory
+        by_start = {(bout.label, bout.start): bout for bout in memory.begun}
+        new = [bout for bout in (*final, *begun) if (bout.label, bout.start) not in by_start]
+        begins = tuple(replace(event, phase="begin") for event in self._boxed(new, memory, source))
+        by_start |= {(bout.label, bout.start): bout for bout in begins}
+        ends = tuple(
+            replace(event, phase="end", id=by_start[event.label, event.start].id) for event in ends
+        )
+        ongoing = tuple(by_start[bout.label, bout.start] for bout in begun)
+        return begins, ends, replace(memory, begun=ongoing)
+
+    def _boxed(
+        self, segments: Sequence[Segment], memory: StreamMemory, source: str | None
     ) -> tuple[Event, ...]:
+        """Segments as events, each with the mean of the boxes while it lasted."""
         events = list[Event]()
         for segment in segments:
             corners_during = [
-                corners for time, corners in state.boxes if segment.start <= time < segment.end
+                corners for time, corners in memory.boxes if segment.start <= time < segment.end
             ]
             box = tuple(np.mean(corners_during, 0).tolist()) if corners_during else None
-            events.append(
-                Event(
-                    segment.label,
-                    segment.start,
-                    segment.end,
-                    score=segment.score,
-                    source=source,
-                    box=box,
-                )
-            )
+            events.append(Event(**vars(segment), source=source, box=box))
         return tuple(events)
 
 
-def _seen(state: StreamState, time: float, pixels: Pixels) -> StreamState:
-    """The state of a stream with the motion words that end with a frame."""
-    motion_state, sums, count = motion_eye().step(pixels, time, state.motion_state)
-    state = replace(state, motion_state=motion_state)
-    return state.moved(np.insert(sums, 0, count) if count else None)
-
-
-def _located(step: Step, heat: Floats, *, rectangles: Rectangles, shape: Sequence[int]) -> Step:
-    """The step with its boxes and point, in pixels of its frame `H W 3`."""
-    size = np.array(shape[1::-1])
-    (point,) = peaks(heat[None]) * size
-    corners = (rectangles.corners * np.tile(size, 2)).tolist()
-    boxes = zip(corners, rectangles.weights.tolist(), strict=True)
-    label = step.label
-    score = step.score
-    return replace(
-        step,
-        point=tuple(point.tolist()) if len(rectangles.weights) else None,
-        boxes=tuple(Box(label, step.index, tuple(c), score=score * max(w, 0)) for c, w in boxes),
-    )
+def _seen(memory: StreamMemory, time: float, pixels: Pixels) -> StreamMemory:
+    """The memory of a stream with the motion words that end with a frame."""
+    motion_memory, sums, count = motion_eye().step(pixels, time, memory.motion_memory)
+    motion = added(memory.motion, np.insert(sums, 0, count) if count else None)
+    return replace(memory, motion_memory=motion_memory, motion=motion)
 
 
 def watch(
@@ -566,7 +528,7 @@ def watch(
 
     Args:
         sources: cameras, addresses, files; see `stream.sources.Source`.
-        config: how they are read; the frame rate is that of `streams`.
+        config: how they are read, at the frame rate of `streams`.
         on_error: called with the error of a source that fails. Without it, the first error is
             raised after the other sources have ended.
         on_status: called with each change of the connection to a source.
@@ -620,8 +582,7 @@ def _steps(
                 yield _counted(step, source)
             for source in [source for source in live if source.finished]:
                 live.remove(source)
-                seconds = source.seconds if streams.state_finder else None
-                if last := streams.end(source.name, seconds):
+                if last := streams.end(source.name, source.seconds):
                     yield _counted(last, source)
     finally:
         for source in sources:

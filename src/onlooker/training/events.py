@@ -32,7 +32,7 @@ from onlooker.base.records import Segment
 from onlooker.models.linear import LinearClassifier, motion_layer
 from onlooker.models.windows import interpolated
 from onlooker.report.events import calibrated_curve, segment_map
-from onlooker.stream.events import Finder
+from onlooker.stream.segmenters import WindowSegmenter
 from onlooker.training.background import Background, remembered
 from onlooker.training.eyes import EyeChoice, motion_weights
 from onlooker.training.linear import ClipStatistics, fitted_layer, one_thread
@@ -172,7 +172,7 @@ class _Played(NamedTuple):
     seconds: float
     motion: Floats
 
-    def events(self, finder: Finder, layer: int, penalty: Floats) -> list[Segment]:
+    def events(self, finder: WindowSegmenter, layer: int, penalty: Floats) -> list[Segment]:
         """The events that are found by a layer of classes, if the logits of windows are reduced by
         `L` penalties.
         """
@@ -243,7 +243,7 @@ def fit_events(
     windows = _windows(net, streams, clips, lengths=lengths, random=random)
     method, temperature = _best_method(windows, clips.columns(STATISTICS))
     fit = partial(_fit_layers, choice=choice, method=method, temperature=temperature)
-    finder = Finder(decision, lengths, _MIN_SCORE)
+    finder = WindowSegmenter(decision, lengths, _MIN_SCORE)
     sparse_negatives = np.zeros((0, clips.x.shape[1]))
     if background is not None:
         fitted = replace(background, read=remembered(background.read))
@@ -277,7 +277,7 @@ def fit_events(
         quiet = (_background_stream(*background.read(piece)) for piece in background.held_out)
         tested += [play(stream, layers=layers) for stream in quiet]
     penalties = [price * np.log(np.array(lengths) / median) for price in _PRICES]
-    sure_finder = Finder(decision, lengths, _SURE)
+    sure_finder = WindowSegmenter(decision, lengths, _SURE)
     penalty = max(penalties, key=lambda penalty: _tightness(sure_finder, tested, penalty))
     curves = [
         calibrated_curve(
@@ -633,7 +633,7 @@ def _overlaps(stream: _Stream, lengths: Sequence[int]) -> tuple[Floats, Ints]:
 @torch.inference_mode()
 def _hardest(
     net: LinearClassifier,
-    finder: Finder,
+    finder: WindowSegmenter,
     background: Background,
     *,
     layers: _Layers,
@@ -733,7 +733,7 @@ def _fit_layers(
     )
 
 
-def _tightness(finder: Finder, tested: Sequence[_Played], penalty: Floats) -> float:
+def _tightness(finder: WindowSegmenter, tested: Sequence[_Played], penalty: Floats) -> float:
     """Mean segment mAP of the events that are found in streams, where every window has a penalty:
     events are only right if they begin and end near the true ones.
     """

@@ -43,8 +43,8 @@ from onlooker.models.linear import ORDERED, UNORDERED, LinearClassifier, rounded
 from onlooker.report.events import event_curve
 from onlooker.report.figures import HeldOutStates
 from onlooker.report.states import UNKNOWN, bouts_of, state_figures
+from onlooker.stream.segmenters.semi_markov import Decoder, window_offsets
 from onlooker.stream.sources import ON_TIME, slot_of
-from onlooker.stream.states import Decoder, window_offsets
 from onlooker.training.forward import encode_samples
 from onlooker.training.linear import is_clear, one_thread
 from onlooker.training.regression import LinearLayer, standard_scale

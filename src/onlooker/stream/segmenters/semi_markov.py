@@ -1,14 +1,13 @@
-"""Turn what windows say of states into probabilities at each frame, and these into bouts, by a
-semi-Markov model whose durations are log-normal: over a whole recording, or frame by frame.
+"""Windows around each frame become probabilities of states, and these become bouts, by a semi-Markov
+model with log-normal durations.
 
-A state is what goes on at a moment, an act of half a second or a rest of minutes; a bout is the time
-from where it begins to where another one does.
+A state is what goes on at a moment, an act of half a second or a rest of minutes; a bout is one span
+of a state. States of one tier exclude each other.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -16,10 +15,18 @@ from numpy.typing import NDArray
 from scipy.special import log_ndtr, softmax
 
 from onlooker.base.decision import Decision
-from onlooker.base.records import Prediction, Segment, Step
-from onlooker.stream.events import Rows, recording_prediction
+from onlooker.base.records import Segment
+from onlooker.stream.segmenters.segmenter import (
+    Floats,
+    RecordingAnswer,
+    Segmenter,
+    SegmentStep,
+    TimedBox,
+    in_order,
+)
 
-Floats = NDArray[np.floating]
+__all__ = ["Decoder", "SemiMarkovSegmenter"]
+
 Ints = NDArray[np.int64]
 
 LAG = 2.0  # seconds after which the state of a frame of a stream is final at the latest
@@ -52,8 +59,12 @@ class _Front(NamedTuple):
 
 
 class _Ends(NamedTuple):
-    """The best bouts that end before a frame: of each class their first frames, `K`, and the class
-    of the best one and of the second best one, which precedes bouts of the same class.
+    """The best bouts that end before a frame.
+
+    Args:
+        begins: `K`, the first frame of the best bout of each class.
+        best: the class of the best bout.
+        second_best: the class of the second best bout, which precedes a bout of class `best`.
     """
 
     begins: Ints
@@ -62,8 +73,13 @@ class _Ends(NamedTuple):
 
 
 class _Bout(NamedTuple):
-    """A bout of a stream whose begin is final: its class, the sum of its probabilities, and whether
-    that it has begun is reported.
+    """A bout of a stream whose begin is final.
+
+    Args:
+        label: its class.
+        start: seconds.
+        total: sum of its probabilities over its `frames`.
+        begun: whether its begin is reported.
     """
 
     label: int
@@ -73,13 +89,13 @@ class _Bout(NamedTuple):
     begun: bool = False
 
 
-class BoutState(NamedTuple):
-    """The state of a stream from which its next bouts are found, of constant size.
+class BoutMemory(NamedTuple):
+    """What later bouts of one tier depend on, of constant size.
 
     Args:
         front: None before the first frame.
-        ends, times, posteriors: of the frames whose states are not final.
-        bout: the last one that has begun.
+        ends, times, posteriors: the frames whose states are not final.
+        bout: the last bout that has begun.
     """
 
     front: _Front | None = None
@@ -90,24 +106,24 @@ class BoutState(NamedTuple):
 
 
 class Decoder:
-    """The most probable bouts of states that exclude each other.
+    """The most probable bouts of one tier.
 
-    Of all segmentations of T frames into bouts of n_i frames with classes k_i, neighbors of which
-    differ, it is the one with the highest
+    Among all segmentations of T frames into bouts of n_i frames with classes k_i, where neighbors
+    differ, it finds the one with the highest
 
         Σ_i log P(N = n_i | k_i) + weight Σ_t log p_t,k(t),
 
-    where the last bout goes on: P(N ≥ n). Durations N are log-normal; beyond the longest usual ones
-    the hazard that a bout ends is constant, with the mean of the remaining time.
+    where the last bout is ongoing: P(N ≥ n). Durations N are log-normal; beyond the longest usual
+    duration the hazard that a bout ends is constant, with the mean remaining time.
 
     Args:
-        labels: the names of the `K` classes; None: of no state, whose bouts are not reported.
-        medians: of the durations of each class, seconds.
-        spreads: standard deviations of their logarithms.
-        weight: of the log probabilities of frames, which depend on each other.
+        labels: `K` class names; None: no state, whose bouts are not reported.
+        medians: `K`, durations in seconds.
+        spreads: `K`, standard deviations of log durations.
+        weight: factor of the log probabilities of frames, which depend on each other.
         rate: frames per second.
-        threshold: the lowest mean probability of a bout that is reported. One that goes on is, once it
-            has lasted half as long as those of its class usually do.
+        threshold: the lowest mean probability of a bout that is reported. An ongoing bout is
+            reported after half the median duration of its class.
         lag: seconds after which the state of a frame of a stream is final at the latest.
     """
 
@@ -179,54 +195,54 @@ class Decoder:
         return self._trace(front, begins, int(scores.argmax()), ends=ends)
 
     def step(
-        self, state: BoutState, time: float, posteriors: Floats
-    ) -> tuple[list[Segment], Segment | None, BoutState]:
-        """Process a frame of a stream: the bouts that become final, the one that goes on, unless
-        that is none, and the new state.
+        self, memory: BoutMemory, time: float, posteriors: Floats
+    ) -> tuple[list[Segment], Segment | None, BoutMemory]:
+        """Process a frame of a stream: the bouts that become final, the ongoing one if there is one,
+        and the new memory.
 
         The state of a frame is final, and never changes, when the best segmentations that end with
         a bout of each class agree on it and on all frames before, or when `lag` seconds have passed.
 
         Args:
-            state: after the previous frame; `BoutState()` at the first.
+            memory: after the previous frame; `BoutMemory()` at the first.
             posteriors: `K`, probabilities of the classes at this frame.
         """
         front, frame_ends = self._advance(
-            state.front or self._empty(), self._logs(np.asarray(posteriors, np.float64))
+            memory.front or self._empty(), self._logs(np.asarray(posteriors, np.float64))
         )
-        state = BoutState(
+        memory = BoutMemory(
             front,
-            ends=(*state.ends, frame_ends),
-            times=(*state.times, time),
-            posteriors=(*state.posteriors, posteriors),
-            bout=state.bout,
+            ends=(*memory.ends, frame_ends),
+            times=(*memory.times, time),
+            posteriors=(*memory.posteriors, posteriors),
+            bout=memory.bout,
         )
         begins, scores = self._lasting(front)
         classes = range(len(self.labels))
-        paths = np.stack([self._trace(front, begins, k, ends=state.ends) for k in classes])
+        paths = np.stack([self._trace(front, begins, k, ends=memory.ends) for k in classes])
         path = paths[int(scores.argmax())]
-        # the last frame is not final, so that a bout goes on
+        # the last frame is never final, so that there is an ongoing bout
         differs = np.append((paths != path).any(0)[:-1], True)
         count = max(int(differs.argmax()), len(path) - self.lag)
-        final, state = self._settle(state, path[:count])
-        return final, self._going_on(state, path[count:]), state
+        final, memory = self._settle(memory, path[:count])
+        return final, self._ongoing(memory, path[count:]), memory
 
-    def begun(self, state: BoutState) -> list[Segment]:
-        """The bout that has begun and goes on, as far as is final; none if it is of no state, or not
-        sure.
+    def begun(self, memory: BoutMemory) -> list[Segment]:
+        """The ongoing bout if its begin is final, until the last final frame; none if it is no
+        state, or not sure.
         """
-        is_sure = state.bout is not None and state.bout.begun
-        return self._segments(state.bout, state.times[0]) if is_sure else []
+        is_sure = memory.bout is not None and memory.bout.begun
+        return self._segments(memory.bout, memory.times[0]) if is_sure else []
 
-    def finish(self, state: BoutState, end: float | None = None) -> list[Segment]:
-        """The bouts that become final by the end of a stream; `end`: its time, if it is known."""
-        if state.front is None:
+    def finish(self, memory: BoutMemory, end: float | None = None) -> list[Segment]:
+        """The bouts that become final by the end of a stream, at `end` seconds if it is known."""
+        if memory.front is None:
             return []
-        end = self._end(state.times[-1], end)
-        begins, scores = self._lasting(state.front)
-        path = self._trace(state.front, begins, int(scores.argmax()), ends=state.ends)
-        final, state = self._settle(state, path)
-        return [*final, *self._segments(state.bout, end)]
+        end = self._end(memory.times[-1], end)
+        begins, scores = self._lasting(memory.front)
+        path = self._trace(memory.front, begins, int(scores.argmax()), ends=memory.ends)
+        final, memory = self._settle(memory, path)
+        return [*final, *self._segments(memory.bout, end)]
 
     def _empty(self) -> _Front:
         K = len(self.labels)
@@ -275,10 +291,10 @@ class Decoder:
         return front, _Ends(begins, best, second_best)
 
     def _lasting(self, front: _Front) -> tuple[Ints, Floats]:
-        """The best segmentations that end with a bout of each class, which goes on: its first frame,
-        and the score, `K` each.
+        """The best segmentations that end with an ongoing bout of each class: first frames of these
+        bouts, and scores, `K` each.
         """
-        # all but those of bouts that begin with the next frame
+        # a bout that begins with the next frame is not ongoing
         starts = front.starts[:, front.at + 1 : front.at + self.longest]
         lasting = starts + self._survival[:, :-1]
         best = lasting.argmax(1)
@@ -291,8 +307,8 @@ class Decoder:
         """The classes of the last frames in the best segmentation that ends with a bout of class k.
 
         Args:
-            begins: the first frames of these bouts of all classes (`_lasting`).
-            ends: of the last frames.
+            begins: `K`, first frames of the last bouts (`_lasting`).
+            ends: one for each of the last frames.
         """
         begin = int(begins[k])
         end = front.seen
@@ -307,11 +323,13 @@ class Decoder:
         path[: end - since] = k
         return path
 
-    def _settle(self, state: BoutState, path: Ints) -> tuple[list[Segment], BoutState]:
-        """Make the classes of the oldest frames final: the bouts that they end, and the new state."""
+    def _settle(self, memory: BoutMemory, path: Ints) -> tuple[list[Segment], BoutMemory]:
+        """Make the classes of the oldest frames final: the bouts that they end, and the new
+        memory.
+        """
         final = list[Segment]()
-        bout = state.bout
-        for label, time, posteriors in zip(path.tolist(), state.times, state.posteriors):  # noqa: B905 - the others are not final
+        bout = memory.bout
+        for label, time, posteriors in zip(path.tolist(), memory.times, memory.posteriors):  # noqa: B905 - the others are not final
             probability = float(posteriors[label])
             if bout is not None and bout.label == label:
                 bout = bout._replace(total=bout.total + probability, frames=bout.frames + 1)
@@ -322,29 +340,29 @@ class Decoder:
             is_long = not self.threshold or bout.frames >= self._halves[bout.label]
             bout = bout._replace(begun=is_long and self._is_sure(bout))
         count = len(path)
-        return final, BoutState(
-            state.front,
-            ends=state.ends[count:],
-            times=state.times[count:],
-            posteriors=state.posteriors[count:],
+        return final, BoutMemory(
+            memory.front,
+            ends=memory.ends[count:],
+            times=memory.times[count:],
+            posteriors=memory.posteriors[count:],
             bout=bout,
         )
 
-    def _going_on(self, state: BoutState, path: Ints) -> Segment | None:
-        """The bout that goes on, from the classes of the frames that are not final."""
+    def _ongoing(self, memory: BoutMemory, path: Ints) -> Segment | None:
+        """The ongoing bout, from the classes of the frames that are not final."""
         label = int(path[-1])
         changes = np.flatnonzero(path != label)
         begin = int(changes[-1]) + 1 if len(changes) else 0
-        probabilities = [float(row[label]) for row in state.posteriors[begin:]]
-        bout = _Bout(label, state.times[begin], sum(probabilities), frames=len(probabilities))
-        if not begin and state.bout is not None and state.bout.label == label:
-            total = state.bout.total + bout.total
-            frames = state.bout.frames + bout.frames
-            bout = state.bout._replace(total=total, frames=frames)
-        return next(iter(self._segments(bout, self._end(state.times[-1]))), None)
+        probabilities = [float(row[label]) for row in memory.posteriors[begin:]]
+        bout = _Bout(label, memory.times[begin], sum(probabilities), frames=len(probabilities))
+        if not begin and memory.bout is not None and memory.bout.label == label:
+            total = memory.bout.total + bout.total
+            frames = memory.bout.frames + bout.frames
+            bout = memory.bout._replace(total=total, frames=frames)
+        return next(iter(self._segments(bout, self._end(memory.times[-1]))), None)
 
     def _segments(self, bout: _Bout | None, end: float) -> list[Segment]:
-        """A bout as a segment, unless it is of no state, or not sure and not reported before."""
+        """A bout as a segment, unless it is no state, or not sure and not reported before."""
         name = None if bout is None else self.labels[bout.label]
         if bout is None or name is None or not (bout.begun or self._is_sure(bout)):
             return []
@@ -354,64 +372,53 @@ class Decoder:
         return bout.total >= self.threshold * bout.frames
 
     def _end(self, last: float, end: float | None = None) -> float:
-        """When a recording or stream ends; if that is not known, by the time of its last frame."""
+        """When a recording or stream ends: by its last frame, unless `end` is known."""
         return last + 1 / self.rate if end is None else max(end, last)
 
 
 def window_offsets(lengths: Sequence[int], rate: float) -> list[int]:
-    """By how many frames the window of each length that tells the state of a frame ends after it:
-    half of the length, at most `LAG` seconds.
+    """Frames from a frame to the end of the window of each length that tells its state: half of the
+    length, at most `LAG` seconds.
     """
     return [min(length // 2, round(LAG * rate)) for length in lengths]
 
 
-class FinderState(NamedTuple):
-    """The state of a stream from which its next states are found.
+class SemiMarkovMemory(NamedTuple):
+    """What later states of a stream depend on, of constant size.
 
     Args:
-        windows: `L R`, of the last frames, whose surroundings are not complete.
-        times: of these frames.
-        chains: that of each decoder.
+        tiers: one for each decoder.
+        scores: `K`, class probabilities at the last frame whose windows are complete; equal outputs
+            before the first.
+        windows: `L R`, scores of the windows at each of the last frames, whose windows are not
+            complete.
+        times: these frames, seconds.
     """
 
+    tiers: tuple[BoutMemory, ...]
+    scores: NDArray[np.float32]
     windows: tuple[Floats, ...] = ()
     times: tuple[float, ...] = ()
-    chains: tuple[BoutState, ...] = ()
 
 
-class StateStep(NamedTuple):
-    """What a frame of a stream tells.
-
-    Args:
-        posteriors: `n R`, probabilities of the frames whose surroundings are complete now.
-        final: the bouts that are final now, in the order of time.
-        going_on: those that go on, at most one for each chain.
-        begun: those that go on, and of which it is final that they have begun.
-        state: of the stream.
-    """
-
-    posteriors: Floats
-    final: list[Segment]
-    going_on: tuple[Segment, ...]
-    begun: tuple[Segment, ...]
-    state: FinderState
-
-
-class StateFinder:
-    """Finds the bouts of all chains of states by the outputs of a state layer.
+class SemiMarkovSegmenter(Segmenter[SemiMarkovMemory]):
+    """Finds bouts of states: in each tier, one state or none goes on at every moment.
 
     Args:
-        decision: with chains, whose `R` outputs follow each other.
-        lengths: of the `L` windows, in frames.
+        decision: its tiers have `R` outputs together, one after another.
+        lengths: the `L` windows around a frame, in frames.
         rate: frames per second.
 
     Attributes:
-        offsets: by how many frames the window of each length ends after the frame that it tells the
-            state of; `delay`: the largest one.
-        columns: the outputs of each chain.
-        positions: of the outputs of each class, whose probabilities are multiplied: nothing happens
-            where no chain has a state.
+        offsets: frames from a frame to the end of its window of each length; `delay` is the largest.
+        columns: the outputs of each tier.
+        positions: the outputs of each class, whose probabilities are multiplied: nothing happens
+            where no tier has a state.
     """
+
+    answers_clips = False
+    has_phases = True
+    interpolates = False
 
     def __init__(self, decision: Decision, lengths: Sequence[int], rate: float) -> None:
         self.decision = decision
@@ -421,120 +428,108 @@ class StateFinder:
         self.columns = list[slice]()
         self.decoders = list[Decoder]()
         nothing = decision.nothing_class
-        for chain in decision.states:
+        for tier in decision.states:
             begin = self.columns[-1].stop if self.columns else 0
-            self.columns.append(slice(begin, begin + len(chain.classes)))
-            labels = [None if k in (-1, nothing) else decision.classes[k] for k in chain.classes]
+            self.columns.append(slice(begin, begin + len(tier.classes)))
+            labels = [None if k in (-1, nothing) else decision.classes[k] for k in tier.classes]
             self.decoders.append(
                 Decoder(
                     labels,
-                    chain.medians,
-                    chain.spreads,
-                    weight=chain.weight,
+                    tier.medians,
+                    tier.spreads,
+                    weight=tier.weight,
                     rate=rate,
-                    threshold=chain.threshold,
+                    threshold=tier.threshold,
                 )
             )
-        outputs = [nothing if k == -1 else k for chain in decision.states for k in chain.classes]
+        outputs = [nothing if k == -1 else k for tier in decision.states for k in tier.classes]
         self.positions = [
             [i for i, label in enumerate(outputs) if label == k]
             for k in range(len(decision.classes))
         ]
+        equal = self.probabilities(np.zeros(len(outputs), np.float32))
+        tiers = (BoutMemory(),) * len(self.decoders)
+        self.start = SemiMarkovMemory(tiers, self.class_scores(equal))
 
-    def find(
-        self, times: Sequence[float], posteriors: Floats, end: float | None = None
-    ) -> list[Segment]:
-        """The bouts of a recording, in the order of time, by the probabilities of its frames,
-        `T R`; `end`: when it ends, if that is known.
-        """
+    def set_threshold(self, threshold: float) -> None:
+        for decoder in self.decoders:
+            decoder.threshold = threshold
+
+    def find(self, times: Sequence[float], rows: Floats, end: float | None = None) -> list[Segment]:
         bouts = list[Segment]()
         for columns, decoder in zip(self.columns, self.decoders, strict=True):
-            bouts += decoder.decode(times, posteriors[:, columns], end)
-        return _in_order(bouts)
+            bouts += decoder.decode(times, rows[:, columns], end)
+        return in_order(bouts)
 
-    def step(self, state: FinderState, time: float, windows: Floats) -> StateStep:
-        """Process a frame of a stream; a frame's state is known `delay` frames later.
-
-        Args:
-            state: after the previous frame; `FinderState()` at the first.
-            windows: `L R`, of those that end at this frame.
-        """
-        waiting = (*state.windows, windows)
-        times = (*state.times, time)
-        chains = state.chains or (BoutState(),) * len(self.decoders)
+    def step(
+        self,
+        memory: SemiMarkovMemory,
+        time: float,
+        scores: Floats,
+        *,
+        possible: NDArray[np.bool_] | None = None,
+    ) -> SegmentStep[SemiMarkovMemory]:
+        waiting = (*memory.windows, scores)
+        times = (*memory.times, time)
         if len(waiting) <= self.delay:
-            R = windows.shape[1]
-            waits = FinderState(waiting, times, chains)
-            return StateStep(np.zeros((0, R)), [], (), begun=(), state=waits)
+            memory = memory._replace(windows=waiting, times=times)
+            none = np.zeros((0, scores.shape[1]))
+            return SegmentStep(memory, [], (), memory.scores, none)
         posteriors = self.probabilities(
             sum(waiting[offset][place] for place, offset in enumerate(self.offsets))
         )
         final = list[Segment]()
-        going_on = list[Segment]()
+        ongoing = list[Segment]()
         begun = list[Segment]()
-        after = list[BoutState]()
-        for columns, decoder, chain in zip(self.columns, self.decoders, chains, strict=True):
-            bouts, bout, chain_state = decoder.step(chain, times[0], posteriors[columns])
+        tiers = list[BoutMemory]()
+        for columns, decoder, tier in zip(self.columns, self.decoders, memory.tiers, strict=True):
+            bouts, bout, tier_memory = decoder.step(tier, times[0], posteriors[columns])
             final += bouts
-            going_on += [bout] if bout else []
-            begun += decoder.begun(chain_state)
-            after.append(chain_state)
-        return StateStep(
-            posteriors[None],
-            _in_order(final),
-            tuple(going_on),
+            ongoing += [bout] if bout else []
+            begun += decoder.begun(tier_memory)
+            tiers.append(tier_memory)
+        class_scores = self.class_scores(posteriors)
+        return SegmentStep(
+            SemiMarkovMemory(tuple(tiers), class_scores, waiting[1:], times[1:]),
+            in_order(final),
+            tuple(ongoing),
+            scores=class_scores,
+            rows=posteriors[None],
             begun=tuple(begun),
-            state=FinderState(waiting[1:], times[1:], tuple(after)),
         )
 
-    def finish(self, state: FinderState, end: float | None = None) -> list[Segment]:
-        """The bouts that become final by the end of a stream, after `delay` more steps with its
-        last frame; `end`: its time, if it is known.
-        """
+    def finish(self, memory: SemiMarkovMemory, end: float | None = None) -> list[Segment]:
         bouts = list[Segment]()
-        for decoder, chain in zip(self.decoders, state.chains, strict=True):
-            bouts += decoder.finish(chain, end)
-        return _in_order(bouts)
+        for decoder, tier in zip(self.decoders, memory.tiers, strict=True):
+            bouts += decoder.finish(tier, end)
+        return in_order(bouts)
+
+    def final_scores(
+        self, memory: SemiMarkovMemory, final: Sequence[Segment]
+    ) -> NDArray[np.float32]:
+        return memory.scores
+
+    def recent(
+        self, memory: SemiMarkovMemory, boxes: Sequence[TimedBox], limit: int
+    ) -> tuple[TimedBox, ...]:
+        return tuple(boxes[-limit:])
+
+    def answer(self, times: Sequence[float], rows: Floats, end: float) -> RecordingAnswer:
+        """The bouts, in the order of time. Class probabilities are means over all frames."""
+        frame_scores = self.class_scores(rows)
+        return RecordingAnswer(
+            replace(self.decision, threshold=None),
+            self.find(times, rows, end),
+            frame_scores,
+            scores=frame_scores.mean(0),
+        )
 
     def probabilities(self, logits: Floats) -> Floats:
-        """Probabilities `… R` of the outputs, those of each chain sum to one."""
-        parts = [softmax(logits[..., columns], -1) for columns in self.columns]
-        return np.concatenate(parts, -1)
+        """Probabilities `… R` of the outputs, which sum to one over each tier."""
+        tiers = [softmax(logits[..., columns], -1) for columns in self.columns]
+        return np.concatenate(tiers, -1)
 
     def class_scores(self, posteriors: Floats) -> NDArray[np.float32]:
-        """Probabilities of the classes, `… K`, by those of the outputs, `… R`. That of the class in
-        which nothing happens is that of none of the others, where there are several chains.
-        """
+        """Probabilities of the classes, `… K`, from probabilities of the outputs, `… R`."""
         scores = [posteriors[..., places].prod(-1) for places in self.positions]
         return np.stack(scores, -1).astype(np.float32)
-
-
-def recorded_states(path: Path | str, rows: Rows, finder: StateFinder, *, end: float) -> Prediction:
-    """The prediction of a recording, from what was kept of its frames.
-
-    Its bouts, in the order of time, are found by all frames. The probability of a class in the whole
-    recording is the mean of those of its frames.
-
-    Args:
-        rows: `collected` by a model with a state layer (`slot_steps`).
-        finder: that of the model.
-        end: when the recording ends, in seconds.
-    """
-    frame_scores = finder.class_scores(rows["outputs"])
-    return recording_prediction(
-        path,
-        rows,
-        replace(finder.decision, threshold=None),
-        frame_scores=frame_scores,
-        scores=frame_scores.mean(0),
-        segments=finder.find(rows["time"].tolist(), rows["outputs"], end),
-    )
-
-
-def slot_steps(watched: Iterable[Step]) -> Iterator[Step]:
-    """The steps of frames in slots of their own, and the one of the end."""
-    return (step for step in watched if step.posteriors is not None)
-
-
-def _in_order(bouts: Sequence[Segment]) -> list[Segment]:
-    return sorted(bouts, key=lambda bout: (bout.start, bout.end))

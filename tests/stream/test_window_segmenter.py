@@ -14,16 +14,9 @@ from hypothesis import strategies as st
 
 from onlooker.base.decision import Decision
 from onlooker.base.records import Box, ClipError, Event, Prediction, Segment, Step
-from onlooker.stream import events
-from onlooker.stream.events import (
-    EventState,
-    Finder,
-    clip_events,
-    collected,
-    highest_around,
-    recorded,
-    suppress,
-)
+from onlooker.stream.recordings import clip_events, collected, recorded
+from onlooker.stream.segmenters import WindowSegmenter, windows
+from onlooker.stream.segmenters.windows import WindowMemory, highest_around, suppress
 
 CLASSES = ("clap", "nothing", "wave")
 LENGTHS = (5, 7, 10, 14)
@@ -40,7 +33,7 @@ def iou(a: Segment, b: Segment) -> float:
 
 def together(a: Segment, b: Segment) -> bool:
     """Whether two events cannot both be reported."""
-    return iou(a, b) > (1e-6 if a.label == b.label else events._OVERLAP)
+    return iou(a, b) > (1e-6 if a.label == b.label else windows._OVERLAP)
 
 
 def scores_of(frames: int, rows: Sequence[Row], highest: float = 0.9) -> np.ndarray:
@@ -80,22 +73,24 @@ def are_near(found: Sequence[Segment], rows: Sequence[Row]) -> bool:
 
 
 def stepped(
-    finder: Finder, scores: np.ndarray
-) -> tuple[list[tuple[float, Segment]], list[Segment | None], list[EventState]]:
+    segmenter: WindowSegmenter, scores: np.ndarray
+) -> tuple[list[tuple[float, Segment]], list[Segment | None], list[WindowMemory]]:
     """The events with the time when they were final (infinity: at the end); what went on, and was
     kept, each frame.
     """
-    state = EventState()
+    memory = segmenter.start
     final = list[tuple[float, Segment]]()
-    going_on = list[Segment | None]()
-    states = list[EventState]()
+    ongoing = list[Segment | None]()
+    memories = list[WindowMemory]()
     for time, of_frame in zip(times_of(len(scores)), scores, strict=True):
-        found, now, state = finder.step(state, time, of_frame)
-        final += [(time, each) for each in found]
-        going_on.append(now)
-        states.append(state)
-    final += [(float("inf"), each) for each in finder.finish(state)]
-    return final, going_on, states
+        step = segmenter.step(memory, time, of_frame)
+        memory = step.memory
+        final += [(time, each) for each in step.final]
+        assert len(step.ongoing) <= 1
+        ongoing.append(next(iter(step.ongoing), None))
+        memories.append(memory)
+    final += [(float("inf"), each) for each in segmenter.finish(memory)]
+    return final, ongoing, memories
 
 
 WINDOWS = st.builds(
@@ -136,7 +131,7 @@ def test_events_are_in_order_and_nothing_is_none(
     surer: list[Row], others: list[Row], decision: Decision, expected: list[int]
 ) -> None:
     scores = np.maximum(scores_of(60, surer), scores_of(60, others, 0.6))
-    found = Finder(decision, LENGTHS, 0.5).find(times_of(60), scores)
+    found = WindowSegmenter(decision, LENGTHS, 0.5).find(times_of(60), scores)
     assert are_near(found, [[*surer, *others][i] for i in expected])
 
 
@@ -144,24 +139,24 @@ def test_events_are_in_order_and_nothing_is_none(
 def test_an_event_needs_the_threshold(decision: Decision) -> None:
     scores = np.maximum(scores_of(50, [(8, 18, 2)], 0.75), scores_of(50, [(28, 38, 2)], 0.5))
     for threshold, expected in ((0.4, 2), (0.5, 2), (0.51, 1), (0.75, 1), (0.76, 0), (2.0, 0)):
-        found = Finder(decision, LENGTHS, threshold).find(times_of(50), scores)
+        found = WindowSegmenter(decision, LENGTHS, threshold).find(times_of(50), scores)
         assert len(found) == expected, threshold
-        final, *_ = stepped(Finder(decision, LENGTHS, threshold), scores)
+        final, *_ = stepped(WindowSegmenter(decision, LENGTHS, threshold), scores)
         assert len(final) == expected, threshold
 
 
 def test_a_window_that_begins_before_the_stream_is_no_event() -> None:
     scores = np.full((LENGTHS[0] - 1, len(LENGTHS), len(CLASSES)), 0.9, np.float32)
-    finder = Finder(ALL_EVENTS, LENGTHS, 0.5)
-    assert finder.find(times_of(len(scores)), scores) == []
-    assert stepped(finder, scores)[0] == []
+    segmenter = WindowSegmenter(ALL_EVENTS, LENGTHS, 0.5)
+    assert segmenter.find(times_of(len(scores)), scores) == []
+    assert stepped(segmenter, scores)[0] == []
 
 
 def test_a_frame_lasts_as_long_as_the_others_of_its_window() -> None:
     times = [1.0, 1.5, 2.0, 2.5, 3.0]
     scores = np.zeros((5, len(LENGTHS), len(CLASSES)), np.float32)
     scores[4, 0, 0] = 0.9
-    (found,) = Finder(ALL_EVENTS, LENGTHS, 0.5).find(times, scores)
+    (found,) = WindowSegmenter(ALL_EVENTS, LENGTHS, 0.5).find(times, scores)
     assert (found.start, found.end) == (1.0, 3.5)
 
 
@@ -169,13 +164,13 @@ def test_borders_move_to_where_the_evidence_rises_and_falls() -> None:
     """By a quarter at most, to the mean of the windows that are half the same, by the squares of
     their scores.
     """
-    finder = Finder(ALL_EVENTS, LENGTHS, 0.5)
+    segmenter = WindowSegmenter(ALL_EVENTS, LENGTHS, 0.5)
     scores = np.zeros((60, len(LENGTHS), len(CLASSES)), np.float32)
     scores[29, 2, 2] = 0.9  # frames 20 to 29
     scores[27, 1, 2] = 0.6  # 21 to 27
     scores[27, 1, 0] = 0.8  # of another class
     scores[21, 0, 2] = 0.4  # 17 to 21, hardly the same
-    (found,) = finder.find(times_of(60), scores)
+    (found,) = segmenter.find(times_of(60), scores)
     weights = np.array([0.9, 0.6]) ** 2
     assert found.label == "wave"
     assert found.score == np.float32(0.9)
@@ -184,17 +179,17 @@ def test_borders_move_to_where_the_evidence_rises_and_falls() -> None:
     scores = np.zeros((60, len(LENGTHS), len(CLASSES)), np.float32)
     scores[29, 2, 2] = 0.5
     scores[24, 0, 2] = scores[25, 0, 2] = 0.49  # 20 to 24 and 21 to 25
-    (found,) = finder.find(times_of(60), scores)
+    (found,) = segmenter.find(times_of(60), scores)
     assert found.end == pytest.approx(2.75), "a quarter of its length earlier, at most"
 
 
 def test_borders_do_not_move_into_other_events_of_the_class() -> None:
-    finder = Finder(ALL_EVENTS, LENGTHS, 0.5)
+    segmenter = WindowSegmenter(ALL_EVENTS, LENGTHS, 0.5)
     scores = np.zeros((60, len(LENGTHS), len(CLASSES)), np.float32)
     scores[19, 2, 2] = 0.9  # frames 10 to 19
     scores[21, 2, 2] = 0.8  # 12 to 21
     scores[29, 2, 2] = 0.85  # 20 to 29
-    first, second = finder.find(times_of(60), scores)
+    first, second = segmenter.find(times_of(60), scores)
     assert first.start == pytest.approx(np.average([1.0, 1.2], weights=[0.81, 0.64]))
     assert 2.0 < first.end == second.start < 2.1, "moved outwards"
     assert second.end == pytest.approx(3.0)
@@ -217,10 +212,10 @@ def clear_cases(draw: st.DrawFn) -> tuple[int, list[Row]]:
 def test_a_stream_has_the_events_of_its_recording(case: tuple[int, list[Row]]) -> None:
     frames, rows = case
     scores = scores_of(frames, rows)
-    finder = Finder(TWO_EVENTS, LENGTHS, 0.5)
-    at_once = finder.find(times_of(frames), scores)
+    segmenter = WindowSegmenter(TWO_EVENTS, LENGTHS, 0.5)
+    at_once = segmenter.find(times_of(frames), scores)
     assert are_near(at_once, rows)
-    final, going_on, _ = stepped(finder, scores)
+    final, ongoing, _ = stepped(segmenter, scores)
     assert sorted((each for _, each in final), key=lambda each: each.start) == at_once, (
         "each once, and unchanged"
     )
@@ -232,12 +227,12 @@ def test_a_stream_has_the_events_of_its_recording(case: tuple[int, list[Row]]) -
         )
         if time == float("inf"):
             assert times_of(frames)[-1] < ripe, "an event is not kept until the end"
-        now = going_on[after - 1]
+        now = ongoing[after - 1]
         assert now is not None
         assert as_rows([now]) == [(first, after, CLASSES.index(event.label))], (
             "it is known before it is final"
         )
-    for time, now in zip(times_of(frames), going_on, strict=True):
+    for time, now in zip(times_of(frames), ongoing, strict=True):
         over = [event for at, event in final if at <= time]
         assert now is None or not any(together(now, event) for event in over)
 
@@ -250,9 +245,9 @@ def test_whatever_the_scores_are_a_recording_has_the_events_of_its_stream(
     random = np.random.default_rng(seed)
     noise = random.uniform(size=(120, len(LENGTHS), len(CLASSES)))
     scores = noise ** random.integers(1, 6)
-    finder = Finder(TWO_EVENTS, LENGTHS, threshold)
-    at_once = finder.find(times_of(len(scores)), scores)
-    final, *_ = stepped(finder, scores)
+    segmenter = WindowSegmenter(TWO_EVENTS, LENGTHS, threshold)
+    at_once = segmenter.find(times_of(len(scores)), scores)
+    final, *_ = stepped(segmenter, scores)
     assert at_once == sorted((each for _, each in final), key=lambda e: (e.start, e.end))
     assert not any(
         a.label == b.label and iou(a, b) > 1e-6
@@ -267,64 +262,64 @@ def test_events_of_one_class_do_not_overlap_and_those_of_two_may_touch() -> None
         scores = np.zeros((40, len(LENGTHS), len(CLASSES)), np.float32)
         scores[19, 2, 2] = 0.9
         scores[28, 2, second] = 0.8
-        finder = Finder(TWO_EVENTS, LENGTHS, 0.5)
-        assert len(finder.find(times_of(40), scores)) == expected
-        state = EventState()
+        segmenter = WindowSegmenter(TWO_EVENTS, LENGTHS, 0.5)
+        assert len(segmenter.find(times_of(40), scores)) == expected
+        memory = segmenter.start
         for time, of_frame in zip(times_of(28), scores[:28], strict=True):
-            _, _, state = finder.step(state, time, of_frame)
-        assert [event.label for event in state.events] == ["wave"]
-        *_, state = finder.step(state, 2.8, scores[28])
-        new = finder.new_event_scores(state, scores[28])
+            memory = segmenter.step(memory, time, of_frame).memory
+        assert [event.label for event in memory.events] == ["wave"]
+        memory = segmenter.step(memory, 2.8, scores[28]).memory
+        new = segmenter.new_event_scores(memory)
         assert new[2, second] == (0 if expected == 1 else np.float32(0.8))
         touching = np.zeros_like(scores)
         touching[19, 2, 2] = 0.9
         touching[29, 2, second] = 0.8
-        assert len(finder.find(times_of(40), touching)) == 2
+        assert len(segmenter.find(times_of(40), touching)) == 2
 
 
 def test_a_better_window_replaces_one_that_is_not_final() -> None:
     """An event whose first part already looks like one."""
     scores = np.maximum(scores_of(40, [(10, 15, 2)], 0.6), scores_of(40, [(10, 17, 2)], 0.9))
-    final, going_on, _ = stepped(Finder(ALL_EVENTS, LENGTHS, 0.5), scores)
+    final, ongoing, _ = stepped(WindowSegmenter(ALL_EVENTS, LENGTHS, 0.5), scores)
     assert are_near([each for _, each in final], [(10, 17, 2)])
-    early = going_on[14]
+    early = ongoing[14]
     assert (early.start, early.end) == (pytest.approx(1.0), pytest.approx(1.5))
 
 
 def test_where_nothing_goes_on_no_window_of_a_new_event_is_probable() -> None:
     """Windows that overlap an event that is over still have high scores."""
-    finder = Finder(TWO_EVENTS, LENGTHS, 0.3)
+    segmenter = WindowSegmenter(TWO_EVENTS, LENGTHS, 0.3)
     scores = np.random.default_rng(0).uniform(size=(300, len(LENGTHS), len(CLASSES))) ** 2
-    _, going_on, states = stepped(finder, scores)
-    paused = [t for t, event in enumerate(going_on) if event is None]
+    _, ongoing, memories = stepped(segmenter, scores)
+    paused = [t for t, event in enumerate(ongoing) if event is None]
     of_events = np.delete(scores[paused], 1, -1)
     assert of_events.max() > 0.9
-    new = [finder.new_event_scores(states[t], scores[t]) for t in paused]
+    new = [segmenter.new_event_scores(memories[t]) for t in paused]
     assert np.delete(new, 1, -1).max() < 0.3
-    before = next(t for t, each in enumerate(states) if each.pending)
+    before = next(t for t, each in enumerate(memories) if each.pending)
     np.testing.assert_array_equal(
-        finder.new_event_scores(states[before], scores[before])[0], scores[before, 0]
+        segmenter.new_event_scores(memories[before])[0], scores[before, 0]
     )
 
 
 def test_any_stream_takes_constant_memory_and_no_event_is_changed_or_repeated() -> None:
     random = np.random.default_rng(0)
-    finder = Finder(TWO_EVENTS, LENGTHS, 0.3)
+    segmenter = WindowSegmenter(TWO_EVENTS, LENGTHS, 0.3)
     scores = random.uniform(size=(5000, len(LENGTHS), len(CLASSES))) ** 2
     scores[2000:2500] = 0  # a pause
-    final, _, states = stepped(finder, scores)
+    final, _, memories = stepped(segmenter, scores)
     longest = LENGTHS[-1]
-    assert len(states[-1].times) == longest
-    assert max(len(each.times) for each in states) == longest
-    assert max(len(each.pending) for each in states) <= len(LENGTHS) * (longest // 3 + 2)
-    assert max(len(each.events) for each in states) <= longest
-    assert states[2400].pending == states[2400].events == ()
+    assert len(memories[-1].times) == longest
+    assert max(len(each.times) for each in memories) == longest
+    assert max(len(each.pending) for each in memories) <= len(LENGTHS) * (longest // 3 + 2)
+    assert max(len(each.events) for each in memories) <= longest
+    assert memories[2400].pending == memories[2400].events == ()
     assert len(final) > 200
     found = [event for _, event in final]
     for number, event in enumerate(found):
         near = found[max(0, number - 40) : number]
         assert not any(
-            iou(event, other) > (1e-6 if event.label == other.label else 3 * events._OVERLAP)
+            iou(event, other) > (1e-6 if event.label == other.label else 3 * windows._OVERLAP)
             for other in near
         )
 
@@ -437,7 +432,7 @@ def test_the_repeated_last_frame_of_a_short_clip_has_no_duration() -> None:
 
 OTHERS = ("nothing", "run", "wave")
 SHORT = (2, 4)
-FINDER = Finder(Decision(OTHERS), SHORT, 0.5)
+SEGMENTER = WindowSegmenter(Decision(OTHERS), SHORT, 0.5)
 
 
 @pytest.mark.parametrize("frames", [1, 3, 40])
@@ -478,25 +473,25 @@ def steps_of(
                 "a.mp4",
                 boxes=(Box("", 3 * t, corners),) if t in boxes else (),
                 point=(t, 1.0) if t in boxes else None,
-                happening=False,
+                ongoing=(),
                 pixels=np.full((8, 16, 3), t, np.uint8),
                 heat=np.full((30, 40), 1 / 1200, np.float32),
-                windows=windows,
+                rows=windows[None],
             )
         )
     return steps
 
 
 def predicted(
-    path: str, steps: Iterable[Step], finder: Finder
+    path: str, steps: Iterable[Step], segmenter: WindowSegmenter
 ) -> tuple[Prediction, list[Segment]]:
     rows, live = collected(path, steps)
-    return recorded(path, rows, finder), live
+    return recorded(path, rows, segmenter, end=1.4), live
 
 
 def test_the_steps_of_a_recording_become_one_prediction() -> None:
     steps = steps_of({5: (1, 1, 0.75), 9: (0, 2, 0.9)}, boxes=(3, 4, 8, 12))
-    prediction, live = predicted("a.mp4", iter(steps), FINDER)
+    prediction, live = predicted("a.mp4", iter(steps), SEGMENTER)
     assert live == []
     found = [(each.label, each.start, each.end, each.score) for each in prediction.segments]
     near = partial(pytest.approx, abs=1e-3)
@@ -535,10 +530,10 @@ def test_the_steps_of_a_recording_become_one_prediction() -> None:
 
 def test_events_of_nothing_and_below_the_threshold_are_none() -> None:
     prediction, _ = predicted(
-        "a.mp4", steps_of({5: (1, 0, 0.9), 9: (0, 2, 0.45)}, boxes=(4, 9)), FINDER
+        "a.mp4", steps_of({5: (1, 0, 0.9), 9: (0, 2, 0.45)}, boxes=(4, 9)), SEGMENTER
     )
     assert (prediction.segments, prediction.tubes, prediction.label) == ((), (), "nothing")
-    never = Finder(Decision(OTHERS), SHORT, 2.0)
+    never = WindowSegmenter(Decision(OTHERS), SHORT, 2.0)
     prediction, _ = predicted("a.mp4", steps_of({9: (0, 2, 0.9)}), never)
     assert (prediction.segments, prediction.label) == ((), "nothing")
 
@@ -548,15 +543,15 @@ def test_events_while_it_played_are_told_also_those_of_the_last_step_again() -> 
     first = Event("run", 0.2, 0.6, 0.75, "a.mp4")
     last = Event("wave", 1.0, 1.3, 0.6, "a.mp4")
     steps[7] = replace(steps[7], events=(first,))
-    again = replace(steps[-1], events=(last,), pixels=None)
-    prediction, live = predicted("a.mp4", [*steps, again], FINDER)
+    again = replace(steps[-1], events=(last,), rows=steps[-1].rows[:0], pixels=None)
+    prediction, live = predicted("a.mp4", [*steps, again], SEGMENTER)
     assert live == [first, last]
     assert len(prediction.times) == 14, "a frame less than the steps"
 
 
 def test_a_model_without_attention_shows_no_places() -> None:
     steps = [replace(each, attention=None, heat=None) for each in steps_of({5: (1, 1, 0.75)})]
-    prediction, _ = predicted("a.mp4", steps, FINDER)
+    prediction, _ = predicted("a.mp4", steps, SEGMENTER)
     assert (prediction.attention, prediction.heat, prediction.points, prediction.tubes) == (
         None,
         None,
@@ -568,16 +563,16 @@ def test_a_model_without_attention_shows_no_places() -> None:
 
 def test_a_recording_without_a_frame_is_an_error() -> None:
     with pytest.raises(ClipError, match=r"a.mp4: too short for this model; give a longer clip"):
-        predicted("a.mp4", [], FINDER)
+        predicted("a.mp4", [], SEGMENTER)
 
 
 def test_what_is_kept_of_a_frame_is_small_without_its_heat() -> None:
     steps = steps_of({5: (1, 1, 0.75), 9: (0, 2, 0.9)}, boxes=(3, 4, 8, 12))
     rows, _ = collected("a.mp4", steps, keeps_heat=False)
     assert rows.dtype.itemsize < 200, "8 hours at 5 frames a second in 30 MB"
-    prediction = recorded("a.mp4", rows, FINDER)
+    prediction = recorded("a.mp4", rows, SEGMENTER, end=1.4)
     assert prediction.heat is None
-    whole, _ = predicted("a.mp4", steps, FINDER)
+    whole, _ = predicted("a.mp4", steps, SEGMENTER)
     assert whole.heat is not None
     assert prediction.segments == whole.segments
     np.testing.assert_array_equal(prediction.attention, whole.attention)
