@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from onlooker.base.records import Segment, Tube
-from onlooker.report.events import average_precision, segment_map, segment_overlaps
+from onlooker.measure.events import average_precision, segment_map, segment_overlaps
 from onlooker_papers.detection import THRESHOLDS, at_thresholds, box_iou, tube_iou, video_map
 
 

@@ -11,7 +11,7 @@ from moving_squares import recording
 
 import onlooker
 from onlooker.base.records import Segment
-from onlooker.report.events import event_figures, events_sentence, judged, mistakes
+from onlooker.measure.events import event_figures, events_sentence, judged, mistakes
 from onlooker.report.recordings import RecordingEvents, recordings_page
 from onlooker.video.reader import read
 from onlooker.video.write import write

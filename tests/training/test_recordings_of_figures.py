@@ -11,8 +11,8 @@ from swaying_figures import FPS, Figures, record
 from onlooker.base.decision import Decision
 from onlooker.base.records import Segment
 from onlooker.data.transforms import to_video
+from onlooker.measure.events import segment_map
 from onlooker.models.linear import LinearClassifier
-from onlooker.report.events import segment_map
 from onlooker.stream.events import EventState, Finder
 from onlooker.training.events import ClipFeatures
 from onlooker.training.linear import ClipStatistics

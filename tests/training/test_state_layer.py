@@ -18,9 +18,9 @@ from onlooker.base.files import read_json, write_json
 from onlooker.base.intervals import with_interval
 from onlooker.base.records import Clip
 from onlooker.data.sets import read_set
+from onlooker.measure.states import UNKNOWN
 from onlooker.models.linear import LinearClassifier
 from onlooker.recognizer import Recognizer, load
-from onlooker.report.states import UNKNOWN
 from onlooker.stream.states import window_offsets
 from onlooker.training import states
 from onlooker.training.forward import encode_samples

@@ -52,8 +52,8 @@ from onlooker import Clip, Decision, LinearClassifier, Segment
 from onlooker.base.config import FitConfig, StreamConfig
 from onlooker.cli.command import command
 from onlooker.data.split import group_of
-from onlooker.report.events import event_curve, segment_map
-from onlooker.report.metrics import calibration_error
+from onlooker.measure.events import event_curve, segment_map
+from onlooker.measure.metrics import calibration_error
 from onlooker.stream.events import Finder
 from onlooker.training.background import Background
 from onlooker.training.events import ClipFeatures

@@ -142,10 +142,11 @@ def ethogram(
     return figure
 
 
-def scores_over_time(prediction: "Prediction", axes: "Axes | None" = None) -> "Axes":
+def plot(prediction: "Prediction", axes: "Axes | None" = None) -> "Axes":
     """The probabilities of the most probable classes of a video over time, and its events as areas.
 
-    `axes`: to draw into; None: those of a new figure of pyplot.
+    Args:
+        axes: of matplotlib, to draw into; None: a new figure, which pyplot shows.
     """
     if axes is None:
         from matplotlib import pyplot

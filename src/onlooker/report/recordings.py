@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from onlooker.base.records import ClipError, Segment
-from onlooker.report.events import events_sentence, mistakes
+from onlooker.measure.events import events_sentence, mistakes
 from onlooker.report.page import DrawnClip, Page, percent
 from onlooker.report.plots import ethogram
 from onlooker.report.summary import EVENTS_EXPLAINED, escaped

@@ -15,15 +15,14 @@ from onlooker.base.config import StreamConfig
 from onlooker.base.decision import EventCurve
 from onlooker.base.records import Curves, Evaluation
 from onlooker.base.text import printable
-from onlooker.report.figures import DoubtfulLabel, Figures
-from onlooker.report.metrics import MIN_RECORDINGS
+from onlooker.measure.figures import Figures
+from onlooker.measure.metrics import MIN_RECORDINGS
 from onlooker.report.page import DrawnClip, Page, Table, percent
 from onlooker.report.plots import found_by_alarms, loss_and_accuracy
 from onlooker.report.states import add_held_out
 
 _MAX_MATRIX = 60  # classes of a matrix that can be read
 _MIN_FOR_DECIMALS = 200  # clips, below which a percentage has no decimals
-_MAX_LABELS = 50  # to check, in a report
 _MAX_CLASSES = 3  # in a sentence
 _ANY = (0.0, 1.0)  # where there is no interval
 
@@ -195,34 +194,6 @@ def advice(figures: Figures) -> list[Advice]:
         else:
             add(f"{few}: test all that is trained on.", "onlooker train CLIPS --folds 5")
     return steps
-
-
-def labels_to_check(evaluation: Evaluation) -> list[DoubtfulLabel]:
-    """Clips whose labels may be wrong, most likely first.
-
-    The answer is not the label; sorted by the probability of the label, the self-confidence of Kuan
-    & Mueller (2022). Of ten labels planted in sets of real clips, it has more among the first than
-    confident learning, whose threshold for each class and normalized margin leave out the errors in
-    classes that are often confused.
-
-    Args:
-        evaluation: by models that were not trained on the clip, as in a cross-validation.
-    """
-    targets = evaluation.targets
-    answers = evaluation.answers
-    names = evaluation.answer_names
-    confidence = evaluation.scores[np.arange(len(targets)), targets]
-    scores = evaluation.answer_scores
-    return [
-        DoubtfulLabel(
-            name=evaluation.names[i],
-            label=names[targets[i]],
-            predicted=names[answers[i]],
-            score=float(scores[i]),
-        )
-        for i in np.argsort(confidence, kind="stable").tolist()
-        if answers[i] != targets[i]
-    ][:_MAX_LABELS]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,15 +35,16 @@ from onlooker.data.clips import ClipFrames, cached_read, read_clips, read_thumbn
 from onlooker.data.scenes import MAX_COMPARED, scene_images, seen
 from onlooker.data.sets import ClipSet, read_set, root_of, set_name
 from onlooker.data.split import Split, copies_of, group_of, require_clips
+from onlooker.measure.events import event_figures, judged
+from onlooker.measure.figures import CrossValidationFigures, Figures
+from onlooker.measure.metrics import measure, write_scores
+from onlooker.measure.states import chain_figures, scorer_agreement
 from onlooker.recognizer import Recognizer, length_text, load, rate_text, trained_run
 from onlooker.report.contrast import contrast_strip
-from onlooker.report.events import event_figures, judged
-from onlooker.report.figures import CrossValidationFigures, Figures
-from onlooker.report.metrics import measure, write_scores
 from onlooker.report.overlay import draw_clip
 from onlooker.report.page import DrawnClip, percent
 from onlooker.report.recordings import RecordingEvents, recordings_page
-from onlooker.report.states import chain_figures, scorer_agreement, states_page
+from onlooker.report.states import states_page
 from onlooker.report.summary import ReportContent, escaped, summary_page
 from onlooker.run.check import is_clean
 from onlooker.run.record import (

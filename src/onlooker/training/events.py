@@ -29,9 +29,9 @@ from torch.nn.functional import linear
 from onlooker.base.config import StreamConfig
 from onlooker.base.decision import Decision, EventCurve
 from onlooker.base.records import Segment
+from onlooker.measure.events import calibrated_curve, segment_map
 from onlooker.models.linear import LinearClassifier, motion_layer
 from onlooker.models.windows import interpolated
-from onlooker.report.events import calibrated_curve, segment_map
 from onlooker.stream.events import Finder
 from onlooker.training.background import Background, remembered
 from onlooker.training.eyes import EyeChoice, motion_weights

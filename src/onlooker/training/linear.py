@@ -25,10 +25,10 @@ from onlooker.base.answer import decide
 from onlooker.base.config import ClassWeights, DataConfig, Eyes
 from onlooker.base.progress import tracked
 from onlooker.data.findings import IMBALANCE
+from onlooker.measure.events import EventThreshold, choose_threshold
+from onlooker.measure.metrics import balancing_weights, fit_temperature
 from onlooker.models.linear import ORDERED, UNORDERED, LinearClassifier
 from onlooker.models.video_model import VideoModel, choose_device
-from onlooker.report.events import EventThreshold, choose_threshold
-from onlooker.report.metrics import balancing_weights, fit_temperature
 from onlooker.training.forward import encode_samples
 from onlooker.training.regression import (
     LinearLayer,

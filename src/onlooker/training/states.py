@@ -39,10 +39,10 @@ from onlooker.base.text import some_of
 from onlooker.data.clips import read_header
 from onlooker.data.lists import Unknown
 from onlooker.data.split import group_of
+from onlooker.measure.events import event_curve
+from onlooker.measure.figures import HeldOutStates
+from onlooker.measure.states import UNKNOWN, bouts_of, state_figures
 from onlooker.models.linear import ORDERED, UNORDERED, LinearClassifier, rounded_motion
-from onlooker.report.events import event_curve
-from onlooker.report.figures import HeldOutStates
-from onlooker.report.states import UNKNOWN, bouts_of, state_figures
 from onlooker.stream.sources import ON_TIME, slot_of
 from onlooker.stream.states import Decoder, window_offsets
 from onlooker.training.forward import encode_samples

@@ -7,7 +7,7 @@ from sklearn.metrics import cohen_kappa_score, f1_score
 
 from onlooker.base.decision import Decision
 from onlooker.base.records import Segment
-from onlooker.report.states import (
+from onlooker.measure.states import (
     UNKNOWN,
     bouts_of,
     chain_figures,

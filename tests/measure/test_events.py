@@ -15,7 +15,7 @@ from scipy.stats import chi2
 
 from onlooker.base.decision import Decision, EventCurve
 from onlooker.base.records import Segment
-from onlooker.report.events import (
+from onlooker.measure.events import (
     calibrated_curve,
     choose_threshold,
     event_curve,
