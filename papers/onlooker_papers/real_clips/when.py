@@ -306,7 +306,7 @@ def figures_of(streams: Sequence[Played]) -> dict[str, Any]:
     curve = event_curve(offline, true, seconds)
     threshold = _LEAST
     if curve is not None:
-        threshold = _threshold(zip(curve.thresholds, curve.found, curve.misnamed, strict=True))
+        threshold = _threshold(zip(curve.thresholds, curve.recall, curve.misnamed, strict=True))
     return {
         "segment_map": {"offline": _map(offline, true), "live": _map(live, true)},
         "calibration_error": _calibration_error(offline, true),
@@ -357,8 +357,8 @@ def reported(
     curve = event_curve(found, events_of, seconds)
     any_class = event_curve(_unnamed(found), _unnamed(events_of), seconds)
     return {
-        "found": 0.0 if any_class is None else any_class.found[0],
-        "named": 0.0 if curve is None else curve.found[0],
+        "found": 0.0 if any_class is None else any_class.recall[0],
+        "named": 0.0 if curve is None else curve.recall[0],
         "by_chance": {
             "found": 0.0 if any_class is None else any_class.by_chance[0],
             "named": 0.0 if curve is None else curve.by_chance[0],

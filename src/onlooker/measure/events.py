@@ -16,8 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
 from scipy.special import expit
 
+from onlooker.base.alarm_curve import EVENT_THRESHOLD, AlarmCurve, alarms_text
 from onlooker.base.answer import event_scores
-from onlooker.base.decision import EVENT_THRESHOLD, EventCurve, alarms_text, score_logits
+from onlooker.base.decision import score_logits
 from onlooker.base.intervals import covered
 from onlooker.base.records import Segment
 
@@ -95,7 +96,7 @@ def calibrated_curve(
     predicted: Sequence[Sequence[Segment]],
     true: Sequence[Sequence[Segment]],
     seconds: Sequence[float],
-) -> EventCurve | None:
+) -> AlarmCurve | None:
     """As `event_curve`, of scores that are calibrated on these events, with the calibration and a
     point at `EVENT_THRESHOLD`.
     """
@@ -157,7 +158,7 @@ def event_curve(
     seconds: Sequence[float],
     *,
     point: float | None = None,
-) -> EventCurve | None:
+) -> AlarmCurve | None:
     """The curve of the predicted and true events of streams, whose lengths are `seconds`; None
     without true or predicted events, or without time between them.
 
@@ -198,12 +199,12 @@ def event_curve(
     reported = (scores >= thresholds).sum(1)
     is_right = right >= thresholds
     confused = confusions.most_common(1)[0][0] if confusions else ()
-    return EventCurve(
+    return AlarmCurve(
         thresholds[:, 0].tolist(),
         is_right.mean(1).tolist(),
         ((wrong >= thresholds) & ~is_right).mean(1).tolist(),
         alarms_per_hour=((alarms >= thresholds).sum(1) / hours).tolist(),
-        late=float(np.median(delays)) if delays else 0.0,
+        median_delay=float(np.median(delays)) if delays else 0.0,
         hours=hours,
         confused=[*confused],
         by_chance=(shifted >= thresholds).mean(1).tolist(),
@@ -280,7 +281,7 @@ def event_figures(
         `segment_map` by IoU (None without events); `events`, and how many are `found`: overlapped
         in time by a predicted one of their class, and `found_by_chance`, if the same events were
         predicted at random times; `misnamed`, which only events of other classes overlap;
-        `false_alarms`, predicted ones that overlap no event, as in `EventCurve`; `hours` outside of
+        `false_alarms`, predicted ones that overlap no event, as in `AlarmCurve`; `hours` outside of
         events, and `false_alarms_per_hour` of these (None if there are none).
     """
     right = list[bool]()

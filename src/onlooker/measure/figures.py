@@ -182,8 +182,8 @@ class Figures(CrossValidationFigures, _EvaluationFigures):
         labels_to_check: clips whose labels may be wrong, most likely first; each has `name`,
             `label`, `predicted` and its `score`.
         checked: `onlooker check` found no problems in the clips of the run.
-        events: what to expect of events in recordings, in a sentence (`EventCurve.sentence`).
-        missing: which footage is missing to choose their threshold (`EventCurve.missing`).
+        events: what to expect of events in recordings, in a sentence (`AlarmCurve.sentence`).
+        missing: which footage is missing to choose their threshold (`AlarmCurve.missing`).
         other_clips: the videos are not those of the run, but others that it was tested with.
     """
 

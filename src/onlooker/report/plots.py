@@ -10,7 +10,7 @@ if TYPE_CHECKING:  # matplotlib is slow to import
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from onlooker.base.decision import EventCurve
+    from onlooker.base.alarm_curve import AlarmCurve
     from onlooker.base.records import Prediction, Segment
 
 __all__ = ["loss_and_accuracy", "plain"]
@@ -82,7 +82,7 @@ def loss_and_accuracy(
     return figure
 
 
-def found_by_alarms(curve: "EventCurve", marked_rate: float) -> "Figure":
+def found_by_alarms(curve: "AlarmCurve", marked_rate: float) -> "Figure":
     """The share of events found, by the false alarms an hour that this costs; a ring marks the
     `marked_rate`.
     """
@@ -93,11 +93,11 @@ def found_by_alarms(curve: "EventCurve", marked_rate: float) -> "Figure":
     limit = max(20, *curve.alarms_per_hour)
     # Rates descend; between two of them, the share is that of the lower one.
     rates = [limit, *curve.alarms_per_hour]
-    shares = [curve.found[0], *curve.found]
+    shares = [curve.recall[0], *curve.recall]
     axes.step(rates, shares, where="pre", color=COLORS[0], linewidth=1.8)
-    if (place := curve.point(marked_rate)) is not None:
+    if (place := curve.operating_point(marked_rate)) is not None:
         rate = curve.alarms_per_hour[place]
-        share = curve.found[place]
+        share = curve.recall[place]
         axes.scatter(
             rate, share, s=64, facecolor="white", edgecolor=COLORS[1], linewidth=2, zorder=3
         )

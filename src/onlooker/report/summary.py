@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from onlooker.base.alarm_curve import AlarmCurve
 from onlooker.base.config import StreamConfig
-from onlooker.base.decision import EventCurve
 from onlooker.base.records import Curves, Evaluation
 from onlooker.base.text import printable
 from onlooker.measure.figures import Figures
@@ -219,7 +219,7 @@ class ReportContent:
     clips: Sequence[DrawnClip] = ()
     contrasts: Sequence[tuple[bytes, str]] = ()
     attends: bool = False
-    events: EventCurve | None = None
+    events: AlarmCurve | None = None
     curves: Curves | None = None
     notes: Sequence[str] = ()
 

@@ -26,8 +26,9 @@ from scipy.special import expit, softmax
 from torch import Tensor
 from torch.nn.functional import linear
 
+from onlooker.base.alarm_curve import AlarmCurve
 from onlooker.base.config import StreamConfig
-from onlooker.base.decision import Decision, EventCurve
+from onlooker.base.decision import Decision
 from onlooker.base.records import Segment
 from onlooker.measure.events import calibrated_curve, segment_map
 from onlooker.models.linear import LinearClassifier, motion_layer
@@ -118,7 +119,7 @@ class EventLayer(NamedTuple):
     event: LinearLayer
     classes: LinearLayer
     motion: float
-    curve: EventCurve | None
+    curve: AlarmCurve | None
     farthest: float | None
     farthest_motion: float | None = None
     sparse: tuple[LinearLayer, ...] = ()
@@ -387,12 +388,12 @@ def _sparse(features: Tensor, random: np.random.Generator) -> Tensor:
     return torch.stack([*frames, *features[arrived[-1:]].expand(count - len(frames), -1, -1, -1)])
 
 
-def _quality(curve: EventCurve | None) -> float:
+def _quality(curve: AlarmCurve | None) -> float:
     """The share of events that are found at the default rate of false alarms."""
     if curve is None:
         return 0.0
-    point = curve.point(StreamConfig.alarms_per_hour)
-    return 0.0 if point is None else curve.found[point]
+    point = curve.operating_point(StreamConfig.alarms_per_hour)
+    return 0.0 if point is None else curve.recall[point]
 
 
 def _held_out(

@@ -209,7 +209,7 @@ def fit_layers(
         decision,
         temperature=choice.temperature,
         curve=layer and layer.curve,
-        usual_distance=usual,
+        novelty_limit=usual,
         class_shares=() if choice.pictures.balanced else (counts / counts.sum()).tolist(),
     )
 

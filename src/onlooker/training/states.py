@@ -527,7 +527,7 @@ def _threshold(
     decision: Decision,
     rate: float,
 ) -> float:
-    """The lowest score of a bout of a chain, by the rule of events (`EventCurve.point`); 0 if more is
+    """The lowest score of a bout of a chain, by the rule of events (`AlarmCurve.operating_point`); 0 if more is
     lost by it than it leaves out.
 
     Args:
@@ -544,7 +544,7 @@ def _threshold(
         true.append(chain.segments(labels, part.times, decision, rate=rate))
         seconds.append((labels != UNKNOWN).sum() / rate)
     curve = event_curve(bouts, true, seconds)
-    point = None if curve is None else curve.point(StreamConfig.alarms_per_hour)
+    point = None if curve is None else curve.operating_point(StreamConfig.alarms_per_hour)
     if curve is None or point is None or curve.f1(point) <= curve.f1(0):
         return 0.0
     return curve.thresholds[point]
