@@ -17,11 +17,12 @@ from onlooker.base.alarm_curve import AlarmCurve
 from onlooker.base.decision import Decision
 from onlooker.base.records import Segment
 from onlooker.measure.events import (
+    alarm_curve,
     calibrated_curve,
     choose_threshold,
-    event_curve,
     scores_by_chance,
 )
+from onlooker.measure.timeline import Pair, Timeline
 
 NOTHING = 1
 
@@ -61,6 +62,17 @@ def test_no_threshold_without_both_events_and_clips_of_nothing(
     assert choose_threshold(np.eye(3), np.array(targets), nothing=nothing) is None
 
 
+def pairs(
+    true: Sequence[Sequence[Segment]],
+    found: Sequence[Sequence[Segment]],
+    seconds: Sequence[float],
+) -> list[Pair]:
+    return [
+        (Timeline(events, length), Timeline(segments, length))
+        for events, segments, length in zip(true, found, seconds, strict=True)
+    ]
+
+
 def random_streams(seed: int) -> tuple[list[list[Segment]], list[list[Segment]]]:
     """Found and true events of three streams of 60 seconds."""
     random = np.random.default_rng(seed)
@@ -89,7 +101,7 @@ def touch(a: Segment, b: Segment) -> bool:
 @pytest.mark.parametrize("seed", range(5))
 def test_a_curve_equals_a_naive_count_at_each_threshold(seed: int) -> None:
     found, true = random_streams(seed)
-    curve = event_curve(found, true, [60] * 3)
+    curve = alarm_curve(pairs(true, found, [60] * 3))
     hours = (180 - sum(event.end - event.start for event in chain(*true))) / 3600
     assert curve.hours == pytest.approx(hours)
     assert curve.thresholds == sorted({*curve.thresholds})
@@ -165,7 +177,7 @@ def test_events_that_are_reported_always_find_as_much_by_chance() -> None:
     always = [[Segment("a", at, at + 9, 0.5) for at in range(0, 100, 10)]]
     once = [[Segment("a", 10, 12, 0.5), Segment("a", 50, 52, 0.5)]]
     for found, by_chance in ((always, 1), (once, 2 * 4 / 100)):
-        curve = event_curve(found, true, [100])
+        curve = alarm_curve(pairs(true, found, [100]))
         assert curve.recall[0] == 1
         assert curve.by_chance[0] == pytest.approx(by_chance, abs=0.02)
 
@@ -173,17 +185,17 @@ def test_events_that_are_reported_always_find_as_much_by_chance() -> None:
 def test_the_pair_of_classes_that_is_confused_most_often_is_named() -> None:
     true = [[Segment(label, 10 * i, 10 * i + 5) for i, label in enumerate("abcabc")]]
     found = [[Segment(label, 10 * i, 10 * i + 5, 0.5) for i, label in enumerate("cbabba")]]
-    assert event_curve(found, true, [100]).confused == ["a", "c"]
+    assert alarm_curve(pairs(true, found, [100])).confused == ["a", "c"]
 
 
 def test_there_is_no_curve_without_events_found_events_or_time_between_them() -> None:
     event = Segment("a", 0, 10)
-    assert event_curve([[event]], [[]], [100]) is None
-    assert event_curve([[]], [[event]], [100]) is None
-    assert event_curve([[event]], [[event]], [10]) is None
-    assert event_curve([[event]], [[event]], [11]) is not None
-    assert calibrated_curve([], [], []) is None
-    assert calibrated_curve([[]], [[event]], [100]) is None
+    assert alarm_curve(pairs([[]], [[event]], [100])) is None
+    assert alarm_curve(pairs([[event]], [[]], [100])) is None
+    assert alarm_curve(pairs([[event]], [[event]], [10])) is None
+    assert alarm_curve(pairs([[event]], [[event]], [11])) is not None
+    assert calibrated_curve([]) is None
+    assert calibrated_curve(pairs([[event]], [[]], [100])) is None
 
 
 CURVE = AlarmCurve(
@@ -315,7 +327,7 @@ def test_scores_are_the_probability_that_an_event_of_their_class_happens_there()
     right = random.random(400) < probability
     true = [Segment("a", 10 * i, 10 * i + 4) for i in np.flatnonzero(right)]
     found = [Segment("a", 10 * i, 10 * i + 4, float(shown[i])) for i in range(400)]
-    curve = calibrated_curve([found], [true], [4000])
+    curve = calibrated_curve(pairs([true], [found], [4000]))
     assert curve is not None
     slope, offset = curve.calibration
     decision = Decision(("a", "b"), curve=curve)
@@ -328,7 +340,7 @@ def test_scores_are_the_probability_that_an_event_of_their_class_happens_there()
     assert ends[0] == 0, "windows that begin before the stream have no score"
     assert ends[1] > scores.max()
     one = [Segment("a", 10, 14, 0.999999)]
-    alone = calibrated_curve([one], [one], [100])
+    alone = calibrated_curve(pairs([one], [one], [100]))
     assert alone is not None
     assert alone.thresholds[-1] < 0.9999, "one event that is right is no certainty"
 

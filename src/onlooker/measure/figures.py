@@ -2,7 +2,7 @@
 run.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, Self
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from onlooker.base.records import ClipError
 from onlooker.base.settings import check_type
+from onlooker.measure.timeline import Pair, Timeline
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,16 +89,42 @@ class HeldOutStates(_Record):
     Args:
         sentence: how good they are.
         classes: the names of the states.
-        recordings: of each its `name`, `seconds`, and the `labeled` and `found` bouts: label, start
-            and end.
-        overlap: several states go on at a time, each of another group: a clip that is named by
-            another of them is not named wrong.
+        recordings: `saved_pairs`.
+        overlap: states of several tiers go on at a time: a clip that is named by another tier is not
+            named wrong.
     """
 
     sentence: str
     classes: Sequence[str]
     recordings: Sequence[dict[str, Any]]
     overlap: bool = False
+
+    @property
+    def pairs(self) -> dict[str, Pair]:
+        """The labels and the states of each recording, by its name."""
+        pairs = dict[str, Pair]()
+        for recording in self.recordings:
+            true, predicted = (
+                Timeline.of([(bout[0], bout[1:]) for bout in recording[row]], recording["seconds"])
+                for row in ("labeled", "found")
+            )
+            pairs[recording["name"]] = true, predicted
+        return pairs
+
+
+def saved_pairs(pairs: Mapping[str, Pair]) -> list[dict[str, Any]]:
+    """Recordings as plain values, sorted by their names: `name`, `seconds`, and the `labeled` and
+    `found` bouts, each with label, start and end.
+    """
+    return [
+        {
+            "name": name,
+            "seconds": true.seconds,
+            "labeled": [[bout.label, bout.start, bout.end] for bout in true.segments],
+            "found": [[bout.label, bout.start, bout.end] for bout in predicted.segments],
+        }
+        for name, (true, predicted) in sorted(pairs.items())
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)

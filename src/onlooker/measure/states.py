@@ -4,7 +4,7 @@ Segmental F1 and edit score are those of temporal action segmentation (Lea et al
 Farha and Gall 2019), per cent as there. Bouts of no state are not counted; frames are.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,20 +12,14 @@ from numpy.typing import NDArray
 
 from onlooker.base.decision import Decision
 from onlooker.base.records import Segment
+from onlooker.measure.events import same_class, segment_overlaps
+from onlooker.measure.timeline import Bout, Timeline
 
 Ints = NDArray[np.int64]
 
 RATE = 25.0  # frames per second, where that of the model is not known
 UNKNOWN = -1  # the class of a frame whose state is not known
 OVERLAPS = (0.1, 0.25, 0.5)  # IoU thresholds of segmental F1
-
-
-class Bout(NamedTuple):
-    """A run of frames of one class: the first one, the last one + 1, and the class."""
-
-    begin: int
-    end: int
-    label: int
 
 
 def frame_labels(
@@ -84,10 +78,11 @@ def state_figures(
     K = len(classes)
     counts = np.bincount(labels * (K + 1) + answers, minlength=(K + 1) ** 2)
     table = counts.reshape(K + 1, K + 1)
-    pairs = [
-        (_states(bouts_of(a), K), _states(bouts_of(b), K))
-        for a, b in zip(true, predicted, strict=True)
-    ]
+    bouts = (
+        [[bout for bout in bouts_of(row) if bout.label < K] for row in rows]
+        for rows in (true, predicted)
+    )
+    pairs = [*zip(*bouts, strict=True)]
     return {
         "accuracy": float(table.trace() / table.sum()),
         "macro_f1": macro_f1(table),
@@ -107,104 +102,86 @@ def state_figures(
     }
 
 
-def chain_figures(
-    decision: Decision,
-    chains: Sequence[Sequence[int]],
-    true: Mapping[str, Sequence[Segment]],
-    *,
-    predicted: Mapping[str, Sequence[Segment]],
-    seconds: Mapping[str, float],
-    unknown: Mapping[str, Sequence[Segment]],
-    second: Mapping[str, Sequence[Segment]] | None = None,
-) -> list[dict[str, Any]]:
-    """`state_figures` of some chains of states, with the names of their `classes`. Time without
-    labels is no state, or for a chain in which there is always one unknown.
+class Tier(NamedTuple):
+    """Classes that exclude each other.
 
     Args:
-        chains: the positions of their classes, and -1 for none.
-        true, predicted, seconds: by recording, its bouts and its length.
-        unknown: by recording, times of which nobody knows what happens, where no class of a chain
-            is labeled. Their label is "".
-        second: by recording, the bouts of a second scorer, as for `scorer_agreement`; what is
-            unknown to this one does not count.
+        classes: their names.
+        has_gaps: whether time without labels is no state; else it is unknown.
     """
-    rate = decision.frame_rate or RATE
-    nothing = decision.nothing_class
+
+    classes: list[str]
+    has_gaps: bool
+
+
+def tiers_of(decision: Decision) -> list[Tier]:
+    """The tiers of a model: its chains of states, or one of all its events."""
+    chains = [chain.classes for chain in decision.states]
+    tiers = list[Tier]()
+    for chain in chains or [[*range(len(decision.classes)), -1]]:
+        names = [decision.classes[k] for k in chain if k not in (-1, decision.nothing_class)]
+        tiers.append(Tier(names, has_gaps=len(names) < len(chain)))
+    return tiers
+
+
+def tier_figures(
+    tiers: Sequence[Tier], recordings: Sequence[tuple[Timeline, ...]], *, rate: float
+) -> list[dict[str, Any]]:
+    """`state_figures` of each tier, with the names of its `classes`.
+
+    Args:
+        recordings: what is true of each and what a model says; and other timelines. What is unknown
+            to one of them does not count.
+        rate: frames per second.
+    """
     results = list[dict[str, Any]]()
-    for chain in chains:
-        names = [decision.classes[k] for k in chain if k not in (-1, nothing)]
-        has_gaps = len(names) < len(chain)
+    for tier in tiers:
         pairs = list[tuple[Ints, Ints]]()
-        for recording, length in seconds.items():
-            times = np.arange(0, length, 1 / rate).tolist()
-            bouts = [*true[recording], *unknown.get(recording, ())]
-            labels = _known_labels(bouts, times, names)
-            if not has_gaps:
-                labels[labels == len(names)] = UNKNOWN
-            if second:
-                labels[_known_labels(second[recording], times, names) == UNKNOWN] = UNKNOWN
-            pairs.append((labels, frame_labels(predicted[recording], times, names)))
-        labels_of_all, answers = zip(*pairs, strict=True)
-        figures = state_figures(labels_of_all, answers, names, rate=rate)
-        results.append({"classes": names, **figures})
+        for timelines in recordings:
+            true, predicted, *others = (
+                known_labels(timeline, tier.classes, rate=rate) for timeline in timelines
+            )
+            if not tier.has_gaps:
+                true[true == len(tier.classes)] = UNKNOWN
+            for other in (predicted, *others):
+                true[other == UNKNOWN] = UNKNOWN
+            pairs.append((true, predicted))
+        labels, answers = zip(*pairs, strict=True)
+        figures = state_figures(labels, answers, tier.classes, rate=rate)
+        results.append({"classes": tier.classes, **figures})
     return results
 
 
-def _known_labels(bouts: Sequence[Segment], times: Sequence[float], classes: Sequence[str]) -> Ints:
-    """`frame_labels`, and `UNKNOWN` where only a bout of the label "" is."""
-    labels = frame_labels(bouts, times, classes)
-    for bout in bouts:
-        if not bout.label:
-            begin, end = np.searchsorted(times, [bout.start, bout.end]).tolist()
-            unlabeled = labels[begin:end] == len(classes)
-            labels[begin:end][unlabeled] = UNKNOWN
+def known_labels(timeline: Timeline, classes: Sequence[str], *, rate: float) -> Ints:
+    """`frame_labels` at a frame rate, `T`, and `UNKNOWN` in unknown time without a label."""
+    times = np.arange(0, timeline.seconds, 1 / rate).tolist()
+    labels = frame_labels(timeline.segments, times, classes)
+    for span in timeline.unknown:
+        begin, end = np.searchsorted(times, span).tolist()
+        unlabeled = labels[begin:end] == len(classes)
+        labels[begin:end][unlabeled] = UNKNOWN
     return labels
 
 
 def scorer_agreement(
-    decision: Decision,
-    chains: Sequence[Sequence[int]],
-    second: Mapping[str, Sequence[Segment]],
-    *,
-    true: Mapping[str, Sequence[Segment]],
-    predicted: Mapping[str, Sequence[Segment]],
-    seconds: Mapping[str, float],
-    unknown: Mapping[str, Sequence[Segment]],
+    tiers: Sequence[Tier], recordings: Sequence[tuple[Timeline, Timeline, Timeline]], *, rate: float
 ) -> list[dict[str, Any]]:
-    """How well a second scorer and the model agree with the first scorer, in the recordings that both
-    people have labeled: of each chain, the number of `recordings`, and Cohen's kappa of frames,
-    `scorers` and `model`. Time that is unknown to one of the two does not count.
+    """How well a second scorer and the model agree with the first scorer: for each tier, the number
+    of `recordings`, and Cohen's kappa of frames, `scorers` and `model`.
 
-    Args:
-        second: by recording, the bouts of the second scorer; the label "" is unknown time.
-        decision, chains, true, predicted, seconds, unknown: as for `chain_figures`, those of the
-            first scorer.
+    `recordings`: what the first scorer, the model and the second scorer say of each.
     """
-    by_people, by_model = (
-        chain_figures(
-            decision,
-            chains,
-            true,
-            predicted=answers,
-            seconds={name: seconds[name] for name in second},
-            unknown=unknown,
-            second=second,
-        )
-        for answers in (second, predicted)
-    )
+    by_people = tier_figures(tiers, [(true, second) for true, _, second in recordings], rate=rate)
+    by_model = tier_figures(tiers, recordings, rate=rate)
     return [
         {
             "classes": people_figures["classes"],
-            "recordings": len(second),
+            "recordings": len(recordings),
             "scorers": people_figures["kappa"],
             "model": model_figures["kappa"],
         }
         for people_figures, model_figures in zip(by_people, by_model, strict=True)
     ]
-
-
-def _states(bouts: Sequence[Bout], K: int) -> list[Bout]:
-    return [bout for bout in bouts if bout.label < K]
 
 
 def macro_f1(table: Ints) -> float:
@@ -239,21 +216,12 @@ def segmental_f1(
     for true, predicted in pairs:
         taken = set[int]()
         total += len(true) + len(predicted)
-        for bout in predicted:
-            overlaps = [_overlap(bout, other) for other in true]
-            best = int(np.argmax(overlaps)) if overlaps else -1
-            if best >= 0 and overlaps[best] >= min_overlap and best not in taken:
+        for row in segment_overlaps(predicted, true) * same_class(predicted, true):
+            best = int(row.argmax()) if true else -1
+            if best >= 0 and row[best] >= min_overlap and best not in taken:
                 taken.add(best)
                 right += 1
     return 100 * 2 * right / total if total else 100.0
-
-
-def _overlap(bout: Bout, other: Bout) -> float:
-    """The IoU of two bouts of one class; 0 for others, at most 0 for those that are apart."""
-    if bout.label != other.label:
-        return 0.0
-    both = min(bout.end, other.end) - max(bout.begin, other.begin)
-    return both / (max(bout.end, other.end) - min(bout.begin, other.begin))
 
 
 def edit_score(true: Sequence[Bout], predicted: Sequence[Bout]) -> float:
@@ -281,8 +249,7 @@ def count_errors(pairs: Sequence[tuple[Sequence[Bout], Sequence[Bout]]]) -> dict
         ("true", "predicted", "found", "missed", "split", "merged", "inserted"), 0
     )
     for true, predicted in pairs:
-        overlaps = np.array([[_overlap(b, a) > 0 for b in predicted] for a in true], bool)
-        overlaps = overlaps.reshape(len(true), len(predicted))
+        overlaps = (segment_overlaps(true, predicted) > 0) & same_class(true, predicted)
         by_true = overlaps.sum(1)
         by_predicted = overlaps.sum(0)
         counts["true"] += len(true)
@@ -297,7 +264,7 @@ def count_errors(pairs: Sequence[tuple[Sequence[Bout], Sequence[Bout]]]) -> dict
 
 def _budget(recordings: Sequence[Sequence[Bout]], k: int, rate: float) -> dict[str, Any]:
     """Minutes, number of bouts and their median seconds of a class; None without bouts."""
-    frames = [bout.end - bout.begin for bouts in recordings for bout in bouts if bout.label == k]
+    frames = [bout.end - bout.start for bouts in recordings for bout in bouts if bout.label == k]
     return {
         "minutes": sum(frames) / rate / 60,
         "bouts": len(frames),

@@ -4,7 +4,6 @@ The sentences are its first line, what to do next, and which labels may be wrong
 test clips, mistakes, training curves and settings.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -13,17 +12,18 @@ import numpy as np
 
 from onlooker.base.alarm_curve import AlarmCurve
 from onlooker.base.config import StreamConfig
-from onlooker.base.records import Curves, Evaluation
+from onlooker.base.records import ClipError, Curves, Evaluation
 from onlooker.base.text import printable
 from onlooker.measure.figures import Figures
 from onlooker.measure.metrics import MIN_RECORDINGS
-from onlooker.report.page import DrawnClip, Page, Table, percent
-from onlooker.report.plots import found_by_alarms, loss_and_accuracy
-from onlooker.report.states import add_held_out
+from onlooker.measure.timeline import Pair
+from onlooker.report.page import DrawnClip, Page, Table, escaped, percent
+from onlooker.report.plots import ethogram, found_by_alarms, loss_and_accuracy
 
 _MAX_MATRIX = 60  # classes of a matrix that can be read
 _MIN_FOR_DECIMALS = 200  # clips, below which a percentage has no decimals
 _MAX_CLASSES = 3  # in a sentence
+_MAX_ETHOGRAMS = 20  # in a report
 _ANY = (0.0, 1.0)  # where there is no interval
 
 
@@ -261,17 +261,13 @@ def summary_page(figures: Figures, evaluation: Evaluation, shown: ReportContent)
             page.text(escaped(f"{_capital(facts)}. {EVENTS_EXPLAINED}"))
             page.figure(found_by_alarms(shown.events, rate), "The ring: the default.")
     if figures.states:
-        add_held_out(page, figures.states)
+        page.heading("States in recordings that it was not fitted to")
+        add_ethograms(page, figures.states.pairs, figures.states.classes)
     if figures.judges_clips:
         _mistakes(page, evaluation, figures)
     _training(page, shown.curves, figures.chosen)
     _add_notes(page, shown.notes)
-    if evaluation.skipped:
-        page.heading("Clips left out")
-        page.table(
-            [[str(e.path), e.found, e.remedy] for e in evaluation.skipped],
-            ["clip", "problem", "what to do"],
-        )
+    add_left_out(page, evaluation.skipped, unit="clip")
     page.heading("Settings")
     with page.details("All settings of this run"):
         for group, values in shown.settings.items():
@@ -331,20 +327,24 @@ def comparison_page(title: str, figures: Mapping[str, Any]) -> Page:
     return page
 
 
+def add_ethograms(page: Page, pairs: Mapping[str, Pair], classes: Sequence[str]) -> None:
+    """Add the labels and the answers of the first recordings, by their names."""
+    for name, pair in [*pairs.items()][:_MAX_ETHOGRAMS]:
+        page.figure(ethogram(pair, classes), f"`{printable(name)}`", wide=True)
+
+
+def add_left_out(page: Page, errors: Sequence[ClipError], *, unit: str) -> None:
+    """Add a table of what could not be used."""
+    if errors:
+        page.heading(f"{_capital(unit)}s left out")
+        rows = [[str(error.path), error.found, error.remedy] for error in errors]
+        page.table(rows, [unit, "problem", "what to do"])
+
+
 def _add_notes(page: Page, notes: Sequence[str]) -> None:
     if notes:
         page.heading("How the clips were read")
         page.text("\n".join(f"- {escaped(printable(note))}" for note in notes))
-
-
-def escaped(text: str) -> str:
-    """Text escaped for Markdown; what is in backticks becomes code."""
-    # a backslash in code is shown
-    return re.sub(
-        r"`[^`]*`|[\\*_\[\]<>&]",
-        lambda part: part[0] if part[0][0] == "`" else f"\\{part[0]}",
-        text,
-    )
 
 
 def _key_figures(figures: Figures) -> list[tuple[str, str, str]]:
