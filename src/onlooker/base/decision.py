@@ -43,7 +43,7 @@ def _below(score: float, threshold: float) -> str:
 
 
 def score_logits(scores: "Tensor") -> "Tensor":
-    """The logits of scores that are a little lower: near 1, those of float32 would be imprecise."""
+    """The logits of scores that are a little lower: near 1, logits of float32 are imprecise."""
     lower = _BELOW_ONE * scores
     return lower.log() - (-lower).log1p()
 
@@ -56,7 +56,7 @@ class StateChain:
         classes: their positions among the classes; -1: none of these states.
         medians: of their durations, in seconds.
         spreads: standard deviations of the logarithms of durations.
-        weight: of the log probabilities of frames, relative to those of durations.
+        weight: of the log probabilities of frames, relative to the durations.
         threshold: lowest mean probability of a bout; 0: there is none.
     """
 
@@ -216,7 +216,7 @@ class Decision(Config):
         return (logits.float() / self.temperature).softmax(-1)
 
     def is_unusual(self, distances: NDArray[np.floating] | None) -> NDArray[np.bool_] | None:
-        """Whether clips with these distances `B` are unlike those of training; None: unknown."""
+        """Whether clips with these distances `B` are unlike the training clips; None: unknown."""
         if distances is None or self.novelty_limit is None:
             return None
         return distances.astype(np.float64) > self.novelty_limit
@@ -248,7 +248,7 @@ class Decision(Config):
         return (slope * score_logits(windows) + offset).sigmoid()
 
     def aggregate(self, frame_scores: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Probabilities of clips, `... K`, from those of their frames, `... T K`."""
+        """Probabilities of clips `... K` from probabilities of their frames `... T K`."""
         import torch  # slow to import
 
         return clip_scores(torch.from_numpy(frame_scores), self.aggregation).numpy()
@@ -266,7 +266,7 @@ class Decision(Config):
         Args:
             scores: `... K`, probabilities.
             thresholds: one for all, or one for each of `...`; NaN: none, the answer is the most
-                probable class. None: that of the decision.
+                probable class. None: the threshold of the decision.
         """
         thresholds = self.threshold if thresholds is None else thresholds
         return decide(scores, self.nothing_class, thresholds)
@@ -301,8 +301,8 @@ class Scored:
 
     @property
     def decided(self) -> NDArray[np.float32]:
-        """`K`, the probabilities by which the answer is decided: those of the events of a
-        recording; else `scores`.
+        """`K`, the probabilities that decide the answer: of a recording, `event_scores`; else
+        `scores`.
         """
         return self.scores
 
@@ -371,7 +371,7 @@ class Scored:
 
 
 def clip_scores(frame_scores: "Tensor", aggregation: str = "mean") -> "Tensor":
-    """Probabilities of whole clips from those of their frames, `… T K -> … K`.
+    """Probabilities of whole clips from probabilities of their frames, `… T K -> … K`.
 
     Args:
         aggregation: `mean` (Li et al. 2016); `product`, p ∝ Π_t p_t (the product rule of Kittler et

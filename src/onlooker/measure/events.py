@@ -245,7 +245,7 @@ def _border_errors(
 
 def scores_by_chance(predicted: Sequence[Segment], event: Segment, seconds: float) -> Floats:
     """How well an event would be found by chance: after all predicted events are moved in time by
-    the same amount, the highest score of those of its class that overlap it, -1 if none does.
+    the same amount, the highest score of an event of its class that overlaps it, -1 if none does.
 
     Args:
         seconds: length of the stream; what is moved beyond its end enters at its start.
@@ -253,12 +253,12 @@ def scores_by_chance(predicted: Sequence[Segment], event: Segment, seconds: floa
     Returns:
         A score for each of `_SHIFTS` amounts.
     """
-    same_class = [
+    candidates = [
         (segment.start, segment.end, segment.score)
         for segment in predicted
         if segment.label == event.label
     ]
-    start, end, score = np.array(same_class).reshape(-1, 3).T
+    start, end, score = np.array(candidates).reshape(-1, 3).T
     shifts = np.linspace(0, seconds, _SHIFTS, endpoint=False)[:, None]
     until_end = (end + shifts - event.start) % seconds
     overlaps = until_end < end - start + event.end - event.start
@@ -275,8 +275,8 @@ def _overlaps(
 
 
 def event_figures(pairs: Sequence[Pair]) -> dict[str, Any]:
-    """Metrics of the events of recordings, for JSON. Unknown time does not count as time without
-    events.
+    """Metrics of the events of recordings, for JSON, of the predicted events that can be judged
+    (`judged`). Unknown time does not count as time without events.
 
     Returns:
         `segment_map` by IoU (None without events); `events`, and how many are `found`: overlapped
@@ -285,10 +285,16 @@ def event_figures(pairs: Sequence[Pair]) -> dict[str, Any]:
         `false_alarms`, predicted ones that overlap no event, as in `AlarmCurve`; `hours` outside of
         events, and `false_alarms_per_hour` there (None without such hours).
     """
+    pairs = [(true, judged(true, predicted)) for true, predicted in pairs]
     matches = _matches(pairs)
     right = np.array(matches.right) > -1
     seconds_outside = sum(true.seconds for true, _ in pairs) - sum(
-        sum(end - start for start, end in covered([*true.times, *true.unknown]))
+        sum(
+            end - start
+            for start, end in covered(
+                [*((event.start, event.end) for event in true.segments), *true.unknown]
+            )
+        )
         for true, _ in pairs
     )
     hours = max(seconds_outside, 0.0) / 3600

@@ -53,7 +53,7 @@ def _frames_correct(evaluation: Evaluation) -> NDArray[np.bool_]:
 
 
 def measure(evaluation: Evaluation) -> Figures:
-    """The figures of an evaluation; those of frames only if there are frame scores."""
+    """The figures of an evaluation; of frames only if there are frame scores."""
     targets = evaluation.targets
     names = evaluation.answer_names
     correct = evaluation.correct

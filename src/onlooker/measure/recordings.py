@@ -62,14 +62,11 @@ def figures_of_recordings(
         if recording.second is not None
     ]
     values = {
-        **event_figures([(recording.true, recording.judged) for recording in recordings]),
-        "live": {
-            **event_figures([(true, judged(true, reported)) for true, reported in live]),
-            key: tier_figures(tiers, live, rate=rate),
-        },
+        **event_figures(predicted),
+        "live": {**event_figures(live), key: tier_figures(tiers, live, rate=rate)},
         "recordings": {
-            recording.name: event_figures([(recording.true, recording.judged)])
-            for recording in recordings
+            recording.name: event_figures([pair])
+            for recording, pair in zip(recordings, predicted, strict=True)
         },
         "skipped": [error.to_dict() for error in skipped],
         key: tier_figures(tiers, predicted, rate=rate),

@@ -1,6 +1,6 @@
 """Metrics of states: of the class of each frame, and of bouts, which are runs of frames of one class.
 
-Segmental F1 and edit score are those of temporal action segmentation (Lea et al. 2017; as in MS-TCN,
+Segmental F1 and edit score are the metrics of temporal action segmentation (Lea et al. 2017; as in MS-TCN,
 Farha and Gall 2019), per cent as there. Bouts of no state are not counted; frames are.
 """
 
@@ -17,7 +17,7 @@ from onlooker.measure.timeline import Bout, Timeline
 
 Ints = NDArray[np.int64]
 
-RATE = 25.0  # frames per second, where that of the model is not known
+RATE = 25.0  # frames per second, where a model has none
 UNKNOWN = -1  # the class of a frame whose state is not known
 OVERLAPS = (0.1, 0.25, 0.5)  # IoU thresholds of segmental F1
 
@@ -25,7 +25,7 @@ OVERLAPS = (0.1, 0.25, 0.5)  # IoU thresholds of segmental F1
 def frame_labels(
     segments: Sequence[Segment], times: Sequence[float], classes: Sequence[str]
 ) -> Ints:
-    """The class at each of some times, `T`, ascending: that of the last segment that begins there;
+    """The class at each of some times, `T`, ascending: of the last segment that begins there;
     K, the number of classes, where there is none. Segments of other classes are left out.
     """
     labels = np.full(len(times), len(classes), np.int64)

@@ -24,11 +24,6 @@ class Timeline:
     seconds: float
     unknown: Sequence[Times] = ()
 
-    @property
-    def times(self) -> list[Times]:
-        """The times of the segments."""
-        return [(segment.start, segment.end) for segment in self.segments]
-
     @classmethod
     def of(cls, labels: Iterable[tuple[str, Times]], seconds: float) -> Self:
         """Labels with their times, up to the end of the recording; the label "" is unknown time."""

@@ -92,7 +92,7 @@ def found_by_alarms(curve: "AlarmCurve", marked_rate: float) -> "Figure":
     figure = Figure(figsize=(4.6, 3.3), layout="constrained", facecolor="white")
     axes = figure.subplots()
     limit = max(20, *curve.alarms_per_hour)
-    # Rates descend; between two of them, the share is that of the lower one.
+    # Rates descend; between two of them, the share of the lower one holds.
     rates = [limit, *curve.alarms_per_hour]
     shares = [curve.recall[0], *curve.recall]
     axes.step(rates, shares, where="pre", color=COLORS[0], linewidth=1.8)

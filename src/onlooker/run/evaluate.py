@@ -65,8 +65,8 @@ from onlooker.video.write import write
 _REPORT_CLIPS = 12
 _REPORT_SIDE = 320  # pixels of the shorter side of their frames
 _CONTRASTS = 4  # clips whose evidence for two classes is shown
-_COMPARED = 20  # of which these are chosen at most
-_NEAR = 0.5  # of the probability of the answer, that of a runner-up that is near
+_COMPARED = 20  # clips that are compared at most, to find these
+_NEAR = 0.5  # probability of a near runner-up, relative to the answer
 _CONTRAST_SIDE = 180  # pixels of the shorter side of their frames
 # of clips of events in recordings
 _MARGIN = 0.5  # seconds before and after the event
@@ -373,7 +373,7 @@ def _known_scenes(
     Args:
         images: the scenes of all clips of the split, `B 3 16 16`.
         samples: the tested clips.
-        own_clips: as for `write_report`.
+        own_clips: as in `write_report`.
     """
     if images is None or len(images) + len(samples) * (not own_clips) > MAX_COMPARED:
         return None
@@ -425,7 +425,7 @@ def _contrasts(
     the most confident first; then for the first two classes of clips where the second one is near.
     Each with its caption.
 
-    The evidence and the probabilities are those of the recognizer. Of a cross-validation, clips that
+    Evidence and probabilities are by the recognizer. Of a cross-validation, clips that
     it names otherwise than the model that was fitted without them are left out: it cannot show why.
     """
     classes = recognizer.classes
@@ -470,7 +470,7 @@ def _drawn(
     recognizer: Recognizer, clip: Clip, answer: str, *, is_fitted: bool
 ) -> tuple[bytes, str]:
     """A clip as mp4, and its caption with the answer. Events are not drawn if the model was fitted
-    to the clip, or the clip is a recording: those of the drawn frames may contradict the caption.
+    to the clip, or the clip is a recording: events of the drawn frames may contradict the caption.
     """
     sample = cached_read(clip.path, recognizer.data)
     prediction = recognizer.predict_clip(clip.path, sample)
