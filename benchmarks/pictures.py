@@ -32,6 +32,7 @@ from onlooker import Segment
 from onlooker.base.files import read_json, write_bytes
 from onlooker.cli.train import DEMO_ACTIONS, DEMO_CLIPS
 from onlooker.data.stick_figures import StickFigures, write_set
+from onlooker.measure.timeline import Timeline
 from onlooker.report import plots
 from onlooker.report.plots import INK, QUIET
 from onlooker.video.reader import VideoReader
@@ -210,13 +211,13 @@ def delay(path: Path, run: Demo) -> None:
 
 def ethogram(path: Path, run: Demo) -> None:
     """What a person of a test did, and what a model of states found, from the results file."""
-    bouts = {
-        name: [Segment(*bout) for bout in rows]
-        for name, rows in figures_of("states")["figures"]["ethogram"].items()
-    }
-    labels = [bout.label for bout in bouts["labeled"]]
+    rows = figures_of("states")["figures"]["ethogram"]
+    labeled, found = ([Segment(*bout) for bout in rows[name]] for name in ("labeled", "found"))
+    labels = [bout.label for bout in labeled]
     ordered = sorted({*labels}, key=lambda label: (labels.index(label), label))
-    write_bytes(path, to_png(plots.ethogram(bouts, ordered, bouts["labeled"][-1].end)))
+    end = labeled[-1].end
+    figure = plots.ethogram((Timeline(labeled, end), Timeline(found, end)), ordered)
+    write_bytes(path, to_png(figure))
 
 
 def encoder_training(path: Path, run: Demo) -> None:

@@ -211,7 +211,7 @@ def test_a_table_names_a_clip_at_an_address_as_the_results_file_does(
 
 def test_a_prediction_is_plotted_with_its_events() -> None:
     prediction, _ = predictions()
-    drawn = prediction.plot(Figure().subplots())
+    drawn = onlooker.plot(prediction, Figure().subplots())
     lines = {line.get_label(): line.get_ydata().tolist() for line in drawn.get_lines()}
     np.testing.assert_allclose(lines["run"], [0.7, 0.3])
     assert [*lines] == ["run", "clap", "wave"], "the most probable first"
@@ -222,7 +222,7 @@ def test_a_prediction_is_plotted_with_its_events() -> None:
         [int(colors["run"][i : i + 2], 16) / 255 for i in (1, 3, 5)]
     )
     dollar = replace(prediction, decision=Decision(("$a$", "b", "c")), segments=())
-    dollar.plot(axes := Figure().subplots())
+    onlooker.plot(dollar, axes := Figure().subplots())
     axes.figure.canvas.draw()
     assert axes.get_legend_handles_labels()[1] == ["b", r"\$a\$", "c"]
 

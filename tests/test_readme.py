@@ -23,7 +23,7 @@ from eventful import eventful
 from typer.testing import CliRunner
 
 import onlooker
-from onlooker.base.decision import EventCurve
+from onlooker.base.alarm_curve import AlarmCurve
 from onlooker.cli import app
 from onlooker.data import stick_figures
 from onlooker.models import registry
@@ -397,7 +397,7 @@ def test_the_counter_reads_a_clip(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    curve = EventCurve([0.0, 2.0], [1.0, 0.0], [0.0, 0.0], [3.0, 0.0], 0.0, 1.0, [])
+    curve = AlarmCurve([0.0, 2.0], [1.0, 0.0], [0.0, 0.0], [3.0, 0.0], 0.0, 1.0, [])
     recognizer = eventful(("open", "closed"), curve=curve)
     run = recognizer.save(tmp_path / "run")
     clip = make_clip(tmp_path / "clip.mp4", frames=30)

@@ -17,8 +17,9 @@ from clips import Make, all_frames, paint
 from eventful import CLASSES, DATA, LENGTHS, eventful, untrained
 from PIL import Image
 
+from onlooker.base.alarm_curve import AlarmCurve
 from onlooker.base.config import DataConfig, StreamConfig
-from onlooker.base.decision import Decision, EventCurve
+from onlooker.base.decision import Decision
 from onlooker.base.files import read_json, write_json
 from onlooker.base.progress import reporting
 from onlooker.base.records import Clip, ClipError, Prediction
@@ -132,7 +133,7 @@ OF_STORED = Decision(
     aggregation="product",
     temperature=2.5,
     threshold=0.375,
-    curve=EventCurve(
+    curve=AlarmCurve(
         [0.25, 0.75],
         [0.9, 0.5],
         [0.1, 0.0],
@@ -145,7 +146,7 @@ OF_STORED = Decision(
     clip_seconds=4.5,
     nothing="run",
     frame_rate=12.5,
-    usual_distance=3.5,
+    novelty_limit=3.5,
     class_shares=[0.5, 0.25, 0.25],
 )
 
@@ -176,7 +177,7 @@ def test_a_decision_is_saved_as_by_earlier_versions_which_do_not_have_all_of_it(
         nothing=None,
         curve=None,
         clip_seconds=0.0,
-        usual_distance=None,
+        novelty_limit=None,
         class_shares=(),
     )
     assert load(run).decision == expected
@@ -187,27 +188,27 @@ def test_a_decision_is_saved_as_by_earlier_versions_which_do_not_have_all_of_it(
 
 
 def test_the_farther_a_clip_is_from_training_the_less_its_scores_count() -> None:
-    decision = Decision(CLASSES, usual_distance=2.0, class_shares=(0.5, 0.25, 0.25))
+    decision = Decision(CLASSES, novelty_limit=2.0, class_shares=(0.5, 0.25, 0.25))
     scores = np.tile(np.array([[0.9, 0.1, 0.0]], np.float32), (5, 3, 1))
     distances = np.array([0.5, 2.0, 2.02, 4.0, 1e9])
     assert decision.is_unusual(distances).tolist() == [False, False, True, True, True]
-    drawn = decision.cautious(scores, distances)
+    drawn = decision.shrink_to_prior(scores, distances)
     assert drawn.dtype == np.float32
     np.testing.assert_array_equal(drawn[:2], scores[:2])
     np.testing.assert_allclose(drawn[2], scores[2], atol=0.01)
     np.testing.assert_allclose(drawn[3], [[0.7, 0.175, 0.125]] * 3, rtol=1e-6)
     np.testing.assert_allclose(drawn[4], [[0.5, 0.25, 0.25]] * 3, rtol=1e-6)
-    equal = replace(decision, class_shares=()).cautious(scores, distances)
+    equal = replace(decision, class_shares=()).shrink_to_prior(scores, distances)
     np.testing.assert_allclose(equal[4], 1 / 3, rtol=1e-6)
-    unlimited = replace(decision, usual_distance=1e300)
+    unlimited = replace(decision, novelty_limit=1e300)
     singles = distances.astype(np.float32)
     assert not unlimited.is_unusual(singles).any()
-    np.testing.assert_array_equal(unlimited.cautious(scores, singles), scores)
-    unknown = replace(decision, usual_distance=None)
+    np.testing.assert_array_equal(unlimited.shrink_to_prior(scores, singles), scores)
+    unknown = replace(decision, novelty_limit=None)
     assert unknown.is_unusual(distances) is None
-    assert unknown.cautious(scores, distances) is scores
+    assert unknown.shrink_to_prior(scores, distances) is scores
     assert decision.is_unusual(None) is None
-    assert decision.cautious(scores, None) is scores
+    assert decision.shrink_to_prior(scores, None) is scores
     for shares in ((0.5, 0.5), (1.5, -0.5, 0.0), (0.0, 0.0, 0.0)):
         with pytest.raises(ValueError, match=r"class_shares are .* one for each of 3 classes"):
             replace(decision, class_shares=shares)
@@ -476,7 +477,7 @@ def test_the_events_of_a_recording_are_those_that_the_accepted_false_alarms_allo
     path = make_clip(frames=30)
     all_events, all_live = of.predict_recording(path)
     best = max(event.score for event in all_live)
-    curve = EventCurve([0.0, best], [1.0, 0.5], [0.0, 0.0], [9.0, 3.0], 0.0, 1.0, [])
+    curve = AlarmCurve([0.0, best], [1.0, 0.5], [0.0, 0.0], [9.0, 3.0], 0.0, 1.0, [])
     of = eventful(frame_rate=10.0, curve=curve)
     assert of.decision.event_threshold(9) == 0
     for allowed, count, live_count in ((9, len(all_events.segments), len(all_live)), (3, 1, 1)):
@@ -487,7 +488,7 @@ def test_the_events_of_a_recording_are_those_that_the_accepted_false_alarms_allo
 
 
 def test_the_curve_of_events_is_saved_and_a_damaged_one_is_an_error(tmp_path: Path) -> None:
-    curve = EventCurve(
+    curve = AlarmCurve(
         [0.5, 0.75], [0.9, 0.5], [0.1, 0.0], [5.0, 1.0], 0.25, 0.5, ["clap", "run"]
     )
     run = eventful(curve=curve).save(tmp_path)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlooker import Tube
-from onlooker.report.events import mean_ap
+from onlooker.measure.events import mean_ap
 
 __all__ = [
     "at_thresholds",

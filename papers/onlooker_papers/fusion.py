@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from onlooker import Clip, Evaluation, load
 from onlooker.data.clips import read_clips
-from onlooker.report.metrics import measure
+from onlooker.measure.metrics import measure
 from onlooker.run.record import RunRecord
 from onlooker_papers.memo import fingerprint, memo
 

@@ -6,7 +6,7 @@ from statistics import mean, stdev
 import numpy as np
 from numpy.typing import NDArray
 
-from onlooker.report.metrics import accuracy_interval
+from onlooker.measure.metrics import accuracy_interval
 
 _T = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}  # number of seeds -> quantile of Student's t
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from onlooker.base.records import Segment, Tube
-from onlooker.report.events import average_precision, segment_map, segment_overlaps
+from onlooker.measure.events import average_precision, segment_map, segment_overlaps
+from onlooker.measure.timeline import Timeline
 from onlooker_papers.detection import THRESHOLDS, at_thresholds, box_iou, tube_iou, video_map
 
 
@@ -129,13 +130,23 @@ def random_segments(
     )  # type: ignore[return-value]
 
 
+def map_of_segments(
+    found: dict[str, list[Segment]],
+    true: dict[str, list[Segment]],
+    thresholds: Sequence[float],
+) -> np.ndarray:
+    """`segment_map` of events by recording."""
+    pairs = [(Timeline(true[name], 100), Timeline(found[name], 100)) for name in true]
+    return segment_map(pairs, thresholds)
+
+
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize(
     ("make", "measured", "iou"),
     [
         (random_boxes, video_map, slow_tube_iou),
         (random_tubes, video_map, slow_tube_iou),
-        (random_segments, segment_map, slow_segment_iou),
+        (random_segments, map_of_segments, slow_segment_iou),
     ],
 )
 def test_each_map_equals_a_slow_version(make: Any, measured: Any, iou: Any, seed: int) -> None:
@@ -244,7 +255,7 @@ def test_segment_map_by_hand() -> None:
     assert segment_overlaps([Segment("a", 0, 2)], [Segment("a", 2, 3)]) == 0
     true = {"v": [Segment("a", 0, 2), Segment("a", 4, 6)]}
     found = {"v": [Segment("a", 0, 1.9, 0.9), Segment("a", 0.1, 2, 0.8), Segment("a", 4, 5, 0.7)]}
-    np.testing.assert_allclose(segment_map(found, true, (0.5, 0.6)), [0.5 + 0.5 * 2 / 3, 0.5])
+    np.testing.assert_allclose(map_of_segments(found, true, (0.5, 0.6)), [0.5 + 0.5 * 2 / 3, 0.5])
 
 
 def test_errors_of_the_thresholds() -> None:

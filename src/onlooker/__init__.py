@@ -28,11 +28,12 @@ if TYPE_CHECKING:
         Tube,
     )
     from onlooker.formats.dataframe import to_frame
+    from onlooker.measure.figures import Figures
     from onlooker.models.classifier import Classifier
     from onlooker.models.linear import LinearClassifier
     from onlooker.models.registry import create_model, list_models
     from onlooker.recognizer import Recognizer, load
-    from onlooker.report.figures import Figures
+    from onlooker.report.plots import plot
     from onlooker.run.check import Checked, check
     from onlooker.run.train import TrainedRun, train
 
@@ -54,12 +55,13 @@ _MODULE_OF = {
     "Clip": "base.records",
     "ClipError": "base.records",
     "Evaluation": "base.records",
-    "Figures": "report.figures",
+    "Figures": "measure.figures",
     "Prediction": "base.records",
     "Segment": "base.records",
     "Step": "base.records",
     "Tube": "base.records",
     "to_frame": "formats.dataframe",
+    "plot": "report.plots",
 }
 
 __all__ = [
@@ -83,6 +85,7 @@ __all__ = [
     "create_model",
     "list_models",
     "load",
+    "plot",
     "to_frame",
     "train",
 ]

@@ -469,7 +469,7 @@ class Recognizer:
         distances = None if output.distance is None else output.distance[:, -1].cpu().numpy()
         scores = self.decision.probabilities(output.logits).cpu().numpy()
         return Classification(
-            self.decision.cautious(scores, distances), attention, whole, distances=distances
+            self.decision.shrink_to_prior(scores, distances), attention, whole, distances=distances
         )
 
     @typed

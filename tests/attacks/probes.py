@@ -32,7 +32,7 @@ from onlooker.base.config import DataConfig, ModelConfig, Settings, StreamConfig
 from onlooker.base.records import ClipError
 from onlooker.cli.watch import watch_sources
 from onlooker.data.sets import read_set
-from onlooker.report.figures import Figures
+from onlooker.measure.figures import Figures
 from onlooker.run.evaluate import evaluate
 from onlooker.run.predict import predict_clips
 from onlooker.run.train import train_run

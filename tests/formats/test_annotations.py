@@ -24,7 +24,7 @@ from onlooker.base.intervals import file_of, split_interval
 from onlooker.base.records import ClipError, Event, Prediction, Segment
 from onlooker.data.sets import read_set
 from onlooker.formats.annotations import FORMATS, Asked, Interval, of_prediction, read_intervals
-from onlooker.report.states import UNKNOWN
+from onlooker.measure.states import UNKNOWN
 from onlooker.training.states import _Chain, labeled_recordings
 from onlooker.video.reader import VideoReader
 

@@ -15,7 +15,7 @@ import pytest
 from matplotlib.cbook import STEP_LOOKUP_MAP
 from pages import self_contained
 
-from onlooker.base.decision import EventCurve
+from onlooker.base.alarm_curve import AlarmCurve
 from onlooker.report.page import Page, Table
 from onlooker.report.plots import found_by_alarms, loss_and_accuracy, to_svg
 
@@ -197,14 +197,16 @@ def test_drawing_needs_no_pyplot_and_importing_no_matplotlib():
 
 
 def test_events_found_at_a_rate_are_those_of_the_next_lower_rate():
-    curve = EventCurve(
+    curve = AlarmCurve(
         [0.2, 0.5, 0.9], [0.9, 0.7, 0.1], [0.0] * 3, [9.0, 3.0, 0.0], 0.0, 1.0, []
     )
     (line,) = found_by_alarms(curve, 6.0).axes[0].lines
     rates, found = STEP_LOOKUP_MAP[line.get_drawstyle()](*line.get_data())
     for rate in (8.9, 5.0, 3.1):
         assert (
-            np.interp(rate, rates[::-1], found[::-1]) == curve.found[curve.point(rate)] == 0.7
+            np.interp(rate, rates[::-1], found[::-1])
+            == curve.recall[curve.operating_point(rate)]
+            == 0.7
         )
     assert np.interp(2.0, rates[::-1], found[::-1]) == 0.1
     assert np.interp(15.0, rates[::-1], found[::-1]) == 0.9, "to the end of the axis"

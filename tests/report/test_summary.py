@@ -16,13 +16,12 @@ from sklearn.model_selection import cross_val_predict
 
 from onlooker.base.decision import Decision
 from onlooker.base.records import ClipError, Evaluation
-from onlooker.report.figures import DoubtfulLabel, Figures, HeldOutStates, Leakage
-from onlooker.report.metrics import measure
+from onlooker.measure.figures import DoubtfulLabel, Figures, HeldOutStates, Leakage
+from onlooker.measure.metrics import labels_to_check, measure
 from onlooker.report.summary import (
     ReportContent,
     advice,
     first_line,
-    labels_to_check,
     summary_page,
 )
 

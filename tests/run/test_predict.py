@@ -25,8 +25,9 @@ from clips import Make
 from commands import call, fails
 from eventful import eventful, untrained
 
+from onlooker.base.alarm_curve import AlarmCurve
 from onlooker.base.config import DataConfig
-from onlooker.base.decision import Decision, EventCurve, StateChain
+from onlooker.base.decision import Decision, StateChain
 from onlooker.base.files import NotWritableError
 from onlooker.base.records import Prediction
 from onlooker.cli import app
@@ -206,7 +207,7 @@ def test_of_many_events_a_terminal_says_where_they_are_and_a_pipe_has_all_in_one
     assert rows[0][4] == few.where != ""
     assert "an event needs a probability of 5 %, else it is nothing" in written.err
     assert "about right" not in written.err
-    curve = EventCurve([0.0], [1.0], [0.0], [0.0], 0.0, 1.0, [], border_error=0.21)
+    curve = AlarmCurve([0.0], [1.0], [0.0], [0.0], 0.0, 1.0, [], border_error=0.21)
     of = eventful(frame_rate=10.0, curve=curve)
     of.save(tmp_path / "exact")
     said = "times are about right: half are off by 0.3 s at most"
@@ -418,7 +419,7 @@ def test_results_of_another_model_or_command_are_not_continued(
 def test_results_of_earlier_versions_are_continued(
     nothing: str | None, threshold: float | None, extra: tuple[object, ...]
 ) -> None:
-    curve = EventCurve([1.0], [1.0], [0.0], [0.0], 0.0, 1.0, [])
+    curve = AlarmCurve([1.0], [1.0], [0.0], [0.0], 0.0, 1.0, [])
     settings = {"temperature": 2.5, "threshold": 0.4, "aggregation": "product"}
     of = eventful(**settings, curve=curve, clip_seconds=1.5, nothing=nothing, frame_rate=10.0)
     parts = (
@@ -438,16 +439,16 @@ def test_results_of_earlier_versions_are_continued(
 
 def test_every_value_of_the_decision_is_in_the_digest() -> None:
     """But the frame rate, which the weights were trained with."""
-    recognizer = eventful(usual_distance=2.0)
+    recognizer = eventful(novelty_limit=2.0)
     others = {
         "classes": ("jump", *recognizer.classes[1:]),
         "aggregation": "product",
         "temperature": 2.0,
         "threshold": 0.4,
-        "curve": EventCurve([1.0], [1.0], [0.0], [0.0], 0.0, 1.0, []),
+        "curve": AlarmCurve([1.0], [1.0], [0.0], [0.0], 0.0, 1.0, []),
         "clip_seconds": 1.5,
         "states": (StateChain([0], [1.0], [1.0], weight=1.0),),
-        "usual_distance": 3.0,
+        "novelty_limit": 3.0,
         "class_shares": range(1, 1 + len(recognizer.classes)),
         "nothing": "",
     }
@@ -558,7 +559,7 @@ def test_the_threshold_is_that_of_the_events_of_clips_and_of_recordings(
             assert [event.score for event in prediction.segments] == segments
             assert prediction.decision.threshold == threshold
             assert (prediction.label == "nothing") == (not segments)
-    curve = EventCurve([1.0], [1.0], [0.0], [0.0], 0.0, 1.0, [])
+    curve = AlarmCurve([1.0], [1.0], [0.0], [0.0], 0.0, 1.0, [])
     recognizer.decision = replace(recognizer.decision, curve=curve)
     assert recognizer.predict(clips[1]).segments == ()
     assert recognizer.predict(clips[1], threshold=0.0).segments == usual[1].segments, "lower"

@@ -11,8 +11,10 @@ from moving_squares import recording
 
 import onlooker
 from onlooker.base.records import Segment
-from onlooker.report.events import event_figures, events_sentence, judged, mistakes
-from onlooker.report.recordings import RecordingEvents, recordings_page
+from onlooker.measure.events import event_figures, judged, mistakes
+from onlooker.measure.recordings import ComparedRecording
+from onlooker.measure.timeline import Pair, Timeline
+from onlooker.report.recordings import events_sentence, recordings_page
 from onlooker.video.reader import read
 from onlooker.video.write import write
 
@@ -150,17 +152,19 @@ def test_the_page_of_recordings_has_timelines_and_clips_of_all_mistakes(tmp_path
         Segment("y", 70, 72, 0.7),
         Segment("y", 80, 84, 0.6),
     ]
-    assert mistakes(found, true) == ([true[2]], [(true[1], found[1])], found[2:])
-    whole = event_figures({"a": found}, {"a": true}, {"a": 100.0})
+    labels = Timeline(true, 100.0)
+    answers = Timeline(found, 100.0)
+    assert mistakes(labels, answers) == ([true[2]], [(true[1], found[1])], found[2:])
+    whole = event_figures([(labels, answers)])
     figures = {**whole, "live": {**whole, "found": 0}, "recordings": {"a": whole}}
     shown = list[Segment]()
 
-    def clip(recording: RecordingEvents, event: Segment) -> bytes | None:
+    def clip(recording: ComparedRecording, event: Segment) -> bytes | None:
         shown.append(event)
         return None if event == found[3] else b"mp4"
 
-    events = RecordingEvents("a", found, true, 100.0)
-    page = recordings_page("days", figures, [events], skipped=(), clip=clip)
+    compared = ComparedRecording("a", tmp_path, labels, predicted=answers, live=answers)
+    page = recordings_page("days", figures, [compared], skipped=(), clip=clip)
     text = (
         page.write(tmp_path / "page.html").read_text("utf-8").replace("\N{NO-BREAK SPACE}", " ")
     )
@@ -176,24 +180,29 @@ def test_the_page_of_recordings_has_timelines_and_clips_of_all_mistakes(tmp_path
         assert part in text
     assert text.count("<video") == 3, "one cannot be read any more"
     same = {**figures, "live": whole}
-    again = recordings_page("days", same, [events], skipped=(), clip=clip)
+    again = recordings_page("days", same, [compared], skipped=(), clip=clip)
     assert "Live, as" not in again.write(tmp_path / "page.html").read_text("utf-8")
 
 
 def test_what_is_found_where_nothing_is_known_does_not_count() -> None:
     true = [Segment("x", 0, 10), Segment("y", 30, 40)]
-    unknown = [Segment("", 35, 60), Segment("", 80, 200)]
     found = [
         Segment(label, start, start + 5)
         for label, start in zip("xyxxyy", (8, 33, 42, 58, 65, 85), strict=True)
     ]
-    counted = judged(found, true, unknown)
-    assert [event.start for event in counted] == [8, 33, 65]
-    assert judged(found, true, []) == found
-    assert judged([], true, unknown) == []
-    figures = event_figures({"a": counted}, {"a": true}, {"a": 200}, unknown={"a": unknown})
+    labels = Timeline(true, 200, unknown=[(35, 60), (80, 200)])
+    answers = Timeline(found, 200)
+    counted = judged(labels, answers)
+    assert [event.start for event in counted.segments] == [8, 33, 65]
+    assert judged(Timeline(true, 200), answers) == answers
+    assert judged(labels, Timeline([], 200)).segments == []
+    figures = event_figures([(labels, counted)])
     assert (figures["found"], figures["false_alarms"]) == (2, 1)
     assert 3600 * figures["hours"] == pytest.approx(20 + 20)  # 10 to 30, and 60 to 80
+
+
+def pair(true: list[Segment], found: list[Segment], seconds: float) -> Pair:
+    return Timeline(true, seconds), Timeline(found, seconds)
 
 
 def test_figures_of_a_hand_made_example() -> None:
@@ -202,7 +211,7 @@ def test_figures_of_a_hand_made_example() -> None:
         "a": [Segment("x", 10, 15, 0.9), Segment("y", 10, 20, 0.8), Segment("x", 50, 60, 0.7)],
         "b": [Segment("x", 2, 12, 0.6), Segment("x", 20, 21, 0.5)],
     }
-    figures = event_figures(found, true, {"a": 900, "b": 900})
+    figures = event_figures([pair(true[name], found[name], 900) for name in "ab"])
     # Of x, the first has an IoU of .5 and the one in b of 1/6; of y, none is found.
     assert figures["segment_map"] == pytest.approx({"0.3": 0.25, "0.5": 0.25})
     assert {
@@ -211,10 +220,10 @@ def test_figures_of_a_hand_made_example() -> None:
     outside = (1800 - 24) / 3600
     assert figures["hours"] == pytest.approx(outside)
     assert figures["false_alarms_per_hour"] == pytest.approx(2 / outside)
-    renamed = {"a": [Segment("x", 32, 35, 0.5)]}
-    figures = event_figures(renamed, {"a": true["a"][1:]}, {"a": 10})
+    renamed = [Segment("x", 32, 35, 0.5)]
+    figures = event_figures([pair(true["a"][1:], renamed, 10)])
     assert figures["misnamed"] == 1
     assert figures["found"] == figures["false_alarms"] == 0
-    assert event_figures(renamed, {"a": [Segment("x", 0, 10)]}, {"a": 10})["false_alarms"] == 1
-    nothing_happens = event_figures({"a": []}, {"a": []}, {"a": 3600})
+    assert event_figures([pair([Segment("x", 0, 10)], renamed, 10)])["false_alarms"] == 1
+    nothing_happens = event_figures([pair([], [], 3600)])
     assert nothing_happens["segment_map"] == {"0.3": None, "0.5": None}

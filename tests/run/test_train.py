@@ -20,9 +20,9 @@ from onlooker.base.progress import progress_bar, reporting, showing, tracked
 from onlooker.base.records import ClipError, Evaluation
 from onlooker.data.clips import read_clips
 from onlooker.data.sets import read_set
+from onlooker.measure.figures import Figures
+from onlooker.measure.metrics import fit_temperature
 from onlooker.recognizer import load
-from onlooker.report.figures import Figures
-from onlooker.report.metrics import fit_temperature
 from onlooker.report.page import Page
 from onlooker.report.summary import ReportContent, first_line
 from onlooker.run import evaluate as evaluate_module

@@ -134,7 +134,9 @@ def test_a_still_clip_has_the_answer_of_its_pictures(run: Path) -> None:
     )
     found = recognizer.predict(belt("still", seed=3), rate=RATE)
     scores = recognizer.decision.probabilities(pictures.logits.detach()).numpy()
-    expected = recognizer.decision.cautious(scores, pictures.distance[:, -1].detach().numpy())
+    expected = recognizer.decision.shrink_to_prior(
+        scores, pictures.distance[:, -1].detach().numpy()
+    )
     np.testing.assert_allclose(found.scores, expected[0, -1], atol=1e-5)
 
 

@@ -21,7 +21,8 @@ from receivers import Receiver
 from senders import Sender, cut, slowly, transport_stream
 
 from onlooker import cli
-from onlooker.base.decision import Decision, EventCurve
+from onlooker.base.alarm_curve import AlarmCurve
+from onlooker.base.decision import Decision
 from onlooker.base.records import Event, Segment, Step
 from onlooker.recognizer import load
 
@@ -75,7 +76,7 @@ def test_the_default_frame_rate_is_that_of_training(
 def test_at_the_end_it_says_what_predict_does_otherwise_with_a_file(
     make_clip: Make, tmp_path: Path
 ) -> None:
-    curve = EventCurve([0.5, 0.7], [0.9, 0.5], [0.0, 0.0], [50.0, 5.0], 0.25, 0.5, [])
+    curve = AlarmCurve([0.5, 0.7], [0.9, 0.5], [0.0, 0.0], [50.0, 5.0], 0.25, 0.5, [])
     run = eventful(frame_rate=10.0, curve=curve).save(tmp_path / "run")
     recognizer = load(run)
     recording = make_clip("recording.mp4", frames=30)
@@ -171,7 +172,7 @@ def test_events_have_lines_of_their_own_when_they_are_final(
     assert done.stderr.splitlines()[-1] == "door: 14 frames, 0 dropped, 0 reconnections"
     named = call("watch", tmp_path, "door", "yard").stdout.splitlines()
     assert named == [f"{line}  door" for line in expected]
-    curve = EventCurve([0.5], [0.75], [0.0], [4.0], 0.25, 0.5, [])
+    curve = AlarmCurve([0.5], [0.75], [0.0], [4.0], 0.25, 0.5, [])
     known.decision = Decision(CLASSES, curve=curve)
     said = "events: finds 75 % of the events, at most 13 false alarms an hour (2 in 30 min of quiet footage)"
     assert said in call("watch", tmp_path, "door").stderr

@@ -17,7 +17,7 @@ from ports import free_port
 from serving import save_model
 
 import onlooker
-from onlooker.base.decision import EventCurve
+from onlooker.base.alarm_curve import AlarmCurve
 
 Open = Callable[..., Any]
 Trained = tuple[Path, str]
@@ -305,7 +305,7 @@ def test_a_camera_that_is_too_slow_for_the_model_is_named(tmp_path: Path, open_p
 def test_what_is_unlike_training_is_said_of_a_clip_and_of_the_camera(
     tmp_path: Path, open_page: Open, squares: Path
 ):
-    recognizer = eventful(frame_rate=10.0, usual_distance=1e-6)
+    recognizer = eventful(frame_rate=10.0, novelty_limit=1e-6)
     M = recognizer.model.num_features
     unscaled = torch.zeros(M), torch.ones(M)
     recognizer.model.set_event_layer(
@@ -333,7 +333,7 @@ def test_what_is_unlike_training_is_said_of_a_clip_and_of_the_camera(
 def test_how_exact_the_times_of_a_recording_are_is_said(
     tmp_path: Path, open_page: Open, squares: Path
 ):
-    curve = EventCurve([0.0], [1.0], [0.0], [0.0], 0.0, 1.0, [], border_error=0.21)
+    curve = AlarmCurve([0.0], [1.0], [0.0], [0.0], 0.0, 1.0, [], border_error=0.21)
     eventful(frame_rate=10.0, curve=curve).save(tmp_path / "runs" / "exact" / "model")
     with serving(tmp_path / "clips", tmp_path / "runs") as url:
         page = open_page(url)

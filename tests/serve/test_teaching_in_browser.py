@@ -16,7 +16,7 @@ from clips import find_clips
 from serving import save_model
 
 from onlooker.base.files import write_json
-from onlooker.report.figures import Figures
+from onlooker.measure.figures import Figures
 from onlooker.serve.project import Project
 
 Open = Callable[..., Any]

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from onlooker.base.decision import Decision, EventCurve
+from onlooker.base.alarm_curve import AlarmCurve
+from onlooker.base.decision import Decision
 from onlooker.base.fisher import fisher_vector
 from onlooker.base.records import Segment
 from onlooker.models.linear import LinearClassifier
@@ -152,7 +153,7 @@ class Made:
             -1, -1, *self.net.grid
         )
 
-    def fit(self) -> EventCurve | None:
+    def fit(self) -> AlarmCurve | None:
         """Fit the event layer, and set it; its curve."""
         layer = self.layer()
         if layer is None:
@@ -208,11 +209,11 @@ def test_nearly_all_events_of_other_recordings_are_found_and_the_curve_says_so(
     made = Made(5, classes)
     fit_eyes(made.net, made.clips, CHOICE)
     curve = made.fit()
-    place = curve.point(6.0)
-    assert curve.found[place] > 0.9
+    place = curve.operating_point(6.0)
+    assert curve.recall[place] > 0.9
     assert curve.alarms_per_hour[place] <= 6
     assert curve.misnamed[place] < 0.1
-    assert abs(curve.late) < 0.6
+    assert abs(curve.median_delay) < 0.6
     seconds = sum(map(len, made.features)) / RATE
     assert 0.2 * seconds < 3600 * curve.hours < 5 * seconds
     acted = made.clips.y != made.clips.nothing
@@ -254,8 +255,8 @@ def test_events_that_look_like_nothing_are_not_found_and_the_curve_says_so() -> 
         for clip in made.made_of
     ]
     curve = made.fit()
-    place = None if curve is None else curve.point(6.0)
-    assert place is None or curve.found[place] < 0.5
+    place = None if curve is None else curve.operating_point(6.0)
+    assert place is None or curve.recall[place] < 0.5
 
 
 def test_it_is_the_same_each_time_and_changes_no_model() -> None:
@@ -301,8 +302,8 @@ def test_what_happens_in_the_background_is_no_event_and_the_rest_of_it_is_quiet_
     assert alarms[0] > 5 > alarms[1]
     quiet = sum(len(pieces[path]) for path in held_out) / RATE / 3600
     assert with_background.curve.hours == pytest.approx(without.curve.hours + quiet)
-    point = with_background.curve.point(6)
-    assert with_background.curve.found[point] > 0.8
+    point = with_background.curve.operating_point(6)
+    assert with_background.curve.recall[point] > 0.8
 
 
 def test_features_of_the_background_stay_in_memory_up_to_a_limit() -> None:
@@ -355,8 +356,8 @@ def test_events_that_look_alike_are_named_by_their_motion(sees_motion: bool) -> 
     else:
         assert layer.farthest_motion is None
     assert layer.curve is not None
-    point = layer.curve.point(6)
-    found = layer.curve.found[point]
+    point = layer.curve.operating_point(6)
+    found = layer.curve.recall[point]
     misnamed = layer.curve.misnamed[point]
     if not sees_motion:
         assert (found < 0.6) & (misnamed > 0.1), "pictures do not tell the classes"

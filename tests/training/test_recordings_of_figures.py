@@ -11,8 +11,9 @@ from swaying_figures import FPS, Figures, record
 from onlooker.base.decision import Decision
 from onlooker.base.records import Segment
 from onlooker.data.transforms import to_video
+from onlooker.measure.events import segment_map
+from onlooker.measure.timeline import Pair, Timeline
 from onlooker.models.linear import LinearClassifier
-from onlooker.report.events import segment_map
 from onlooker.stream.segmenters import WindowSegmenter
 from onlooker.training.events import ClipFeatures
 from onlooker.training.linear import ClipStatistics
@@ -89,20 +90,17 @@ def fitted() -> Fitted:
 
 def test_events_are_found_where_people_act_also_live(fitted: Fitted) -> None:
     """Where pauses of training hold a picture, it is below .7."""
-    found = dict[str, list[Segment]]()
-    live = dict[str, list[Segment]]()
-    true = dict[str, list[Segment]]()
-    for number, (figures, scores) in enumerate(
-        zip(fitted.recordings, fitted.scores, strict=True)
-    ):
+    found = list[Pair]()
+    live = list[Pair]()
+    for figures, scores in zip(fitted.recordings, fitted.scores, strict=True):
         finder = WindowSegmenter(Decision(ACTIONS), fitted.net.lengths, 0.02)
-        name = str(number)
         times = (np.arange(len(scores)) / FPS).tolist()
-        found[name] = finder.find(times, scores)
-        live[name] = live_events(finder, times, scores)
-        true[name] = figures.events
-    for events in (found, live):
-        assert segment_map(events, true, (0.5,))[0] > 0.77
+        seconds = len(scores) / FPS
+        true = Timeline(figures.events, seconds)
+        found.append((true, Timeline(finder.find(times, scores), seconds)))
+        live.append((true, Timeline(live_events(finder, times, scores), seconds)))
+    for pairs in (found, live):
+        assert segment_map(pairs, (0.5,))[0] > 0.77
 
 
 @pytest.mark.parametrize("threshold", [0.05, 0.3, 0.5])

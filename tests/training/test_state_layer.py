@@ -18,13 +18,13 @@ from onlooker.base.files import read_json, write_json
 from onlooker.base.intervals import with_interval
 from onlooker.base.records import Clip
 from onlooker.data.sets import read_set
+from onlooker.measure.held_out import is_clear
+from onlooker.measure.states import UNKNOWN
 from onlooker.models.linear import LinearClassifier
 from onlooker.recognizer import Recognizer, load
-from onlooker.report.states import UNKNOWN
 from onlooker.stream.segmenters.semi_markov import window_offsets
 from onlooker.training import states
 from onlooker.training.forward import encode_samples
-from onlooker.training.linear import is_clear
 from onlooker.training.states import (
     LabeledRecording,
     durations,

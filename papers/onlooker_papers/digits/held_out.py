@@ -13,8 +13,8 @@ from torch import Tensor
 from onlooker import Decision, Evaluation, Recognizer, load
 from onlooker.base.config import DataConfig, TrainConfig
 from onlooker.data.transforms import to_video
+from onlooker.measure.metrics import measure, wilson_interval
 from onlooker.models.video_model import count_parameters
-from onlooker.report.metrics import measure, wilson_interval
 from onlooker.training.fit import fit
 from onlooker_papers.digits.data.augmented_mnist import AugmentedDigits
 from onlooker_papers.digits.data.moving_mnist import PAIRS, Batch, DigitPairs, pair_label

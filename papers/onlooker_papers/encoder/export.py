@@ -12,9 +12,9 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from onlooker.base.files import write_bytes
+from onlooker.measure.metrics import wilson_interval
 from onlooker.models.encoders import build_encoder, encoder_terms
 from onlooker.models.video_model import count_parameters
-from onlooker.report.metrics import wilson_interval
 from onlooker.report.plots import loss_and_accuracy
 from onlooker_papers.encoder.images import Images
 from onlooker_papers.encoder.train import ImageClassifier, averaged_weights, evaluate, read_state

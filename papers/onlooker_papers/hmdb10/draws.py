@@ -21,9 +21,9 @@ from onlooker import Clip, Decision, Evaluation, Recognizer, create_model, load
 from onlooker.base.config import DataConfig, ModelConfig, Settings, TrainConfig
 from onlooker.data.clips import ClipFrames
 from onlooker.data.split import Split, group_of
+from onlooker.measure.metrics import measure
 from onlooker.models.registry import find_recipe
 from onlooker.models.video_model import VideoModel, count_parameters
-from onlooker.report.metrics import measure
 from onlooker.report.overlay import caption, enlarge, overlays
 from onlooker.report.page import Page, Table
 from onlooker.run.features import encoded_clips, weights_digest

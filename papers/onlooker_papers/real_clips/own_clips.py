@@ -25,7 +25,7 @@ from onlooker import Figures
 from onlooker.base.config import Settings
 from onlooker.base.files import write_bytes
 from onlooker.data.split import Split, group_of
-from onlooker.report.metrics import accuracy_interval
+from onlooker.measure.metrics import accuracy_interval
 from onlooker.run.record import RunRecord
 from onlooker_papers.intervals import as_text, over_recordings
 from onlooker_papers.real_clips.frozen import SETS, splits_of

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from onlooker import Clip, Decision, Recognizer
 from onlooker.data.clips import read_clips
 from onlooker.data.split import Split
-from onlooker.report.metrics import calibration_error
+from onlooker.measure.metrics import calibration_error
 from onlooker.training.linear_fitter import fit_layers
 from onlooker_papers.real_clips.frozen import SETS, encode, input_of, model, splits_of
 from onlooker_papers.real_clips.own_clips import CALIBRATION, COMMAND, WHAT_CALIBRATION

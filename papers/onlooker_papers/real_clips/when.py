@@ -52,8 +52,9 @@ from onlooker import Clip, Decision, LinearClassifier, Segment
 from onlooker.base.config import FitConfig, StreamConfig
 from onlooker.cli.command import command
 from onlooker.data.split import group_of
-from onlooker.report.events import event_curve, segment_map
-from onlooker.report.metrics import calibration_error
+from onlooker.measure.events import alarm_curve, segment_map
+from onlooker.measure.metrics import calibration_error
+from onlooker.measure.timeline import Timeline
 from onlooker.stream.segmenters import WindowSegmenter
 from onlooker.training.background import Background
 from onlooker.training.events import ClipFeatures
@@ -303,12 +304,12 @@ def figures_of(streams: Sequence[Played]) -> dict[str, Any]:
         [event for event, _ in stream.live(_LEAST)]
         for stream in track(streams, "finding events live")
     ]
-    curve = event_curve(offline, true, seconds)
+    curve = alarm_curve(_pairs(true, offline, seconds))
     threshold = _LEAST
     if curve is not None:
-        threshold = _threshold(zip(curve.thresholds, curve.found, curve.misnamed, strict=True))
+        threshold = _threshold(zip(curve.thresholds, curve.recall, curve.misnamed, strict=True))
     return {
-        "segment_map": {"offline": _map(offline, true), "live": _map(live, true)},
+        "segment_map": {"offline": _map(offline, true, seconds), "live": _map(live, true, seconds)},
         "calibration_error": _calibration_error(offline, true),
         "borders": _borders(offline, true),
         **reported(streams, thresholds=[stream.threshold for stream in streams], seconds=seconds),
@@ -354,11 +355,11 @@ def reported(
         offline = stream.at(threshold).find(stream.times, stream.scores)
         same += [any(_agree(event, other) for other in offline) for event, _ in events]
     events_of = [stream.true for stream in streams]
-    curve = event_curve(found, events_of, seconds)
-    any_class = event_curve(_unnamed(found), _unnamed(events_of), seconds)
+    curve = alarm_curve(_pairs(events_of, found, seconds))
+    any_class = alarm_curve(_pairs(_unnamed(events_of), _unnamed(found), seconds))
     return {
-        "found": 0.0 if any_class is None else any_class.found[0],
-        "named": 0.0 if curve is None else curve.found[0],
+        "found": 0.0 if any_class is None else any_class.recall[0],
+        "named": 0.0 if curve is None else curve.recall[0],
         "by_chance": {
             "found": 0.0 if any_class is None else any_class.by_chance[0],
             "named": 0.0 if curve is None else curve.by_chance[0],
@@ -406,11 +407,22 @@ def _borders(
     return {"error": float(np.median(np.abs(late))), "begin": begin, "end": end}
 
 
-def _map(found: Sequence[Sequence[Segment]], true: Sequence[Sequence[Segment]]) -> dict[str, float]:
-    names = [str(number) for number in range(len(true))]
-    values = segment_map(
-        dict(zip(names, found, strict=True)), dict(zip(names, true, strict=True)), OVERLAPS
-    )
+def _pairs(
+    true: Sequence[Sequence[Segment]],
+    found: Sequence[Sequence[Segment]],
+    seconds: Sequence[float],
+) -> list[tuple[Timeline, Timeline]]:
+    """The true events and the events that are found, of streams with these lengths."""
+    return [
+        (Timeline(events, length), Timeline(segments, length))
+        for events, segments, length in zip(true, found, seconds, strict=True)
+    ]
+
+
+def _map(
+    found: Sequence[Sequence[Segment]], true: Sequence[Sequence[Segment]], seconds: Sequence[float]
+) -> dict[str, float]:
+    values = segment_map(_pairs(true, found, seconds), OVERLAPS)
     return dict(zip(map(str, OVERLAPS), values.tolist(), strict=True))
 
 

@@ -19,9 +19,9 @@ from onlooker.base.config import DataConfig, TrainConfig
 from onlooker.base.files import write_bytes
 from onlooker.data.clips import ClipFrames, read_clips
 from onlooker.data.split import Split
+from onlooker.measure.metrics import measure
 from onlooker.models.encoders import build_encoder
 from onlooker.models.video_model import VideoModel, count_parameters
-from onlooker.report.metrics import measure
 from onlooker.run.features import encoded_clips, weights_digest
 from onlooker.training.fit import fit
 from onlooker_papers.fusion import average_scores, choose_weights

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +22,6 @@ from onlooker.base.answer import answer_scores
 from onlooker.base.decision import Decision, Scored
 from onlooker.base.settings import field_of
 from onlooker.base.text import composed, printable, without_password
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 __all__ = ["InputError"]
 
@@ -633,16 +630,6 @@ class Prediction(Scored):
             **({"budget": [vars(part) for part in self.budget()]} if self.decision.states else {}),
             **({"assumes_rate": True} if self.assumes_rate else {}),
         }
-
-    def plot(self, axes: "Axes | None" = None) -> "Axes":
-        """The probabilities of the most probable classes over time, and the events.
-
-        Args:
-            axes: of matplotlib, to draw into; None: those of a new figure, which pyplot shows.
-        """
-        from onlooker.report.plots import scores_over_time  # slow to import
-
-        return scores_over_time(self, axes)
 
     def __str__(self) -> str:
         if self.decision.states:

@@ -40,7 +40,7 @@ from onlooker.cli.command import (
 from onlooker.storage import path_or_address
 
 if TYPE_CHECKING:
-    from onlooker.report.figures import Figures
+    from onlooker.measure.figures import Figures
     from onlooker.run.check import Checked
 
 group = typer.Typer()
@@ -429,8 +429,7 @@ def _print_events(figures: dict[str, Any], out: Path) -> None:
     """Print the recordings that are left out, a sentence for all others, one for the events that
     are reported live if they differ, and the path of the report.
     """
-    from onlooker.report.events import events_sentence
-    from onlooker.report.states import agreement_text
+    from onlooker.report.recordings import agreement_text, events_sentence
 
     warn(f"{error['path']}: {error['found']}; {error['remedy']}" for error in figures["skipped"])
     if "states" in figures:

@@ -1,4 +1,4 @@
-"""Metrics and output for people: figures, events, the report of a run, drawn clips, plots.
+"""Output for people: the report of a run, drawn clips, plots and pages.
 
-It imports `base`, `data`, `models` and `video`; training and runs import it. Begin with `metrics`.
+It imports `measure` and what is below; runs import it. Begin with `summary`.
 """

@@ -25,7 +25,7 @@ _OPACITY = 0.9  # of the strongest evidence
 _PALE = 0.1  # of it: what is not drawn
 _WIDTH = 10.0  # inches
 _BARS = 0.9  # their height
-_TIMES = 0.4  # that of the times above the frames, which else would be narrower than the bars
+_TIMES = 0.4  # likewise, of the times above the frames, which else would be narrower than the bars
 _GAP = 0.02  # between frames, as a share of their width
 _NAME = 24  # letters of a class
 _HALF = 0.5  # of the evidence for a class, in the interval that is named
@@ -60,7 +60,7 @@ class Contrast:
 
     @property
     def sentence(self) -> str:
-        """Where, when and by which eye most evidence for each class is."""
+        """Where and when most evidence for each class is, and which eye sees it."""
         texts = (
             f"for “{printable(label)}”: {self._most(sign)}"
             for sign, label in zip(_SIGNS, self.labels, strict=True)
@@ -98,7 +98,7 @@ def _shortest(values: Floats) -> tuple[int, int]:
 
 
 def on_grid(values: Floats) -> Floats:
-    """Values of places `… h w`, spread over those of a heat map, `… 30 40`, with the same sum."""
+    """Values of places `… h w`, spread over the places of a heat map, `… 30 40`, with the same sum."""
     h, w = values.shape[-2:]
     return (_spread(h, GRID[0]) @ values @ _spread(w, GRID[1]).T).astype(np.float32)
 
@@ -134,7 +134,7 @@ def contrast_strip(frames: Pixels, contrast: Contrast) -> bytes:
     frame of the sample, as JPEG.
 
     Args:
-        frames: `T H W 3`, those of the sample, in any size.
+        frames: `T H W 3`, the frames of the sample, in any size.
     """
     from matplotlib.figure import Figure  # slow to import
     from matplotlib.layout_engine import ConstrainedLayoutEngine

@@ -95,7 +95,7 @@ def _colors() -> tuple[Pixels, Pixels]:
 
 
 def _blended(frame: Pixels, keep: MatLike, add: MatLike) -> Pixels:
-    """A frame `H W 3`, of which `keep` / 255 (`H W`) stays, and `add` (`H W 3`)."""
+    """A frame `H W 3`, times `keep` / 255 (`H W`), plus `add` (`H W 3`)."""
     # One array is written over: memory for new ones costs as much as the arithmetic.
     blended = cv2.merge([keep] * 3)
     cv2.multiply(frame, blended, blended, scale=1 / 255)
@@ -131,7 +131,7 @@ def overlay(frame: Pixels, attention: ArrayLike, scale: float | None = None) -> 
 
 
 def overlays(frames: Iterable[Pixels], attention: NDArray[np.floating]) -> list[Pixels]:
-    """`overlay` on the frames of a clip, on one scale, that of all its maps `T h w`."""
+    """`overlay` on the frames of a clip, on one scale for all its maps `T h w`."""
     scale = full_strength(attention)
     pairs = zip(frames, attention, strict=True)
     return [overlay(frame, weights, scale) for frame, weights in pairs]
@@ -366,7 +366,7 @@ def _drawn(frames: TimedFrames, prediction: Prediction) -> Iterator[Pixels]:
     ]
     for index, time, pixels in frames:
         # Between two frames of the prediction, the map is interpolated, and the hottest place is
-        # that of the nearer one: halfway between two places there may be nothing.
+        # the nearer place: halfway between two places there may be nothing.
         position = float(np.interp(time, moments, np.arange(len(moments))))
         frame = pixels
         size = prediction.size or pixels.shape[:2]

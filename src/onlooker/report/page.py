@@ -114,6 +114,16 @@ def _is_number(cell: Cell) -> bool:
     )
 
 
+def escaped(text: str) -> str:
+    """Text escaped for Markdown; what is in backticks becomes code."""
+    # a backslash in code is shown
+    return re.sub(
+        r"`[^`]*`|[\\*_\[\]<>&]",
+        lambda part: part[0] if part[0][0] == "`" else f"\\{part[0]}",
+        text,
+    )
+
+
 class Page:
     """A report under construction: each method appends a block and returns the page.
 

@@ -10,8 +10,9 @@ if TYPE_CHECKING:  # matplotlib is slow to import
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from onlooker.base.decision import EventCurve
-    from onlooker.base.records import Prediction, Segment
+    from onlooker.base.alarm_curve import AlarmCurve
+    from onlooker.base.records import Prediction
+    from onlooker.measure.timeline import Pair
 
 __all__ = ["loss_and_accuracy", "plain"]
 
@@ -82,7 +83,7 @@ def loss_and_accuracy(
     return figure
 
 
-def found_by_alarms(curve: "EventCurve", marked_rate: float) -> "Figure":
+def found_by_alarms(curve: "AlarmCurve", marked_rate: float) -> "Figure":
     """The share of events found, by the false alarms an hour that this costs; a ring marks the
     `marked_rate`.
     """
@@ -91,13 +92,13 @@ def found_by_alarms(curve: "EventCurve", marked_rate: float) -> "Figure":
     figure = Figure(figsize=(4.6, 3.3), layout="constrained", facecolor="white")
     axes = figure.subplots()
     limit = max(20, *curve.alarms_per_hour)
-    # Rates descend; between two of them, the share is that of the lower one.
+    # Rates descend; between two of them, the share of the lower one holds.
     rates = [limit, *curve.alarms_per_hour]
-    shares = [curve.found[0], *curve.found]
+    shares = [curve.recall[0], *curve.recall]
     axes.step(rates, shares, where="pre", color=COLORS[0], linewidth=1.8)
-    if (place := curve.point(marked_rate)) is not None:
+    if (place := curve.operating_point(marked_rate)) is not None:
         rate = curve.alarms_per_hour[place]
-        share = curve.found[place]
+        share = curve.recall[place]
         axes.scatter(
             rate, share, s=64, facecolor="white", edgecolor=COLORS[1], linewidth=2, zorder=3
         )
@@ -110,11 +111,9 @@ def found_by_alarms(curve: "EventCurve", marked_rate: float) -> "Figure":
     return figure
 
 
-def ethogram(
-    rows: Mapping[str, Sequence["Segment"]], classes: Sequence[str], seconds: float
-) -> "Figure":
-    """What goes on in a recording when: a row for each class, in which there is a line of bars for
-    each of some bouts, such as true and found ones.
+def ethogram(pair: "Pair", classes: Sequence[str]) -> "Figure":
+    """What goes on in a recording when: a row for each class, with a line of bars for the labels and
+    one for what was found.
     """
     from matplotlib.figure import Figure
 
@@ -122,30 +121,35 @@ def ethogram(
         figsize=(9.4, 0.8 + 0.34 * len(classes)), layout="constrained", facecolor="white"
     )
     axes = figure.subplots()
-    height = 0.8 / max(len(rows), 1)
-    for line, (name, bouts) in enumerate(rows.items()):
+    height = 0.8 / len(pair)
+    for line, (name, timeline) in enumerate(zip(("labeled", "found"), pair, strict=True)):
         for row, label in enumerate(classes):
-            spans = [(bout.start, bout.end - bout.start) for bout in bouts if bout.label == label]
+            spans = [
+                (bout.start, bout.end - bout.start)
+                for bout in timeline.segments
+                if bout.label == label
+            ]
             axes.broken_barh(
                 spans,
                 (row - 0.4 + line * height, 0.85 * height),
                 facecolor=COLORS[line % len(COLORS)],
-                label=plain_text(name) if not row else None,
+                label=name if not row else None,
             )
     plain(axes, "seconds")
-    axes.set_xlim(0, seconds)
+    axes.set_xlim(0, pair[0].seconds)
     axes.set_yticks(range(len(classes)), [plain_text(name) for name in classes])
     axes.set_ylim(len(classes) - 0.5, -0.5)
     figure.legend(
-        loc="outside upper right", ncols=len(rows), frameon=False, fontsize=9, labelcolor=INK
+        loc="outside upper right", ncols=len(pair), frameon=False, fontsize=9, labelcolor=INK
     )
     return figure
 
 
-def scores_over_time(prediction: "Prediction", axes: "Axes | None" = None) -> "Axes":
+def plot(prediction: "Prediction", axes: "Axes | None" = None) -> "Axes":
     """The probabilities of the most probable classes of a video over time, and its events as areas.
 
-    `axes`: to draw into; None: those of a new figure of pyplot.
+    Args:
+        axes: of matplotlib, to draw into; None: a new figure, which pyplot shows.
     """
     if axes is None:
         from matplotlib import pyplot

@@ -4,27 +4,26 @@ The sentences are its first line, what to do next, and which labels may be wrong
 test clips, mistakes, training curves and settings.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from onlooker.base.alarm_curve import AlarmCurve
 from onlooker.base.config import StreamConfig
-from onlooker.base.decision import EventCurve
-from onlooker.base.records import Curves, Evaluation
+from onlooker.base.records import ClipError, Curves, Evaluation
 from onlooker.base.text import printable
-from onlooker.report.figures import DoubtfulLabel, Figures
-from onlooker.report.metrics import MIN_RECORDINGS
-from onlooker.report.page import DrawnClip, Page, Table, percent
-from onlooker.report.plots import found_by_alarms, loss_and_accuracy
-from onlooker.report.states import add_held_out
+from onlooker.measure.figures import Figures
+from onlooker.measure.metrics import MIN_RECORDINGS
+from onlooker.measure.timeline import Pair
+from onlooker.report.page import DrawnClip, Page, Table, escaped, percent
+from onlooker.report.plots import ethogram, found_by_alarms, loss_and_accuracy
 
 _MAX_MATRIX = 60  # classes of a matrix that can be read
 _MIN_FOR_DECIMALS = 200  # clips, below which a percentage has no decimals
-_MAX_LABELS = 50  # to check, in a report
 _MAX_CLASSES = 3  # in a sentence
+_MAX_ETHOGRAMS = 20  # in a report
 _ANY = (0.0, 1.0)  # where there is no interval
 
 
@@ -197,34 +196,6 @@ def advice(figures: Figures) -> list[Advice]:
     return steps
 
 
-def labels_to_check(evaluation: Evaluation) -> list[DoubtfulLabel]:
-    """Clips whose labels may be wrong, most likely first.
-
-    The answer is not the label; sorted by the probability of the label, the self-confidence of Kuan
-    & Mueller (2022). Of ten labels planted in sets of real clips, it has more among the first than
-    confident learning, whose threshold for each class and normalized margin leave out the errors in
-    classes that are often confused.
-
-    Args:
-        evaluation: by models that were not trained on the clip, as in a cross-validation.
-    """
-    targets = evaluation.targets
-    answers = evaluation.answers
-    names = evaluation.answer_names
-    confidence = evaluation.scores[np.arange(len(targets)), targets]
-    scores = evaluation.answer_scores
-    return [
-        DoubtfulLabel(
-            name=evaluation.names[i],
-            label=names[targets[i]],
-            predicted=names[answers[i]],
-            score=float(scores[i]),
-        )
-        for i in np.argsort(confidence, kind="stable").tolist()
-        if answers[i] != targets[i]
-    ][:_MAX_LABELS]
-
-
 @dataclass(frozen=True, kw_only=True)
 class ReportContent:
     """The content of the page of an evaluation, besides its figures.
@@ -248,7 +219,7 @@ class ReportContent:
     clips: Sequence[DrawnClip] = ()
     contrasts: Sequence[tuple[bytes, str]] = ()
     attends: bool = False
-    events: EventCurve | None = None
+    events: AlarmCurve | None = None
     curves: Curves | None = None
     notes: Sequence[str] = ()
 
@@ -290,17 +261,13 @@ def summary_page(figures: Figures, evaluation: Evaluation, shown: ReportContent)
             page.text(escaped(f"{_capital(facts)}. {EVENTS_EXPLAINED}"))
             page.figure(found_by_alarms(shown.events, rate), "The ring: the default.")
     if figures.states:
-        add_held_out(page, figures.states)
+        page.heading("States in recordings that it was not fitted to")
+        add_ethograms(page, figures.states.pairs, figures.states.classes)
     if figures.judges_clips:
         _mistakes(page, evaluation, figures)
     _training(page, shown.curves, figures.chosen)
     _add_notes(page, shown.notes)
-    if evaluation.skipped:
-        page.heading("Clips left out")
-        page.table(
-            [[str(e.path), e.found, e.remedy] for e in evaluation.skipped],
-            ["clip", "problem", "what to do"],
-        )
+    add_left_out(page, evaluation.skipped, unit="clip")
     page.heading("Settings")
     with page.details("All settings of this run"):
         for group, values in shown.settings.items():
@@ -360,20 +327,24 @@ def comparison_page(title: str, figures: Mapping[str, Any]) -> Page:
     return page
 
 
+def add_ethograms(page: Page, pairs: Mapping[str, Pair], classes: Sequence[str]) -> None:
+    """Add the labels and the answers of the first recordings, by their names."""
+    for name, pair in [*pairs.items()][:_MAX_ETHOGRAMS]:
+        page.figure(ethogram(pair, classes), f"`{printable(name)}`", wide=True)
+
+
+def add_left_out(page: Page, errors: Sequence[ClipError], *, unit: str) -> None:
+    """Add a table of what could not be used."""
+    if errors:
+        page.heading(f"{_capital(unit)}s left out")
+        rows = [[str(error.path), error.found, error.remedy] for error in errors]
+        page.table(rows, [unit, "problem", "what to do"])
+
+
 def _add_notes(page: Page, notes: Sequence[str]) -> None:
     if notes:
         page.heading("How the clips were read")
         page.text("\n".join(f"- {escaped(printable(note))}" for note in notes))
-
-
-def escaped(text: str) -> str:
-    """Text escaped for Markdown; what is in backticks becomes code."""
-    # a backslash in code is shown
-    return re.sub(
-        r"`[^`]*`|[\\*_\[\]<>&]",
-        lambda part: part[0] if part[0][0] == "`" else f"\\{part[0]}",
-        text,
-    )
 
 
 def _key_figures(figures: Figures) -> list[tuple[str, str, str]]:

@@ -25,9 +25,9 @@ from onlooker.data.clips import read_clips, read_thumbnails
 from onlooker.data.scenes import plan_joined
 from onlooker.data.sets import ClipSet, read_set, root_of, set_name
 from onlooker.data.split import Split, Splits, source_of
+from onlooker.measure.figures import Figures
+from onlooker.measure.metrics import accuracy_interval, read_correct
 from onlooker.models.registry import configured, find_recipe
-from onlooker.report.figures import Figures
-from onlooker.report.metrics import accuracy_interval, read_correct
 from onlooker.report.page import percent
 from onlooker.report.summary import comparison_page
 from onlooker.run.features import encoded_clips

@@ -35,16 +35,16 @@ from onlooker.data.clips import ClipFrames, cached_read, read_clips, read_thumbn
 from onlooker.data.scenes import MAX_COMPARED, scene_images, seen
 from onlooker.data.sets import ClipSet, read_set, root_of, set_name
 from onlooker.data.split import Split, copies_of, group_of, require_clips
+from onlooker.measure.figures import CrossValidationFigures, Figures
+from onlooker.measure.metrics import measure, write_scores
+from onlooker.measure.recordings import ComparedRecording, figures_of_recordings
+from onlooker.measure.timeline import Timeline
 from onlooker.recognizer import Recognizer, length_text, load, rate_text, trained_run
 from onlooker.report.contrast import contrast_strip
-from onlooker.report.events import event_figures, judged
-from onlooker.report.figures import CrossValidationFigures, Figures
-from onlooker.report.metrics import measure, write_scores
 from onlooker.report.overlay import draw_clip
-from onlooker.report.page import DrawnClip, percent
-from onlooker.report.recordings import RecordingEvents, recordings_page
-from onlooker.report.states import chain_figures, scorer_agreement, states_page
-from onlooker.report.summary import ReportContent, escaped, summary_page
+from onlooker.report.page import DrawnClip, escaped, percent
+from onlooker.report.recordings import recordings_page
+from onlooker.report.summary import ReportContent, summary_page
 from onlooker.run.check import is_clean
 from onlooker.run.record import (
     FIGURES,
@@ -65,8 +65,8 @@ from onlooker.video.write import write
 _REPORT_CLIPS = 12
 _REPORT_SIDE = 320  # pixels of the shorter side of their frames
 _CONTRASTS = 4  # clips whose evidence for two classes is shown
-_COMPARED = 20  # of which these are chosen at most
-_NEAR = 0.5  # of the probability of the answer, that of a runner-up that is near
+_COMPARED = 20  # clips that are compared at most, to find these
+_NEAR = 0.5  # probability of a near runner-up, relative to the answer
 _CONTRAST_SIDE = 180  # pixels of the shorter side of their frames
 # of clips of events in recordings
 _MARGIN = 0.5  # seconds before and after the event
@@ -241,8 +241,8 @@ def new_clips(run: Path, clips: ClipSet) -> tuple[tuple[Clip, ...], list[ClipErr
 
 
 def evaluate_recordings(run: Path, clips: ClipSet) -> dict[str, Any]:
-    """Watch each recording of a list from beginning to end, and compare its events with the
-    intervals of the list.
+    """Watch each recording of a list from beginning to end, and compare its events or states with
+    the intervals of the list.
 
     Writes evaluation.json and report.html into the run's `recordings-NAME`.
     Recordings that the model was trained on are left out. A recording in which nothing happens may
@@ -250,12 +250,7 @@ def evaluate_recordings(run: Path, clips: ClipSet) -> dict[str, Any]:
     interval do not count.
 
     Returns:
-        The figures of all recordings (`event_figures`); `live`: the figures of the events that
-        `onlooker watch` reports while they play; `recordings`: the figures of each recording, by
-        its name; `states`, also of `live`, those of a model of states (`chain_figures`), or
-        `as_states`, those of events as states; `scorers`, of recordings that two people have
-        labeled, for each chain of states Cohen's kappa of the two, and of the model and the first;
-        `skipped`: the recordings that are left out, and why.
+        The figures of all recordings (`figures_of_recordings`).
 
     Raises:
         FileNotFoundError, NotWritableError, ClipError: as `evaluate`.
@@ -263,31 +258,45 @@ def evaluate_recordings(run: Path, clips: ClipSet) -> dict[str, Any]:
     """
     run = trained_run(run)
     recognizer = load(run)
+    decision = recognizer.decision
     out = run / f"recordings-{set_name(clips.path)}"
-    nothing = recognizer.decision.nothing_name
-    clips.require_classes(dict.fromkeys((*recognizer.classes, nothing)))
-    if not recognizer.decision.states:
+    clips.require_classes(dict.fromkeys((*recognizer.classes, decision.nothing_name)))
+    if not decision.states:
         clips.require_apart()
     test, trained_on = new_clips(run, clips)
-    errors = {
-        file_of(error.path): ClipError(file_of(error.path), error.found, error.remedy)
-        for error in trained_on
-    }
     check_writable(out, "copy the run to a folder that can be written to")
-    listed = defaultdict(list)
+    recordings, errors = _compared(recognizer, test, clips)
+    errors = {
+        **{
+            file_of(error.path): ClipError(file_of(error.path), error.found, error.remedy)
+            for error in trained_on
+        },
+        **errors,
+    }
+    if not recordings:
+        raise [*errors.values()][-1]
+    skipped = (*clips.left_out, *errors.values())
+    values = figures_of_recordings(recordings, decision, skipped)
+    write_json(out / FIGURES, values)
+    recordings_page(
+        set_name(clips.path), values, recordings, skipped=skipped, clip=_event_clip
+    ).write(out / REPORT)
+    return values
+
+
+def _compared(
+    recognizer: Recognizer, test: Sequence[Clip], clips: ClipSet
+) -> tuple[list[ComparedRecording], dict[Path, ClipError]]:
+    """The recordings of some clips, each as its labels and the model have it; and an error for each
+    recording and each label that cannot be used.
+    """
+    listed = defaultdict[Path, list[Clip]](list)
     for clip in test:
         listed[file_of(clip.path)].append(clip)
-    predicted = dict[str, Sequence[Segment]]()
-    live = dict[str, Sequence[Segment]]()
-    all_predicted = dict[str, Sequence[Segment]]()  # with those in times without labels
-    all_live = dict[str, Sequence[Segment]]()
-    true = dict[str, list[Segment]]()
-    lengths = dict[str, float]()
-    unknown = dict[str, list[Segment]]()
-    second = dict[str, list[Segment]]()  # by a second scorer
     root = root_of(clips.path)
-    for file, intervals in listed.items():
-        name = clip_name(file, root)
+    recordings = list[ComparedRecording]()
+    errors = dict[Path, ClipError]()
+    for file, labels in listed.items():
         try:
             reader = VideoReader(file)
             seconds = reader.seconds
@@ -295,106 +304,55 @@ def evaluate_recordings(run: Path, clips: ClipSet) -> dict[str, Any]:
         except ClipError as error:
             errors[file] = error
             continue
-        lengths[name] = seconds
-        true[name] = []
-        nothing_happens = list[Times]()
-        for clip in intervals:
-            interval = split_interval(clip.path)[1]
-            try:
-                reader.timing.part(interval, clip.path)  # training leaves out the same ones
-            except ClipError as error:
-                errors[clip.path] = error
-                continue
-            start, end = interval or WHOLE
-            if clip.label == nothing:
-                nothing_happens.append((start, end))
-            else:
-                true[name].append(Segment(clip.label, start, min(end, seconds)))
-        times = outside(clips.unknown.get(resolved(file), ()), nothing_happens)
-        unknown[name] = [Segment("", a, min(b, seconds)) for a, b in times if a < seconds]
-        if rows := clips.second_scorer.get(resolved(file)):
-            second[name] = [Segment(label, a, min(b, seconds)) for label, (a, b) in rows]
-        all_predicted[name] = prediction.segments
-        all_live[name] = reported
-        predicted[name] = judged(prediction.segments, true[name], unknown[name])
-        live[name] = judged(reported, true[name], unknown[name])
-    if not lengths:
-        raise [*errors.values()][-1]
-    figures = {
-        **event_figures(predicted, true, lengths, unknown=unknown),
-        "live": event_figures(live, true, lengths, unknown=unknown),
-        "recordings": {
-            name: event_figures(
-                {name: predicted[name]},
-                {name: true[name]},
-                {name: seconds},
-                unknown={name: unknown[name]},
+        unknown = clips.unknown.get(resolved(file), ())
+        nothing = recognizer.decision.nothing_name
+        true, outside_file = _labeled(reader, labels, unknown, nothing=nothing)
+        second = clips.second_scorer.get(resolved(file))
+        errors |= outside_file
+        recordings.append(
+            ComparedRecording(
+                clip_name(file, root),
+                file,
+                true,
+                predicted=Timeline(prediction.segments, seconds),
+                live=Timeline(reported, seconds),
+                second=Timeline.of(second, seconds) if second else None,
             )
-            for name, seconds in lengths.items()
-        },
-        "skipped": [error.to_dict() for error in (*clips.left_out, *errors.values())],
-    }
-    decision = recognizer.decision
-    chains = [chain.classes for chain in decision.states]
-    compared = partial(
-        chain_figures,
-        decision,
-        chains or [[*range(len(decision.classes)), -1]],
-        true,
-        seconds=lengths,
-        unknown=unknown,
-    )
-    key = "states" if chains else "as_states"
-    figures[key] = compared(predicted=all_predicted)
-    figures["live"][key] = compared(predicted=all_live)
-    if chains:
-        if second:
-            figures["scorers"] = scorer_agreement(
-                decision,
-                chains,
-                second,
-                true=true,
-                predicted=all_predicted,
-                seconds=lengths,
-                unknown=unknown,
-            )
-        title = f"{set_name(clips.path)}: states of recordings"
-        states_page(
-            title,
-            figures[key],
-            true=true,
-            predicted=all_predicted,
-            seconds=lengths,
-            scorers=figures.get("scorers", ()),
-        ).write(out / REPORT)
-    write_json(out / FIGURES, figures)
-    if chains:
-        return figures
-    files = {clip_name(file, root): file for file in listed}
-    recordings = [
-        RecordingEvents(name, predicted[name], true[name], seconds=seconds)
-        for name, seconds in lengths.items()
-    ]
-    title = f"{set_name(clips.path)}: {len(recordings)} recordings, {figures['events']} events"
-    recordings_page(
-        title,
-        figures,
-        recordings,
-        skipped=(*clips.left_out, *errors.values()),
-        clip=lambda recording, event: _event_clip(files[recording.name], recording, event),
-    ).write(out / REPORT)
-    return figures
+        )
+    return recordings, errors
 
 
-def _event_clip(file: Path, recording: RecordingEvents, event: Segment) -> bytes | None:
+def _labeled(
+    reader: VideoReader, clips: Sequence[Clip], unknown: Sequence[Times], *, nothing: str
+) -> tuple[Timeline, dict[Path, ClipError]]:
+    """The labels of a recording; and an error for each label outside of it, which training leaves
+    out as well.
+    """
+    labels = list[tuple[str, Times]]()
+    errors = dict[Path, ClipError]()
+    for clip in clips:
+        interval = split_interval(clip.path)[1]
+        try:
+            reader.timing.part(interval, clip.path)
+        except ClipError as error:
+            errors[clip.path] = error
+            continue
+        labels.append((clip.label, interval or WHOLE))
+    quiet = [times for label, times in labels if label == nothing]
+    labels = [(label, times) for label, times in labels if label != nothing]
+    labels += [("", times) for times in outside(unknown, quiet)]
+    return Timeline.of(labels, reader.seconds), errors
+
+
+def _event_clip(recording: ComparedRecording, event: Segment) -> bytes | None:
     """An event of a recording as mp4, with a moment before and after it; None if the recording
     cannot be read any more.
     """
     start = max(0.0, event.start - _MARGIN)
-    end = min(recording.seconds, event.end + _MARGIN, start + _LONGEST_CLIP)
+    end = min(recording.true.seconds, event.end + _MARGIN, start + _LONGEST_CLIP)
     count = max(2, round((end - start) * _CLIP_RATE))
     with suppress(ClipError), TemporaryDirectory() as folder:
-        reader = VideoReader(with_interval(file, start, end))
+        reader = VideoReader(with_interval(recording.path, start, end))
         frames = reader.get(partial(equally_spaced, count=count), shorter_side=_EVENT_SIDE)
         path = write(Path(folder) / "clip.mp4", frames.pixels, fps=_CLIP_RATE)
         return path.read_bytes()
@@ -415,7 +373,7 @@ def _known_scenes(
     Args:
         images: the scenes of all clips of the split, `B 3 16 16`.
         samples: the tested clips.
-        own_clips: as for `write_report`.
+        own_clips: as in `write_report`.
     """
     if images is None or len(images) + len(samples) * (not own_clips) > MAX_COMPARED:
         return None
@@ -467,7 +425,7 @@ def _contrasts(
     the most confident first; then for the first two classes of clips where the second one is near.
     Each with its caption.
 
-    The evidence and the probabilities are those of the recognizer. Of a cross-validation, clips that
+    Evidence and probabilities are by the recognizer. Of a cross-validation, clips that
     it names otherwise than the model that was fitted without them are left out: it cannot show why.
     """
     classes = recognizer.classes
@@ -512,7 +470,7 @@ def _drawn(
     recognizer: Recognizer, clip: Clip, answer: str, *, is_fitted: bool
 ) -> tuple[bytes, str]:
     """A clip as mp4, and its caption with the answer. Events are not drawn if the model was fitted
-    to the clip, or the clip is a recording: those of the drawn frames may contradict the caption.
+    to the clip, or the clip is a recording: events of the drawn frames may contradict the caption.
     """
     sample = cached_read(clip.path, recognizer.data)
     prediction = recognizer.predict_clip(clip.path, sample)

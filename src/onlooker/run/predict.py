@@ -211,8 +211,8 @@ def _digest(recognizer: Recognizer, threshold: float | None) -> str:
     decision = recognizer.decision
     extra = [value for value in (decision.nothing, threshold) if value is not None]
     extra += decision.curve.calibration if decision.curve else []
-    if decision.usual_distance is not None:
-        extra += [decision.usual_distance, *decision.class_shares]
+    if decision.novelty_limit is not None:
+        extra += [decision.novelty_limit, *decision.class_shares]
     parts = (
         weights_digest(recognizer.model),
         decision.classes,

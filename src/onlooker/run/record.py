@@ -13,7 +13,7 @@
     final/           after cross-validation: a run on all clips
     cross_validation.json
                      figures of the cross-validation that chose the model, if there was one
-                     (`report.figures`)
+                     (`measure.figures`)
     evaluation.json, scores.csv, report.html
                      figures of the test clips; of other clips in evaluation-NAME/
 
@@ -64,7 +64,7 @@ from onlooker.data.folder import entries
 from onlooker.data.lists import Unknown
 from onlooker.data.scenes import scene_images
 from onlooker.data.split import SPLITS, Split, fingerprint
-from onlooker.report.figures import CrossValidationFigures, Figures
+from onlooker.measure.figures import CrossValidationFigures, Figures
 from onlooker.storage import address_of, local
 from onlooker.training.fitters import joined_settings, read_settings
 

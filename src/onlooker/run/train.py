@@ -36,13 +36,13 @@ from onlooker.data.split import (
     hold_out_validation,
     require_clips,
 )
-from onlooker.models.registry import find_recipe
-from onlooker.recognizer import Recognizer, expected_events, length_text, rate_text
-from onlooker.report.figures import Figures
-from onlooker.report.metrics import (
+from onlooker.measure.figures import Figures
+from onlooker.measure.metrics import (
     ScoredClip,
     read_scores,
 )
+from onlooker.models.registry import find_recipe
+from onlooker.recognizer import Recognizer, expected_events, length_text, rate_text
 from onlooker.report.summary import Advice, advice, first_line
 from onlooker.run.evaluate import write_report
 from onlooker.run.preparation import PreparedRun, new_run, resumed_run, with_encoder

@@ -26,12 +26,14 @@ from scipy.special import expit, softmax
 from torch import Tensor
 from torch.nn.functional import linear
 
+from onlooker.base.alarm_curve import AlarmCurve
 from onlooker.base.config import StreamConfig
-from onlooker.base.decision import Decision, EventCurve
+from onlooker.base.decision import Decision
 from onlooker.base.records import Segment
+from onlooker.measure.events import calibrated_curve, segment_map
+from onlooker.measure.timeline import Pair, Timeline
 from onlooker.models.linear import LinearClassifier, motion_layer
 from onlooker.models.windows import interpolated
-from onlooker.report.events import calibrated_curve, segment_map
 from onlooker.stream.segmenters import WindowSegmenter
 from onlooker.training.background import Background, remembered
 from onlooker.training.eyes import EyeChoice, motion_weights
@@ -118,7 +120,7 @@ class EventLayer(NamedTuple):
     event: LinearLayer
     classes: LinearLayer
     motion: float
-    curve: EventCurve | None
+    curve: AlarmCurve | None
     farthest: float | None
     farthest_motion: float | None = None
     sparse: tuple[LinearLayer, ...] = ()
@@ -172,11 +174,13 @@ class _Played(NamedTuple):
     seconds: float
     motion: Floats
 
-    def events(self, finder: WindowSegmenter, layer: int, penalty: Floats) -> list[Segment]:
-        """The events that are found by a layer of classes, if the logits of windows are reduced by
-        `L` penalties.
+    def pair(self, finder: WindowSegmenter, layer: int, penalty: Floats) -> Pair:
+        """The true events, and the events that are found by a layer of classes, if the logits of
+        windows are reduced by `L` penalties.
         """
-        return finder.find(self.times, expit(self.event - penalty)[..., None] * self.classes[layer])
+        scores = expit(self.event - penalty)[..., None] * self.classes[layer]
+        events = finder.find(self.times, scores)
+        return Timeline(self.true, self.seconds), Timeline(events, self.seconds)
 
 
 def window_lengths(counts: Sequence[int], labels: Sequence[int], W: int) -> tuple[int, ...]:
@@ -280,11 +284,7 @@ def fit_events(
     sure_finder = WindowSegmenter(decision, lengths, _SURE)
     penalty = max(penalties, key=lambda penalty: _tightness(sure_finder, tested, penalty))
     curves = [
-        calibrated_curve(
-            [played.events(finder, layer, penalty) for played in tested],
-            [played.true for played in tested],
-            [played.seconds for played in tested],
-        )
+        calibrated_curve([played.pair(finder, layer, penalty) for played in tested])
         for layer in (0, 1)
     ]
     best = max((0, 1), key=lambda i: _quality(curves[i]))
@@ -387,12 +387,12 @@ def _sparse(features: Tensor, random: np.random.Generator) -> Tensor:
     return torch.stack([*frames, *features[arrived[-1:]].expand(count - len(frames), -1, -1, -1)])
 
 
-def _quality(curve: EventCurve | None) -> float:
+def _quality(curve: AlarmCurve | None) -> float:
     """The share of events that are found at the default rate of false alarms."""
     if curve is None:
         return 0.0
-    point = curve.point(StreamConfig.alarms_per_hour)
-    return 0.0 if point is None else curve.found[point]
+    point = curve.operating_point(StreamConfig.alarms_per_hour)
+    return 0.0 if point is None else curve.recall[point]
 
 
 def _held_out(
@@ -737,9 +737,10 @@ def _tightness(finder: WindowSegmenter, tested: Sequence[_Played], penalty: Floa
     """Mean segment mAP of the events that are found in streams, where every window has a penalty:
     events are only right if they begin and end near the true ones.
     """
-    predicted = {str(i): played.events(finder, 1, penalty) for i, played in enumerate(tested)}
-    true = {str(i): played.true for i, played in enumerate(tested)}
-    return float(segment_map(predicted, true, _OVERLAPS).mean()) if any(true.values()) else 0.0
+    if not any(played.true for played in tested):
+        return 0.0
+    pairs = [played.pair(finder, 1, penalty) for played in tested]
+    return float(segment_map(pairs, _OVERLAPS).mean())
 
 
 def _played(

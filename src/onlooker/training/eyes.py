@@ -16,10 +16,10 @@ from torch import Tensor
 from onlooker.base.config import Eyes
 from onlooker.base.fisher import fisher_vector
 from onlooker.base.progress import tracked
+from onlooker.measure.events import EventThreshold, choose_threshold
+from onlooker.measure.figures import EyeFigures
+from onlooker.measure.metrics import balancing_weights, fit_temperature
 from onlooker.models.linear import LinearClassifier
-from onlooker.report.events import EventThreshold, choose_threshold
-from onlooker.report.figures import EyeFigures
-from onlooker.report.metrics import balancing_weights, fit_temperature
 from onlooker.training.linear import (
     FOLDS,
     INNER_FOLDS,

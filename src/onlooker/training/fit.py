@@ -20,8 +20,8 @@ from onlooker.base.decision import clip_scores
 from onlooker.base.files import write_csv
 from onlooker.base.progress import note, report
 from onlooker.base.records import Curves
+from onlooker.measure.metrics import balancing_weights
 from onlooker.models.video_model import VideoModel, choose_device
-from onlooker.report.metrics import balancing_weights
 from onlooker.training.checkpoint import load_checkpoint, restore, save_checkpoint
 from onlooker.training.forward import forward_samples, uses_bf16
 from onlooker.training.processes import Processes, launched

@@ -11,8 +11,8 @@ from onlooker.base.records import Clip, Curves, Evaluation
 from onlooker.data.clips import ClipFrames
 from onlooker.data.lists import Unknown
 from onlooker.data.split import Split
+from onlooker.measure.figures import CrossValidationFigures
 from onlooker.models.video_model import VideoModel
-from onlooker.report.figures import CrossValidationFigures
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter

@@ -12,9 +12,9 @@ from onlooker.base.decision import Decision
 from onlooker.base.records import ClipError
 from onlooker.data.clips import ClipFrames
 from onlooker.data.split import Split
+from onlooker.measure.events import EventThreshold, choose_threshold
+from onlooker.measure.metrics import balancing_weights, fit_temperature
 from onlooker.models.video_model import VideoModel
-from onlooker.report.events import EventThreshold, choose_threshold
-from onlooker.report.metrics import balancing_weights, fit_temperature
 from onlooker.training.fit import fit
 from onlooker.training.fitter import FitContext, Fitted, Fitter
 from onlooker.training.forward import forward_samples, memory_batches

@@ -25,10 +25,11 @@ from onlooker.base.answer import decide
 from onlooker.base.config import ClassWeights, DataConfig, Eyes
 from onlooker.base.progress import tracked
 from onlooker.data.findings import IMBALANCE
+from onlooker.measure.events import EventThreshold, choose_threshold
+from onlooker.measure.held_out import HeldOut
+from onlooker.measure.metrics import balancing_weights, fit_temperature
 from onlooker.models.linear import ORDERED, UNORDERED, LinearClassifier
 from onlooker.models.video_model import VideoModel, choose_device
-from onlooker.report.events import EventThreshold, choose_threshold
-from onlooker.report.metrics import balancing_weights, fit_temperature
 from onlooker.training.forward import encode_samples
 from onlooker.training.regression import (
     LinearLayer,
@@ -385,25 +386,10 @@ def clearly_better(rival: CrossValidated, choice: CrossValidated, clips: ClipSta
     The rule of one standard error (Breiman et al. 1984), over recordings: of two encoders whose
     difference may be chance, the simpler one is kept.
     """
-    tested = np.flatnonzero(np.isfinite(choice.scores + rival.scores).all(1))
-    if not len(tested):
-        return False
-    y = clips.y[tested]
-    losses, rival_losses = (
-        -np.log(layer_choice.scores[tested, y].clip(1e-30)) for layer_choice in (choice, rival)
+    rival_tested, tested = (
+        HeldOut(layer_choice.scores, clips.y, clips.groups) for layer_choice in (rival, choice)
     )
-    return is_clear(losses - rival_losses, clips.groups[tested])
-
-
-def is_clear(gains: Floats, groups: NDArray[np.str_]) -> bool:
-    """Whether the mean of gains is above its standard error over recordings.
-
-    Args:
-        groups: the recording of each.
-    """
-    recordings = np.unique(groups, return_inverse=True)[1]
-    error = np.linalg.norm(np.bincount(recordings, gains - gains.mean())) / len(gains)
-    return bool(gains.mean() > error)
+    return rival_tested.is_clearly_better(tested)
 
 
 @one_thread

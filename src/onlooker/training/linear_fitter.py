@@ -18,11 +18,10 @@ from onlooker.base.records import ClipError, Evaluation
 from onlooker.data.clips import ClipFrames, read_header
 from onlooker.data.scenes import is_joined
 from onlooker.data.split import Split, group_of, shows_scenes, source_of
+from onlooker.measure.events import choose_threshold
+from onlooker.measure.figures import CrossValidationFigures, Leakage
+from onlooker.measure.metrics import labels_to_check, measure
 from onlooker.models.linear import LinearClassifier
-from onlooker.report.events import choose_threshold
-from onlooker.report.figures import CrossValidationFigures, Leakage
-from onlooker.report.metrics import measure
-from onlooker.report.summary import labels_to_check
 from onlooker.training.background import Background, background_of
 from onlooker.training.encoders import EncoderChoice, choose_encoder
 from onlooker.training.events import ClipFeatures, fit_events
@@ -210,7 +209,7 @@ def fit_layers(
         decision,
         temperature=choice.temperature,
         curve=layer and layer.curve,
-        usual_distance=usual,
+        novelty_limit=usual,
         class_shares=() if choice.pictures.balanced else (counts / counts.sum()).tolist(),
     )
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from onlooker.report.metrics import balancing_weights
+from onlooker.measure.metrics import balancing_weights
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -2,7 +2,7 @@
 
 The layer is a logistic regression of the statistics of windows around a frame, fitted to some frames
 of each bout. By leaving recordings out, the windows, the regularization and the weight of the
-decoder (`stream.states`) are chosen, and the states are tested. Of motion, a layer on the words of
+decoder (`stream.segmenters`) are chosen, and the states are tested. Of motion, a layer on the words of
 the shortest window is added, with a weight that is chosen alike, if states are clearly told better by it.
 """
 
@@ -11,7 +11,6 @@ from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import repeat
-from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,14 +38,16 @@ from onlooker.base.text import some_of
 from onlooker.data.clips import read_header
 from onlooker.data.lists import Unknown
 from onlooker.data.split import group_of
+from onlooker.measure.events import alarm_curve
+from onlooker.measure.figures import HeldOutStates, saved_pairs
+from onlooker.measure.held_out import is_clear
+from onlooker.measure.states import UNKNOWN, bouts_of, state_figures
+from onlooker.measure.timeline import Pair, Timeline
 from onlooker.models.linear import ORDERED, UNORDERED, LinearClassifier, rounded_motion
-from onlooker.report.events import event_curve
-from onlooker.report.figures import HeldOutStates
-from onlooker.report.states import UNKNOWN, bouts_of, state_figures
 from onlooker.stream.segmenters.semi_markov import Decoder, window_offsets
 from onlooker.stream.sources import ON_TIME, slot_of
 from onlooker.training.forward import encode_samples
-from onlooker.training.linear import is_clear, one_thread
+from onlooker.training.linear import one_thread
 from onlooker.training.regression import LinearLayer, standard_scale
 from onlooker.video.motion_words import motion_eye
 from onlooker.video.reader import VideoReader
@@ -488,22 +489,18 @@ def fit_states(
             predicted[i] += chain.segments(paths[i], part.times, decision, rate=rate)
     rows, bias = _fit_chains(best.z, frames, chains, penalty=best.penalty)
     layer = best.space.layer(rows, bias)
-    tested = [
-        {
-            "name": clip_name(recording.path, recording.root),
-            "seconds": float(part.times[-1]) + 1 / rate,
-            "labeled": [[bout.label, bout.start, bout.end] for bout in labeled_bouts],
-            "found": [[bout.label, bout.start, bout.end] for bout in predicted_bouts],
-        }
-        for recording, part, labeled_bouts, predicted_bouts in zip(
-            recordings, frames, labeled, predicted, strict=True
+    pairs = dict[str, Pair]()
+    for i, (recording, part) in enumerate(zip(recordings, frames, strict=True)):
+        seconds = float(part.times[-1]) + 1 / rate
+        pairs[clip_name(recording.path, recording.root)] = (
+            Timeline(labeled[i], seconds),
+            Timeline(predicted[i], seconds),
         )
-    ]
     nothing = decision.nothing_class
     held_out = HeldOutStates(
-        sentence=f"{'; '.join(texts)}, on recordings that it was not fitted to ({len(tested)})",
+        sentence=f"{'; '.join(texts)}, on recordings that it was not fitted to ({len(pairs)})",
         classes=[name for k, name in enumerate(decision.classes) if k != nothing],
-        recordings=sorted(tested, key=itemgetter("name")),
+        recordings=saved_pairs(pairs),
         overlap=len(chains) > 1,
     )
     return StateLayer(
@@ -527,24 +524,23 @@ def _threshold(
     decision: Decision,
     rate: float,
 ) -> float:
-    """The lowest score of a bout of a chain, by the rule of events (`EventCurve.point`); 0 if more is
+    """The lowest score of a bout of a chain, by the rule of events (`AlarmCurve.operating_point`); 0 if more is
     lost by it than it leaves out.
 
     Args:
         number: of the chain.
         paths, logs: of each recording, the outputs of its frames, `T`, and log probabilities, `T R`.
     """
-    bouts = list[list[Segment]]()
-    true = list[list[Segment]]()
-    seconds = list[float]()
+    pairs = list[Pair]()
     for part, path, scores in zip(frames, paths, logs, strict=True):
         labels = part.outputs[number]
         judged = np.where(labels == UNKNOWN, UNKNOWN, path)
-        bouts.append(chain.segments(judged, part.times, decision, rate=rate, logs=scores))
-        true.append(chain.segments(labels, part.times, decision, rate=rate))
-        seconds.append((labels != UNKNOWN).sum() / rate)
-    curve = event_curve(bouts, true, seconds)
-    point = None if curve is None else curve.point(StreamConfig.alarms_per_hour)
+        bouts = chain.segments(judged, part.times, decision, rate=rate, logs=scores)
+        true = chain.segments(labels, part.times, decision, rate=rate)
+        seconds = (labels != UNKNOWN).sum() / rate
+        pairs.append((Timeline(true, seconds), Timeline(bouts, seconds)))
+    curve = alarm_curve(pairs)
+    point = None if curve is None else curve.operating_point(StreamConfig.alarms_per_hour)
     if curve is None or point is None or curve.f1(point) <= curve.f1(0):
         return 0.0
     return curve.thresholds[point]

@@ -11,12 +11,13 @@ import pytest
 
 from onlooker.base.decision import Decision
 from onlooker.base.records import Evaluation
-from onlooker.report.metrics import (
+from onlooker.measure.metrics import (
     accuracy_interval,
     balancing_weights,
     calibration_error,
     confidence_bins,
     fit_temperature,
+    labels_to_check,
     measure,
     perfect_calibration_error,
     read_correct,
@@ -24,7 +25,6 @@ from onlooker.report.metrics import (
     wilson_interval,
     write_scores,
 )
-from onlooker.report.summary import labels_to_check
 
 
 def softmax(z):

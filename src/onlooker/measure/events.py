@@ -16,14 +16,17 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
 from scipy.special import expit
 
+from onlooker.base.alarm_curve import EVENT_THRESHOLD, AlarmCurve
 from onlooker.base.answer import event_scores
-from onlooker.base.decision import EVENT_THRESHOLD, EventCurve, alarms_text, score_logits
+from onlooker.base.decision import score_logits
 from onlooker.base.intervals import covered
 from onlooker.base.records import Segment
+from onlooker.measure.timeline import Bout, Pair, Timeline
 
-__all__ = ["event_curve", "mean_ap", "segment_map"]
+__all__ = ["alarm_curve", "mean_ap", "segment_map"]
 
 Floats = NDArray[np.float64]
+Spans = Sequence[Segment] | Sequence[Bout]
 
 # IoU thresholds of a match: .2 as on UCF101-24, and .5, .55, … .95 as in COCO.
 THRESHOLDS = (0.2, *(percent / 100 for percent in range(50, 100, 5)))
@@ -91,28 +94,21 @@ def choose_threshold(
     )
 
 
-def calibrated_curve(
-    predicted: Sequence[Sequence[Segment]],
-    true: Sequence[Sequence[Segment]],
-    seconds: Sequence[float],
-) -> EventCurve | None:
-    """As `event_curve`, of scores that are calibrated on these events, with the calibration and a
+def calibrated_curve(pairs: Sequence[Pair]) -> AlarmCurve | None:
+    """As `alarm_curve`, of scores that are calibrated on these events, with the calibration and a
     point at `EVENT_THRESHOLD`.
     """
-    calibration = _calibration(predicted, true)
+    calibration = _calibration(pairs)
     if calibration is None:
         return None
     slope, offset = calibration
-    calibrated = [
-        [
-            replace(event, score=score)
-            for event, score in zip(
-                events, expit(slope * _logits(events) + offset).tolist(), strict=True
-            )
-        ]
-        for events in predicted
-    ]
-    curve = event_curve(calibrated, true, seconds, point=EVENT_THRESHOLD)
+    calibrated = list[Pair]()
+    for true, predicted in pairs:
+        scores = expit(slope * _logits(predicted.segments) + offset).tolist()
+        events = zip(predicted.segments, scores, strict=True)
+        segments = [replace(event, score=score) for event, score in events]
+        calibrated.append((true, replace(predicted, segments=segments)))
+    curve = alarm_curve(calibrated, point=EVENT_THRESHOLD)
     return curve and replace(curve, calibration=[slope, offset])
 
 
@@ -121,22 +117,20 @@ def _logits(events: Sequence[Segment]) -> Floats:
     return score_logits(scores).numpy()
 
 
-def _calibration(
-    predicted: Sequence[Sequence[Segment]], true: Sequence[Sequence[Segment]]
-) -> tuple[float, float] | None:
-    """The slope and the offset of the logits of scores that give the lowest log loss of whether an
-    event of its class overlaps a predicted one; None without predicted events.
+def _calibration(pairs: Sequence[Pair]) -> tuple[float, float] | None:
+    """Platt scaling: the slope and the offset of the logits of scores that give the lowest log loss
+    of whether an event of its class overlaps a predicted one; None without predicted events.
 
-    By the method of Platt (1999), whose targets are not quite 0 and 1: a few events that are all
-    right do not make scores certain. Without a reason in the events, scores stay as they are.
+    The targets of Platt (1999) are not quite 0 and 1: a few events that are all right do not make
+    scores certain. Without a reason in the events, scores stay as they are.
     """
-    logits = _logits([event for events in predicted for event in events])
+    logits = _logits([event for _, predicted in pairs for event in predicted.segments])
     if not len(logits):
         return None
     right = np.concatenate(
         [
-            np.any(np.logical_and(*_overlaps(events, truth)), axis=1)
-            for events, truth in zip(predicted, true, strict=True)
+            np.any(np.logical_and(*_overlaps(predicted.segments, true.segments)), axis=1)
+            for true, predicted in pairs
         ]
     )
     count = right.sum()
@@ -151,65 +145,85 @@ def _calibration(
     return float(np.exp(log_slope)), offset
 
 
-def event_curve(
-    predicted: Sequence[Sequence[Segment]],
-    true: Sequence[Sequence[Segment]],
-    seconds: Sequence[float],
-    *,
-    point: float | None = None,
-) -> EventCurve | None:
-    """The curve of the predicted and true events of streams, whose lengths are `seconds`; None
-    without true or predicted events, or without time between them.
+class _Matches(NamedTuple):
+    """How the predicted events of streams match the true ones.
+
+    Args:
+        right, wrong: for each true event, the highest score of the predicted events that overlap it,
+            of its class and of other classes; -1 if none does.
+        shifted: for each true event, `scores_by_chance`.
+        precise: scores of the predicted events that overlap an event of their class.
+        alarms: scores of the predicted events that overlap none.
+        delays: of the starts of overlapping events of one class, in seconds.
+        confusions: the classes of overlapping events of different classes.
+        border_errors: of the best predicted event for each true one, in seconds.
+    """
+
+    right: list[float]
+    wrong: list[float]
+    shifted: list[Floats]
+    precise: list[float]
+    alarms: list[float]
+    delays: list[float]
+    confusions: list[tuple[str, ...]]
+    border_errors: list[float]
+
+
+def _matches(pairs: Sequence[Pair]) -> _Matches:
+    matches = _Matches([], [], [], [], [], [], [], [])
+    for timeline, answers in pairs:
+        true = timeline.segments
+        predicted = answers.segments
+        overlaps, same = _overlaps(predicted, true)
+        scores = np.array([event.score for event in predicted]).reshape(-1, 1)
+        right = overlaps & same
+        matches.right.extend(np.where(right, scores, -1).max(0, initial=-1).tolist())
+        matches.wrong.extend(np.where(overlaps & ~same, scores, -1).max(0, initial=-1).tolist())
+        for event in true:
+            matches.shifted.append(scores_by_chance(predicted, event, timeline.seconds))
+        matches.precise.extend(scores[right.any(1), 0].tolist())
+        matches.alarms.extend(scores[~overlaps.any(1), 0].tolist())
+        matches.border_errors.extend(_border_errors(predicted, true, right))
+        for i, j in np.argwhere(overlaps).tolist():
+            if same[i, j]:
+                matches.delays.append(predicted[i].start - true[j].start)
+            else:
+                matches.confusions.append(tuple(sorted((true[j].label, predicted[i].label))))
+    return matches
+
+
+def alarm_curve(pairs: Sequence[Pair], *, point: float | None = None) -> AlarmCurve | None:
+    """The curve of the events of streams; None without true or predicted events, or without time
+    between them.
 
     `point`: a threshold that the curve has in any case.
     """
-    in_events = sum(event.end - event.start for events in true for event in events)
-    hours = (sum(seconds) - in_events) / 3600
-    # for each event, the highest score of the predicted ones that overlap it, -1 if none does: of
-    # its class, of other classes, and of its class after they are moved in time
-    right = list[float]()
-    wrong = list[float]()
-    shifted = list[float]()
-    delays = list[float]()
-    confusions = Counter[tuple[str, ...]]()
-    alarms = list[float]()
-    border_errors = list[float]()  # seconds
-    rightly = list[float]()  # scores of the predicted events that overlap one of their class
-    for segments, events, length in zip(predicted, true, seconds, strict=True):
-        for event in events:
-            shifted += scores_by_chance(segments, event, length).tolist()
-        column = np.array([[segment.score] for segment in segments]).reshape(-1, 1)
-        overlaps, same = _overlaps(segments, events)
-        right += np.where(overlaps & same, column, -1).max(0, initial=-1).tolist()
-        border_errors += _border_errors(segments, events, overlaps & same)
-        wrong += np.where(overlaps & ~same, column, -1).max(0, initial=-1).tolist()
-        alarms += column[~overlaps.any(1), 0].tolist()
-        rightly += column[(overlaps & same).any(1), 0].tolist()
-        for i, j in np.argwhere(overlaps).tolist():
-            if same[i, j]:
-                delays.append(segments[i].start - events[j].start)
-            else:
-                confusions[tuple(sorted((events[j].label, segments[i].label)))] += 1
-    scores = [segment.score for segments in predicted for segment in segments]
-    if not right or hours <= 0 or not scores:
+    events = [event for true, _ in pairs for event in true.segments]
+    scores = [event.score for _, predicted in pairs for event in predicted.segments]
+    in_events = sum(event.end - event.start for event in events)
+    hours = (sum(true.seconds for true, _ in pairs) - in_events) / 3600
+    if not events or not scores or hours <= 0:
         return None
+    matches = _matches(pairs)
     points = np.quantile(scores, np.linspace(0, 1, _POINTS))
     thresholds = np.unique(points if point is None else [*points, point])[:, None]
-    reported = (scores >= thresholds).sum(1)
-    is_right = right >= thresholds
-    confused = confusions.most_common(1)[0][0] if confusions else ()
-    return EventCurve(
+    is_right = matches.right >= thresholds
+    confusions = Counter(matches.confusions).most_common(1)
+    errors = matches.border_errors
+    return AlarmCurve(
         thresholds[:, 0].tolist(),
         is_right.mean(1).tolist(),
-        ((wrong >= thresholds) & ~is_right).mean(1).tolist(),
-        alarms_per_hour=((alarms >= thresholds).sum(1) / hours).tolist(),
-        late=float(np.median(delays)) if delays else 0.0,
+        ((matches.wrong >= thresholds) & ~is_right).mean(1).tolist(),
+        alarms_per_hour=((matches.alarms >= thresholds).sum(1) / hours).tolist(),
+        median_delay=float(np.median(matches.delays)) if matches.delays else 0.0,
         hours=hours,
-        confused=[*confused],
-        by_chance=(shifted >= thresholds).mean(1).tolist(),
-        precision=((rightly >= thresholds).sum(1) / reported.clip(1)).tolist(),
-        events=len(right),
-        border_error=float(np.median(border_errors)) if border_errors else None,
+        confused=[*confusions[0][0]] if confusions else [],
+        by_chance=(np.ravel(matches.shifted) >= thresholds).mean(1).tolist(),
+        precision=(
+            (matches.precise >= thresholds).sum(1) / (scores >= thresholds).sum(1).clip(1)
+        ).tolist(),
+        events=len(events),
+        border_error=float(np.median(errors)) if errors else None,
     )
 
 
@@ -218,7 +232,7 @@ def _border_errors(
 ) -> list[float]:
     """The errors of begin and end of the best predicted event for each true one, in seconds.
 
-    `right`: `n m`, which of the predicted ones are right for which of the true ones.
+    `right`: `n m`, whether each predicted event is right for each true one.
     """
     errors = list[float]()
     for place, event in enumerate(true):
@@ -231,7 +245,7 @@ def _border_errors(
 
 def scores_by_chance(predicted: Sequence[Segment], event: Segment, seconds: float) -> Floats:
     """How well an event would be found by chance: after all predicted events are moved in time by
-    the same amount, the highest score of those of its class that overlap it, -1 if none does.
+    the same amount, the highest score of an event of its class that overlaps it, -1 if none does.
 
     Args:
         seconds: length of the stream; what is moved beyond its end enters at its start.
@@ -239,12 +253,12 @@ def scores_by_chance(predicted: Sequence[Segment], event: Segment, seconds: floa
     Returns:
         A score for each of `_SHIFTS` amounts.
     """
-    same_class = [
+    candidates = [
         (segment.start, segment.end, segment.score)
         for segment in predicted
         if segment.label == event.label
     ]
-    start, end, score = np.array(same_class).reshape(-1, 3).T
+    start, end, score = np.array(candidates).reshape(-1, 3).T
     shifts = np.linspace(0, seconds, _SHIFTS, endpoint=False)[:, None]
     until_end = (end + shifts - event.start) % seconds
     overlaps = until_end < end - start + event.end - event.start
@@ -257,72 +271,45 @@ def _overlaps(
     """Whether each predicted event overlaps each true one in time, and whether they have the same
     class: `n m` each.
     """
-    same = [[a.label == b.label for b in true] for a in predicted]
-    return segment_overlaps(predicted, true) > 0, np.array(same, bool).reshape(
-        len(predicted), len(true)
-    )
+    return segment_overlaps(predicted, true) > 0, same_class(predicted, true)
 
 
-def event_figures(
-    predicted: Mapping[str, Sequence[Segment]],
-    true: Mapping[str, Sequence[Segment]],
-    seconds: Mapping[str, float],
-    *,
-    unknown: Mapping[str, Sequence[Segment]] | None = None,
-) -> dict[str, Any]:
-    """Metrics of the events of recordings, for JSON.
-
-    Args:
-        predicted, true, seconds: by recording, its events and its length.
-        unknown: by recording, times without labels, which do not count as time without events.
+def event_figures(pairs: Sequence[Pair]) -> dict[str, Any]:
+    """Metrics of the events of recordings, for JSON, of the predicted events that can be judged
+    (`judged`). Unknown time does not count as time without events.
 
     Returns:
         `segment_map` by IoU (None without events); `events`, and how many are `found`: overlapped
         in time by a predicted one of their class, and `found_by_chance`, if the same events were
         predicted at random times; `misnamed`, which only events of other classes overlap;
-        `false_alarms`, predicted ones that overlap no event, as in `EventCurve`; `hours` outside of
-        events, and `false_alarms_per_hour` of these (None if there are none).
+        `false_alarms`, predicted ones that overlap no event, as in `AlarmCurve`; `hours` outside of
+        events, and `false_alarms_per_hour` there (None without such hours).
     """
-    right = list[bool]()
-    misnamed = list[bool]()
-    alarms = 0
-    seconds_in_events = 0.0
-    for video in {**predicted, **true}:
-        events = true.get(video, ())
-        overlaps, same = _overlaps(predicted.get(video, ()), events)
-        is_right = np.any(overlaps & same, axis=0)
-        right += is_right.tolist()
-        misnamed += (np.any(overlaps, axis=0) & ~is_right).tolist()
-        alarms += int((~np.any(overlaps, axis=1)).sum())
-        taken = (*events, *(unknown or {}).get(video, ()))
-        parts = covered((segment.start, segment.end) for segment in taken)
-        seconds_in_events += sum(end - start for start, end in parts)
-    by_chance = [
-        (scores_by_chance(predicted.get(video, ()), event, seconds[video]) > -1).mean()
-        for video, events in true.items()
-        for event in events
-    ]
-    hours = max(sum(seconds.values()) - seconds_in_events, 0.0) / 3600
-    maps = segment_map(predicted, true, OVERLAPS).tolist() if right else [None] * len(OVERLAPS)
+    pairs = [(true, judged(true, predicted)) for true, predicted in pairs]
+    matches = _matches(pairs)
+    right = np.array(matches.right) > -1
+    seconds_outside = sum(true.seconds for true, _ in pairs) - sum(
+        sum(
+            end - start
+            for start, end in covered(
+                [*((event.start, event.end) for event in true.segments), *true.unknown]
+            )
+        )
+        for true, _ in pairs
+    )
+    hours = max(seconds_outside, 0.0) / 3600
+    alarms = len(matches.alarms)
+    maps = segment_map(pairs, OVERLAPS).tolist() if len(right) else [None] * len(OVERLAPS)
     return {
         "segment_map": dict(zip(map(str, OVERLAPS), maps, strict=True)),
         "events": len(right),
-        "found": sum(right),
-        "found_by_chance": float(sum(by_chance)),
-        "misnamed": sum(misnamed),
+        "found": int(right.sum()),
+        "found_by_chance": float(sum((scores > -1).mean() for scores in matches.shifted)),
+        "misnamed": int((~right & (np.array(matches.wrong) > -1)).sum()),
         "false_alarms": alarms,
         "false_alarms_per_hour": alarms / hours if hours else None,
         "hours": hours,
     }
-
-
-def events_sentence(figures: Mapping[str, Any]) -> str:
-    """The figures of `event_figures` in a sentence: `finds 8 of 10 events, names 1 wrong, at most 6
-    false alarms an hour (3 in 77 min of quiet footage)`.
-    """
-    wrong = f", names {figures['misnamed']} wrong" if figures["misnamed"] else ""
-    alarms = alarms_text(figures["false_alarms"], figures["hours"])
-    return f"finds {figures['found']} of {figures['events']} events{wrong}, {alarms}"
 
 
 class Mistakes(NamedTuple):
@@ -330,8 +317,8 @@ class Mistakes(NamedTuple):
 
     Args:
         missed: true events that no predicted one overlaps.
-        wrong: true events that only events of other classes overlap, each with the one of the
-            highest score.
+        wrong: true events that only events of other classes overlap, each with the overlapping event
+            of the highest score.
         false: predicted events that overlap none.
     """
 
@@ -340,44 +327,37 @@ class Mistakes(NamedTuple):
     false: list[Segment]
 
 
-def mistakes(predicted: Sequence[Segment], true: Sequence[Segment]) -> Mistakes:
+def mistakes(true: Timeline, predicted: Timeline) -> Mistakes:
     """The mistakes that `event_figures` counts in one recording."""
-    overlaps, same = _overlaps(predicted, true)
+    overlaps, same = _overlaps(predicted.segments, true.segments)
     missed = list[Segment]()
     wrong = list[tuple[Segment, Segment]]()
-    for place, event in enumerate(true):
-        around = [predicted[i] for i in np.flatnonzero(overlaps[:, place]).tolist()]
+    for place, event in enumerate(true.segments):
+        around = [predicted.segments[i] for i in np.flatnonzero(overlaps[:, place]).tolist()]
         if not around:
             missed.append(event)
         elif not (overlaps & same)[:, place].any():
             wrong.append((event, max(around, key=lambda segment: segment.score)))
-    false = [predicted[i] for i in np.flatnonzero(~overlaps.any(1)).tolist()]
+    false = [predicted.segments[i] for i in np.flatnonzero(~overlaps.any(1)).tolist()]
     return Mistakes(missed, wrong, false)
 
 
-def judged(
-    predicted: Sequence[Segment], true: Sequence[Segment], unknown: Sequence[Segment]
-) -> list[Segment]:
-    """The predicted events that can be judged: those that overlap a true one, or no time without
-    labels.
-    """
-    if not unknown:
-        return [*predicted]
-    doubtful = np.any(segment_overlaps(predicted, unknown) > 0, axis=1)
-    doubtful &= ~np.any(_overlaps(predicted, true)[0], axis=1)
-    return [event for event, skipped in zip(predicted, doubtful, strict=True) if not skipped]
+def judged(true: Timeline, predicted: Timeline) -> Timeline:
+    """The predicted events that can be judged: each overlaps a true event, or no unknown time."""
+    unknown = [Segment("", start, end) for start, end in true.unknown]
+    doubtful = np.any(segment_overlaps(predicted.segments, unknown) > 0, axis=1)
+    doubtful &= ~np.any(segment_overlaps(predicted.segments, true.segments) > 0, axis=1)
+    events = zip(predicted.segments, doubtful, strict=True)
+    return replace(predicted, segments=[event for event, skipped in events if not skipped])
 
 
-def segment_map(
-    predicted: Mapping[str, Iterable[Segment]],
-    true: Mapping[str, Iterable[Segment]],
-    thresholds: Sequence[float] = THRESHOLDS,
-) -> Floats:
+def segment_map(pairs: Sequence[Pair], thresholds: Sequence[float] = THRESHOLDS) -> Floats:
     """Segment mAP of ActivityNet and THUMOS'14; `L`, the mean over classes at each threshold."""
+    true, predicted = (dict(enumerate(pair[side].segments for pair in pairs)) for side in (0, 1))
     return mean_ap(predicted, true, overlaps=segment_overlaps, thresholds=thresholds)
 
 
-def segment_overlaps(predicted: Sequence[Segment], true: Sequence[Segment]) -> Floats:
+def segment_overlaps(predicted: Spans, true: Spans) -> Floats:
     """IoU in time of each predicted segment with each true one, `n m`."""
     a, b = (
         np.array([(segment.start, segment.end) for segment in segments]).reshape(-1, 1, 2)
@@ -386,6 +366,12 @@ def segment_overlaps(predicted: Sequence[Segment], true: Sequence[Segment]) -> F
     b = b.swapaxes(0, 1)
     both = np.maximum(0.0, np.minimum(a[..., 1], b[..., 1]) - np.maximum(a[..., 0], b[..., 0]))
     return both / (a[..., 1] - a[..., 0] + b[..., 1] - b[..., 0] - both)
+
+
+def same_class(predicted: Spans, true: Spans) -> NDArray[np.bool_]:
+    """Whether each predicted segment has the class of each true one, `n m`."""
+    same = [[a.label == b.label for b in true] for a in predicted]
+    return np.array(same, bool).reshape(len(predicted), len(true))
 
 
 def mean_ap(

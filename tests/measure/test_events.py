@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from itertools import chain, product
 from typing import Any
 
@@ -13,14 +13,16 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 from scipy.stats import chi2
 
-from onlooker.base.decision import Decision, EventCurve
+from onlooker.base.alarm_curve import AlarmCurve
+from onlooker.base.decision import Decision
 from onlooker.base.records import Segment
-from onlooker.report.events import (
+from onlooker.measure.events import (
+    alarm_curve,
     calibrated_curve,
     choose_threshold,
-    event_curve,
     scores_by_chance,
 )
+from onlooker.measure.timeline import Pair, Timeline
 
 NOTHING = 1
 
@@ -60,6 +62,17 @@ def test_no_threshold_without_both_events_and_clips_of_nothing(
     assert choose_threshold(np.eye(3), np.array(targets), nothing=nothing) is None
 
 
+def pairs(
+    true: Sequence[Sequence[Segment]],
+    found: Sequence[Sequence[Segment]],
+    seconds: Sequence[float],
+) -> list[Pair]:
+    return [
+        (Timeline(events, length), Timeline(segments, length))
+        for events, segments, length in zip(true, found, seconds, strict=True)
+    ]
+
+
 def random_streams(seed: int) -> tuple[list[list[Segment]], list[list[Segment]]]:
     """Found and true events of three streams of 60 seconds."""
     random = np.random.default_rng(seed)
@@ -88,7 +101,7 @@ def touch(a: Segment, b: Segment) -> bool:
 @pytest.mark.parametrize("seed", range(5))
 def test_a_curve_equals_a_naive_count_at_each_threshold(seed: int) -> None:
     found, true = random_streams(seed)
-    curve = event_curve(found, true, [60] * 3)
+    curve = alarm_curve(pairs(true, found, [60] * 3))
     hours = (180 - sum(event.end - event.start for event in chain(*true))) / 3600
     assert curve.hours == pytest.approx(hours)
     assert curve.thresholds == sorted({*curve.thresholds})
@@ -104,7 +117,7 @@ def test_a_curve_equals_a_naive_count_at_each_threshold(seed: int) -> None:
                 wrong += bool(labels) and event.label not in labels
             alarms += sum(not any(touch(each, event) for event in events) for each in shown)
         count = sum(map(len, true))
-        assert curve.found[i] == pytest.approx(right / count)
+        assert curve.recall[i] == pytest.approx(right / count)
         assert curve.misnamed[i] == pytest.approx(wrong / count)
         assert curve.alarms_per_hour[i] == pytest.approx(alarms / hours)
         assert curve.alarms(i) == alarms
@@ -127,7 +140,7 @@ def test_a_curve_equals_a_naive_count_at_each_threshold(seed: int) -> None:
         if touch(each, event)
     ]
     delays = [each.start - event.start for each, event in touching if each.label == event.label]
-    assert curve.late == pytest.approx(np.median(delays))
+    assert curve.median_delay == pytest.approx(np.median(delays))
     errors = list[float]()
     for reported, events in zip(found, true, strict=True):
         for event in events:
@@ -139,7 +152,7 @@ def test_a_curve_equals_a_naive_count_at_each_threshold(seed: int) -> None:
                 errors += [abs(best.start - event.start), abs(best.end - event.end)]
     assert curve.border_error == pytest.approx(np.median(errors))
     assert curve.confused == (["a", "b"] if len(touching) > len(delays) else [])
-    assert EventCurve.from_dict(json.loads(json.dumps(asdict(curve)))) == curve
+    assert AlarmCurve.from_dict(json.loads(json.dumps(curve.to_dict()))) == curve
 
 
 def test_by_chance_equals_a_plain_loop_over_shifted_events() -> None:
@@ -164,28 +177,28 @@ def test_events_that_are_reported_always_find_as_much_by_chance() -> None:
     always = [[Segment("a", at, at + 9, 0.5) for at in range(0, 100, 10)]]
     once = [[Segment("a", 10, 12, 0.5), Segment("a", 50, 52, 0.5)]]
     for found, by_chance in ((always, 1), (once, 2 * 4 / 100)):
-        curve = event_curve(found, true, [100])
-        assert curve.found[0] == 1
+        curve = alarm_curve(pairs(true, found, [100]))
+        assert curve.recall[0] == 1
         assert curve.by_chance[0] == pytest.approx(by_chance, abs=0.02)
 
 
 def test_the_pair_of_classes_that_is_confused_most_often_is_named() -> None:
     true = [[Segment(label, 10 * i, 10 * i + 5) for i, label in enumerate("abcabc")]]
     found = [[Segment(label, 10 * i, 10 * i + 5, 0.5) for i, label in enumerate("cbabba")]]
-    assert event_curve(found, true, [100]).confused == ["a", "c"]
+    assert alarm_curve(pairs(true, found, [100])).confused == ["a", "c"]
 
 
 def test_there_is_no_curve_without_events_found_events_or_time_between_them() -> None:
     event = Segment("a", 0, 10)
-    assert event_curve([[event]], [[]], [100]) is None
-    assert event_curve([[]], [[event]], [100]) is None
-    assert event_curve([[event]], [[event]], [10]) is None
-    assert event_curve([[event]], [[event]], [11]) is not None
-    assert calibrated_curve([], [], []) is None
-    assert calibrated_curve([[]], [[event]], [100]) is None
+    assert alarm_curve(pairs([[]], [[event]], [100])) is None
+    assert alarm_curve(pairs([[event]], [[]], [100])) is None
+    assert alarm_curve(pairs([[event]], [[event]], [10])) is None
+    assert alarm_curve(pairs([[event]], [[event]], [11])) is not None
+    assert calibrated_curve([]) is None
+    assert calibrated_curve(pairs([[event]], [[]], [100])) is None
 
 
-CURVE = EventCurve(
+CURVE = AlarmCurve(
     [0.2, 0.4, 0.6, 0.8],
     [0.99, 0.9, 0.87, 0.5],
     [0.1, 0.05, 0.04, 0.0],
@@ -204,7 +217,7 @@ CURVE = EventCurve(
 def test_the_threshold_is_the_highest_that_finds_nearly_all_that_can_be_found(
     allowed: float, place: int | None
 ) -> None:
-    assert CURVE.point(allowed) == place
+    assert CURVE.operating_point(allowed) == place
     no_event = pytest.approx(2.0)  # a score that no event has
     assert CURVE.threshold(allowed) == (no_event if place is None else CURVE.thresholds[place])
 
@@ -232,7 +245,7 @@ def test_the_threshold_is_the_highest_that_finds_nearly_all_that_can_be_found(
             0,
             "finds no events at 0 false alarms an hour; 99 % of the events at 40 an hour",
         ),
-        ({"found": [0.0] * 4}, 100, "finds no events at 100 false alarms an hour"),
+        ({"recall": [0.0] * 4}, 100, "finds no events at 100 false alarms an hour"),
     ],
 )
 def test_a_curve_says_in_words_what_to_expect(
@@ -247,16 +260,16 @@ def test_the_details_of_a_curve_have_chance_delay_and_confusions() -> None:
         "most often a and b; an event needs a score of 60 %; tested in streams that are made of the "
         "training clips"
     )
-    assert "0.3 s early" in replace(CURVE, late=-0.31).details(6)
+    assert "0.3 s early" in replace(CURVE, median_delay=-0.31).details(6)
     assert "chance" not in replace(CURVE, by_chance=[]).details(6)
     assert CURVE.details(0).startswith("tested in streams")
     exact = replace(CURVE, border_error=0.21)
     assert "; times are about right: half are off by 0.3 s at most; tested" in exact.details(6)
 
 
-def measured_curve(alarms: Sequence[int], minutes: float, **changes: Any) -> EventCurve:
+def measured_curve(alarms: Sequence[int], minutes: float, **changes: Any) -> AlarmCurve:
     """A curve with so many false alarms at each of four thresholds in some minutes."""
-    curve = EventCurve(
+    curve = AlarmCurve(
         [0.02, 0.5, 0.8, 0.99],
         [0.95, 0.9, 0.7, 0.1],
         [0.0] * 4,
@@ -280,7 +293,7 @@ def test_hours_without_an_alarm_bound_the_rate_by_three_over_their_number() -> N
 
 def test_too_little_quiet_time_gives_the_best_f1_and_never_less_than_one_half() -> None:
     curve = measured_curve([9, 3, 1, 0], 9)
-    assert not curve.knows(6)
+    assert not curve.enough_footage(6)
     assert curve.threshold(6) == 0.5
     best = replace(curve, precision=[0.99, 0.3, 0.9, 1.0])
     assert best.threshold(6) == 0.8, "the F1 score of .02 is higher"
@@ -297,7 +310,7 @@ def test_too_little_quiet_time_gives_the_best_f1_and_never_less_than_one_half() 
 
 def test_with_enough_quiet_time_the_bound_keeps_to_the_rate() -> None:
     curve = measured_curve([9, 1, 0, 0], 30)
-    assert curve.knows(6)
+    assert curve.enough_footage(6)
     assert curve.missing(6) == ""
     assert curve.bound(1) > 6 > curve.bound(2)
     assert curve.threshold(6) == 0.8
@@ -314,7 +327,7 @@ def test_scores_are_the_probability_that_an_event_of_their_class_happens_there()
     right = random.random(400) < probability
     true = [Segment("a", 10 * i, 10 * i + 4) for i in np.flatnonzero(right)]
     found = [Segment("a", 10 * i, 10 * i + 4, float(shown[i])) for i in range(400)]
-    curve = calibrated_curve([found], [true], [4000])
+    curve = calibrated_curve(pairs([true], [found], [4000]))
     assert curve is not None
     slope, offset = curve.calibration
     decision = Decision(("a", "b"), curve=curve)
@@ -327,7 +340,7 @@ def test_scores_are_the_probability_that_an_event_of_their_class_happens_there()
     assert ends[0] == 0, "windows that begin before the stream have no score"
     assert ends[1] > scores.max()
     one = [Segment("a", 10, 14, 0.999999)]
-    alone = calibrated_curve([one], [one], [100])
+    alone = calibrated_curve(pairs([one], [one], [100]))
     assert alone is not None
     assert alone.thresholds[-1] < 0.9999, "one event that is right is no certainty"
 
@@ -355,10 +368,10 @@ def test_scores_are_the_probability_that_an_event_of_their_class_happens_there()
     ],
 )
 def test_damaged_values_are_no_curve(name: str, value: object) -> None:
-    values = asdict(CURVE)
-    assert EventCurve.from_dict(values) == CURVE
+    values = CURVE.to_dict()
+    assert AlarmCurve.from_dict(values) == CURVE
     with pytest.raises(ValueError, match=r"expected|lists of different lengths"):
-        EventCurve.from_dict({**values, name: value})
+        AlarmCurve.from_dict({**values, name: value})
     del values[name]
     if name in (
         "by_chance",
@@ -367,9 +380,9 @@ def test_damaged_values_are_no_curve(name: str, value: object) -> None:
         "calibration",
         "border_error",
     ):  # earlier versions
-        earlier = EventCurve.from_dict(values)
+        earlier = AlarmCurve.from_dict(values)
         assert earlier.threshold(6) == CURVE.threshold(6)
         assert "of the events" in earlier.sentence(6)
         return
     with pytest.raises(KeyError):
-        EventCurve.from_dict(values)
+        AlarmCurve.from_dict(values)

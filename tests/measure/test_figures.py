@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from onlooker.base.records import ClipError
-from onlooker.report.figures import CrossValidationFigures, DoubtfulLabel, Figures, Leakage
+from onlooker.measure.figures import CrossValidationFigures, DoubtfulLabel, Figures, Leakage
 
 # evaluation.json as version 0.2.0 wrote it when figures were a dict
 MEASURED = {

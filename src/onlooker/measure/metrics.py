@@ -12,7 +12,7 @@ from onlooker.base.decision import clip_scores
 from onlooker.base.files import read_csv, reading, write_csv, write_json
 from onlooker.base.records import Evaluation
 from onlooker.data.split import PART
-from onlooker.report.figures import Figures
+from onlooker.measure.figures import DoubtfulLabel, Figures
 
 __all__ = ["accuracy_interval", "calibration_error", "measure", "wilson_interval"]
 
@@ -23,6 +23,7 @@ LIMIT = float(np.log(20))  # of the logarithm of a temperature
 MIN_RECORDINGS = (
     3  # for an interval: with two, it is between the accuracies on one and on the other
 )
+_MAX_LABELS = 50  # to check, in a report
 # columns of `write_scores`, and what they are
 _COLUMNS = {
     "name": "The video: its path in the folder of clips.",
@@ -52,7 +53,7 @@ def _frames_correct(evaluation: Evaluation) -> NDArray[np.bool_]:
 
 
 def measure(evaluation: Evaluation) -> Figures:
-    """The figures of an evaluation; those of frames only if there are frame scores."""
+    """The figures of an evaluation; of frames only if there are frame scores."""
     targets = evaluation.targets
     names = evaluation.answer_names
     correct = evaluation.correct
@@ -228,6 +229,34 @@ def fit_temperature(
         best = min(np.clip(best + np.linspace(-width, width, 21), -LIMIT, LIMIT).tolist(), key=cost)
         width /= 10
     return float(np.exp(best))
+
+
+def labels_to_check(evaluation: Evaluation) -> list[DoubtfulLabel]:
+    """Clips whose labels may be wrong, most likely first.
+
+    The answer is not the label; sorted by the probability of the label, the self-confidence of Kuan
+    & Mueller (2022). Of ten labels planted in sets of real clips, it has more among the first than
+    confident learning, whose threshold for each class and normalized margin leave out the errors in
+    classes that are often confused.
+
+    Args:
+        evaluation: by models that were not trained on the clip, as in a cross-validation.
+    """
+    targets = evaluation.targets
+    answers = evaluation.answers
+    names = evaluation.answer_names
+    confidence = evaluation.scores[np.arange(len(targets)), targets]
+    scores = evaluation.answer_scores
+    return [
+        DoubtfulLabel(
+            name=evaluation.names[i],
+            label=names[targets[i]],
+            predicted=names[answers[i]],
+            score=float(scores[i]),
+        )
+        for i in np.argsort(confidence, kind="stable").tolist()
+        if answers[i] != targets[i]
+    ][:_MAX_LABELS]
 
 
 def write_scores(path: Path | str, evaluation: Evaluation) -> None:

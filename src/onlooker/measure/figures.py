@@ -2,7 +2,7 @@
 run.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, Self
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from onlooker.base.records import ClipError
 from onlooker.base.settings import check_type
+from onlooker.measure.timeline import Pair, Timeline
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,16 +89,42 @@ class HeldOutStates(_Record):
     Args:
         sentence: how good they are.
         classes: the names of the states.
-        recordings: of each its `name`, `seconds`, and the `labeled` and `found` bouts: label, start
-            and end.
-        overlap: several states go on at a time, each of another group: a clip that is named by
-            another of them is not named wrong.
+        recordings: `saved_pairs`.
+        overlap: states of several tiers go on at a time: a clip that is named by another tier is not
+            named wrong.
     """
 
     sentence: str
     classes: Sequence[str]
     recordings: Sequence[dict[str, Any]]
     overlap: bool = False
+
+    @property
+    def pairs(self) -> dict[str, Pair]:
+        """The labels and the states of each recording, by its name."""
+        pairs = dict[str, Pair]()
+        for recording in self.recordings:
+            true, predicted = (
+                Timeline.of([(bout[0], bout[1:]) for bout in recording[row]], recording["seconds"])
+                for row in ("labeled", "found")
+            )
+            pairs[recording["name"]] = true, predicted
+        return pairs
+
+
+def saved_pairs(pairs: Mapping[str, Pair]) -> list[dict[str, Any]]:
+    """Recordings as plain values, sorted by their names: `name`, `seconds`, and the `labeled` and
+    `found` bouts, each with label, start and end.
+    """
+    return [
+        {
+            "name": name,
+            "seconds": true.seconds,
+            "labeled": [[bout.label, bout.start, bout.end] for bout in true.segments],
+            "found": [[bout.label, bout.start, bout.end] for bout in predicted.segments],
+        }
+        for name, (true, predicted) in sorted(pairs.items())
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +178,7 @@ class Figures(CrossValidationFigures, _EvaluationFigures):
     Args:
         videos: number of videos.
         frames: number of their frames; None without scores at frames.
-        classes: names of the classes, which are those of rows and columns of `confusion`; the last
+        classes: names of the classes, in rows and columns of `confusion`; the last
             one is nothing if that is an answer, but not a class.
         recordings: number of recordings; None in runs of earlier versions.
         accuracy: share of videos classified correctly.
@@ -160,20 +187,20 @@ class Figures(CrossValidationFigures, _EvaluationFigures):
         class_accuracy: share of the videos of each class; None for a class without videos.
         log_loss: in nats.
         calibration_error: with five bins of equal mass.
-        perfect_calibration_error: that of a perfectly calibrated model with so few videos: mean,
+        perfect_calibration_error: of a perfectly calibrated model with so few videos: mean,
             95th percentile.
         majority_share: the majority-class baseline.
         confusion: `K K`, counts of videos; rows: true class, columns: predicted class.
         skipped: clips that could not be used.
         known_scenes: how many of the clips show a scene of clips that the model was fitted to.
-        unusual: how many of the videos are unlike all of those of training (`Prediction.unusual`).
+        unusual: how many of the videos are unlike all clips of training (`Prediction.unusual`).
         unusual_correct: how many of these are classified correctly.
         balanced: classes weighed equally in training because that was asked for.
         chosen: the choice of the cross-validation, with its reason, in a sentence.
         statistics: the statistics that the linear model uses.
         eyes: pictures, motion and both in the cross-validation that chose, the chosen one first;
             each has `name`, `log_loss` and `accuracy`.
-        states: those of recordings, for a model of states. If they overlap, the figures of clips
+        states: of recordings, for a model of states. If they overlap, the figures of clips
             say little: answers are compared with labels of other groups, too.
         scenes: the accuracy if clips of one scene were both trained on and tested.
         copies: the same for copies of a clip.
@@ -182,12 +209,12 @@ class Figures(CrossValidationFigures, _EvaluationFigures):
         labels_to_check: clips whose labels may be wrong, most likely first; each has `name`,
             `label`, `predicted` and its `score`.
         checked: `onlooker check` found no problems in the clips of the run.
-        events: what to expect of events in recordings, in a sentence (`EventCurve.sentence`).
-        missing: which footage is missing to choose their threshold (`EventCurve.missing`).
-        other_clips: the videos are not those of the run, but others that it was tested with.
+        events: what to expect of events in recordings, in a sentence (`AlarmCurve.sentence`).
+        missing: which footage is missing to choose their threshold (`AlarmCurve.missing`).
+        other_clips: the videos are not from the run; it was tested with other ones.
     """
 
-    # JSON has the fields of the last base before those of the other one, and then these.
+    # JSON has the fields of the last base, then of the other one, and then these.
     checked: bool = False
     events: str | None = None
     missing: str | None = None

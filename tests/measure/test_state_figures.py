@@ -1,21 +1,27 @@
 """Metrics of states are those of their publications, by naive versions."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import cohen_kappa_score, f1_score
 
-from onlooker.base.decision import Decision
+from onlooker.base.decision import Decision, StateChain
 from onlooker.base.records import Segment
-from onlooker.report.states import (
+from onlooker.measure.states import (
+    RATE,
     UNKNOWN,
+    Tier,
     bouts_of,
-    chain_figures,
     edit_score,
     frame_labels,
     scorer_agreement,
     state_figures,
+    tier_figures,
+    tiers_of,
 )
+from onlooker.measure.timeline import Timeline
 
 Ints = NDArray[np.int64]
 CLASSES = ("sit", "stand", "walk")
@@ -174,28 +180,25 @@ def test_segments_as_classes_of_frames() -> None:
 
 
 def test_time_is_unknown_only_where_no_class_of_the_chain_is_labeled() -> None:
-    decision = Decision(("nod", "sit", "stand"))
-    true = {"a": [Segment("sit", 0, 60), Segment("nod", 0, 20)]}
-    answers = {"a": [Segment("stand", 0, 120), Segment("nod", 0, 120)]}
-    unknown = {"a": [Segment("", 0, 80)]}
-    seconds = {"a": 120.0}
-    chains = [[0, -1], [1, 2, -1]]
-    head, posture = chain_figures(
-        decision, chains, true, predicted=answers, seconds=seconds, unknown=unknown
-    )
+    true = Timeline([Segment("sit", 0, 60), Segment("nod", 0, 20)], 120, unknown=[(0, 80)])
+    answers = Timeline([Segment("stand", 0, 120), Segment("nod", 0, 120)], 120)
+    tiers = [Tier(["nod"], has_gaps=True), Tier(["sit", "stand"], has_gaps=True)]
+    head, posture = tier_figures(tiers, [(true, answers)], rate=RATE)
     assert head["accuracy"] == pytest.approx(20 / 60)  # without the 60 s that are unknown
     assert head["states"]["nod"]["predicted"]["minutes"] == pytest.approx(1)
     assert posture["accuracy"] == 0
     assert posture["states"]["sit"]["true"]["minutes"] == pytest.approx(1)
     # the second scorer knows nothing from 30 s on, unless there is a label
-    second = {"a": [Segment("", 30, 120), Segment("sit", 0, 40), Segment("nod", 0, 10)]}
-    head, posture = scorer_agreement(
-        decision,
-        chains,
-        second,
-        true=true,
-        predicted=answers,
-        seconds=seconds,
-        unknown=unknown,
-    )
+    second = Timeline([Segment("sit", 0, 40), Segment("nod", 0, 10)], 120, unknown=[(30, 120)])
+    head, posture = scorer_agreement(tiers, [(true, answers, second)], rate=RATE)
     assert (head["scorers"], posture["scorers"]) == (0, 1)
+
+
+def test_the_tiers_of_a_model_are_its_chains_without_the_class_in_which_nothing_happens() -> (
+    None
+):
+    decision = Decision(("nod", "nothing", "sit", "stand"))
+    assert tiers_of(decision) == [(["nod", "sit", "stand"], True)]
+    chains = [StateChain(k, [1.0] * len(k), [1.0] * len(k), weight=1) for k in ([0, 1], [2, 3])]
+    tiers = tiers_of(replace(decision, states=tuple(chains)))
+    assert tiers == [(["nod"], True), (["sit", "stand"], False)]

@@ -1,0 +1,245 @@
+"""How many events of streams are found at which rate of false alarms, and the threshold for a rate."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
+
+import numpy as np
+
+from onlooker.base.settings import field_of
+
+# lowest score of an event, where training could not choose one; no lower one is chosen
+EVENT_THRESHOLD = 0.5
+# share of the events found at a rate of false alarms that a higher threshold must still find
+_NEARLY = 0.95
+_SURE = 0.95  # confidence of the upper bound of a rate
+_MIN_MINUTES = 2  # shorter times are stated in seconds
+_UNREACHABLE = 2.0  # a threshold above all scores
+# values that curves of earlier versions lack
+_EARLIER = {
+    "by_chance": [],
+    "precision": [],
+    "events": 0,
+    "calibration": [],
+    "border_error": None,
+}
+_SAVED_AS = {"recall": "found", "median_delay": "late"}  # names in files
+_IN_REPR = 8  # fields
+
+
+@dataclass(frozen=True)
+class AlarmCurve:
+    """At each threshold, the share of the events of streams that are found, and the false alarms per
+    hour.
+
+    Args:
+        thresholds: `P`, ascending.
+        recall: `P`, share of the events that a reported event of their class overlaps.
+        misnamed: `P`, share of the events that only events of other classes overlap.
+        alarms_per_hour: `P`, false alarms: reported events that overlap none, per hour outside of
+            events.
+        median_delay: of the reported start of an event, in seconds.
+        hours: length of the streams outside of events, where false alarms were counted.
+        confused: the two classes that are confused most often; empty: none are.
+        by_chance: `P`, the recall if the same events were reported at random times; empty in models
+            of earlier versions.
+        precision: `P`, share of the reported events that overlap an event of their class; empty in
+            models of earlier versions.
+        events: number of events of the streams; 0 in models of earlier versions.
+        calibration: slope and offset of Platt scaling, from the logit of a window's score to the
+            probability of an event of its class (`Decision.calibrated`); empty: none.
+        border_error: median error of begin and end of the events that are found, in seconds; None in
+            models of earlier versions.
+    """
+
+    thresholds: list[float]
+    recall: list[float]
+    misnamed: list[float]
+    alarms_per_hour: list[float]
+    median_delay: float
+    hours: float
+    confused: list[str]
+    by_chance: list[float] = field(default_factory=list)
+    precision: list[float] = field(default_factory=list)
+    events: int = 0
+    calibration: list[float] = field(default_factory=list)
+    border_error: float | None = None
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """The inverse of `to_dict`; a KeyError or a ValueError for values that are no curve."""
+        values = _EARLIER | values
+        saved_as = {option.name: _SAVED_AS.get(option.name, option.name) for option in fields(cls)}
+        curve = cls(
+            **{
+                option.name: field_of(values, saved_as[option.name], option.type)
+                for option in fields(cls)
+            }
+        )
+        by_chance = curve.by_chance or curve.thresholds
+        precision = curve.precision or curve.thresholds
+        points = (curve.recall, curve.misnamed, curve.alarms_per_hour, by_chance, precision)
+        if {*map(len, points)} != {len(curve.thresholds)} or not curve.thresholds:
+            raise ValueError("the curve of events has lists of different lengths, or empty ones")
+        if curve.calibration and not (len(curve.calibration) == 2 and curve.calibration[0] > 0):
+            raise ValueError(
+                f"the calibration of the curve is {curve.calibration}, expected a positive slope and an offset"
+            )
+        return curve
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON, under the names of earlier versions."""
+        return {_SAVED_AS.get(name, name): value for name, value in vars(self).items()}
+
+    def __repr__(self) -> str:
+        # as in earlier versions: `onlooker predict --json` writes a digest of it
+        names = [option.name for option in fields(self)][:_IN_REPR]
+        values = (f"{_SAVED_AS.get(name, name)}={getattr(self, name)!r}" for name in names)
+        return f"EventCurve({', '.join(values)})"
+
+    def alarms(self, point: int) -> int:
+        """The number of false alarms at a threshold, given by its position."""
+        return round(self.alarms_per_hour[point] * self.hours)
+
+    def bound(self, point: int) -> float:
+        """The rate of false alarms per hour at a threshold that is not exceeded, with a confidence
+        of 95 %: the exact bound of a Poisson rate, which without an alarm is 3 / hours.
+        """
+        return _poisson_bound(self.alarms(point)) / self.hours
+
+    def quiet_minutes(self, alarms_per_hour: float) -> float:
+        """The minutes outside of events, without a false alarm, that bound the rate; infinite for
+        a rate of 0.
+        """
+        return 60 * _poisson_bound(0) / alarms_per_hour if alarms_per_hour else np.inf
+
+    def enough_footage(self, alarms_per_hour: float) -> bool:
+        """Whether the streams are long enough outside of events to choose a threshold by a rate."""
+        return 60 * self.hours >= self.quiet_minutes(alarms_per_hour)
+
+    def operating_point(self, alarms_per_hour: float) -> int | None:
+        """The position of the threshold that keeps false alarms to a rate; None if every threshold
+        gives more.
+
+        Of the thresholds whose `bound` keeps to the rate, it is the highest one that finds nearly
+        as many events as the best of them. If the streams are too short to know the rate, it is the
+        threshold with the highest F1 score. None is below one half. Models of earlier versions have
+        thresholds by the rates themselves.
+        """
+        if not self.precision:
+            return self._best(
+                [i for i, rate in enumerate(self.alarms_per_hour) if rate <= alarms_per_hour]
+            )
+        points = [i for i, least in enumerate(self.thresholds) if least >= EVENT_THRESHOLD]
+        if not self.enough_footage(alarms_per_hour):
+            return max(points, key=self.f1, default=None)
+        return self._best([i for i in points if self.bound(i) <= alarms_per_hour])
+
+    def _best(self, allowed: Sequence[int]) -> int | None:
+        """Of some thresholds, the highest one that finds nearly as many events as the best."""
+        if not allowed:
+            return None
+        highest = max(self.recall[i] for i in allowed)
+        return max(i for i in allowed if self.recall[i] >= _NEARLY * highest)
+
+    def f1(self, point: int) -> float:
+        """The harmonic mean of recall and precision at a threshold."""
+        total = self.recall[point] + self.precision[point]
+        return 2 * self.recall[point] * self.precision[point] / total if total else 0.0
+
+    def threshold(self, alarms_per_hour: float) -> float:
+        """The score that an event must reach, to keep false alarms to a rate (`operating_point`); above 1,
+        which no score reaches, if every threshold gives more.
+        """
+        point = self.operating_point(alarms_per_hour)
+        return _UNREACHABLE if point is None else self.thresholds[point]
+
+    def sentence(self, alarms_per_hour: float) -> str:
+        """What to expect at a rate of false alarms, in a sentence: `finds 37 of 40 events, at most
+        20 false alarms an hour (none in 9 min of quiet footage)`.
+        """
+        point = self.operating_point(alarms_per_hour)
+        if point is None or not self.recall[point]:
+            return self._sentence_of_nothing_found(alarms_per_hour)
+        return f"finds {self._share(point)}, {alarms_text(self.alarms(point), self.hours)}"
+
+    def details(self, alarms_per_hour: float) -> str:
+        """What is behind `sentence`: chance, delay, confusions and the streams, in a sentence."""
+        facts = list[str]()
+        point = self.operating_point(alarms_per_hour)
+        if point is not None and self.recall[point]:
+            if self.by_chance:
+                facts.append(f"by chance it would find {100 * self.by_chance[point]:.0f} %")
+            delay = (
+                f"{abs(self.median_delay):.1f} s {'late' if self.median_delay >= 0 else 'early'}"
+            )
+            facts.append(f"events begin {delay} in the median")
+            if self.misnamed[point]:
+                names = " and ".join(self.confused)
+                wrong = f"{100 * self.misnamed[point]:.0f} %"
+                facts.append(f"{wrong} are named wrong, most often {names}")
+            facts.append(f"an event needs a score of {100 * self.thresholds[point]:.0f} %")
+            facts += filter(None, [self.times_text])
+        facts.append("tested in streams that are made of the training clips")
+        return "; ".join(facts)
+
+    @property
+    def times_text(self) -> str:
+        """How exact the times of events are, in words; empty: unknown."""
+        if self.border_error is None:
+            return ""
+        seconds = math.ceil(10 * self.border_error) / 10
+        return f"times are about right: half are off by {seconds:.1f} s at most"
+
+    def missing(self, alarms_per_hour: float) -> str:
+        """Which footage is missing to choose a threshold by a rate; empty if none is."""
+        minutes = self.quiet_minutes(alarms_per_hour)
+        if self.enough_footage(alarms_per_hour) or not np.isfinite(minutes):
+            return ""
+        return (
+            f"Record {_duration(minutes / 60)} in which nothing happens, to know of "
+            f"{alarms_per_hour:g} false alarms an hour: there are {_duration(self.hours)} of quiet "
+            "footage."
+        )
+
+    def _share(self, point: int) -> str:
+        """How many events are found at a threshold, in words."""
+        if not self.events:
+            return f"{100 * self.recall[point]:.0f} % of the events"
+        return f"{round(self.recall[point] * self.events)} of {self.events} events"
+
+    def _sentence_of_nothing_found(self, alarms_per_hour: float) -> str:
+        reason = f": {' and '.join(self.confused)} are confused" if self.confused else ""
+        enough = _NEARLY * max(self.recall)
+        points = [i for i, share in enumerate(self.recall) if share >= enough]
+        best = min(points, key=lambda i: self.alarms_per_hour[i])
+        more = f"{self._share(best)} at {self.alarms_per_hour[best]:.0f} an hour"
+        return f"finds no events at {alarms_per_hour:g} false alarms an hour{reason}; {more}"
+
+
+def _poisson_bound(count: int) -> float:
+    """The mean of a Poisson distribution that gives so few events in one of 20 cases."""
+    from scipy.special import gammaincinv  # slow to import
+
+    return float(gammaincinv(count + 1, _SURE))
+
+
+def alarms_text(count: int, hours: float) -> str:
+    """What so many false alarms in some hours without events say about their rate: `at most 20
+    false alarms an hour (none in 9 min of quiet footage)`.
+    """
+    quiet = f"({count or 'none'} in {_duration(hours)} of quiet footage)"
+    if not hours:
+        return f"{count or 'no'} false alarms {quiet}"
+    return f"at most {_rounded_up(_poisson_bound(count) / hours)} false alarms an hour {quiet}"
+
+
+def _duration(hours: float) -> str:
+    minutes = 60 * hours
+    return f"{minutes:.0f} min" if minutes >= _MIN_MINUTES else f"{60 * minutes:.0f} s"
+
+
+def _rounded_up(rate: float) -> str:
+    """A bound as a whole number; below 1, with one decimal."""
+    return f"{math.ceil(rate)}" if rate >= 1 else f"{math.ceil(10 * rate) / 10:.1f}"
