@@ -157,7 +157,7 @@ class Streams:
         elif model.lengths:
             threshold = decision.event_threshold(alarms_per_hour)
             self.finder = Finder(decision, model.lengths, threshold)
-        is_for_clips = self.state_finder is not None and not model.state_motion  # alone
+        is_for_clips = self.state_finder is not None and "state_motion" not in model.heads  # alone
         self.sees_motion = model.motion_features > 0 and not is_for_clips
         self.states: dict[str, StreamState] = {}
         if data.modality != "rgb":
@@ -347,9 +347,9 @@ class Streams:
         windows = None
         if output.windows is not None:
             scored = output.windows
-            if output.sparse is not None and any(too_slow):
+            if output.low_rate is not None and any(too_slow):
                 lacks_frames = torch.tensor([pace is not None for pace in too_slow])
-                scored = output.sparse.where(lacks_frames.to(scored.whole.device), scored)
+                scored = output.low_rate.where(lacks_frames.to(scored.whole.device), scored)
             windows = self.decision.calibrated(scored.scores).cpu().numpy()
             possible = scored.possible.cpu().numpy()
         states_logits = None if output.states is None else output.states.cpu().numpy()
@@ -369,7 +369,10 @@ class Streams:
             state = replace(state, model=own)
             if attention is not None:
                 heat, rectangles, box_state = find_boxes(
-                    state.box_state, attention[i], frame.sample, still=self.model.still
+                    state.box_state,
+                    attention[i],
+                    frame.sample,
+                    still="static_scene" in self.model.heads,
                 )
                 state = replace(state, box_state=box_state)
                 step = _located(
@@ -381,7 +384,7 @@ class Streams:
             if windows is not None:
                 step, state = self._with_events(step, state, windows[i])
                 complete = np.array(self.model.lengths) <= len(state.event_state.times)
-                if self.model.farthest is not None and complete.any():
+                if self.model.window_novelty_limit is not None and complete.any():
                     step = replace(step, unusual=not possible[i, complete].any())
             if states_logits is not None and self.state_finder is not None:
                 logits = states_logits[i]

@@ -16,6 +16,7 @@ from torch import Tensor
 from onlooker.base.config import Eyes
 from onlooker.base.fisher import fisher_vector
 from onlooker.base.progress import tracked
+from onlooker.models.heads import Head
 from onlooker.models.linear import LinearClassifier
 from onlooker.report.events import EventThreshold, choose_threshold
 from onlooker.report.figures import EyeFigures
@@ -346,7 +347,7 @@ def fit_eyes(
     fit_layer(model, clips, choice.pictures, early=early, factor=choice.factors[0])
     layer = motion_weights(clips, choice)
     if layer is not None:
-        model.set_motion_layer(*layer)
+        model.set_heads({"motion": Head(*layer)})
 
 
 @one_thread

@@ -39,7 +39,8 @@ from onlooker.base.text import some_of
 from onlooker.data.clips import read_header
 from onlooker.data.lists import Unknown
 from onlooker.data.split import group_of
-from onlooker.models.linear import ORDERED, UNORDERED, LinearClassifier, rounded_motion
+from onlooker.models.linear import ORDERED, UNORDERED, LinearClassifier
+from onlooker.models.motion_memory import rounded_motion
 from onlooker.report.events import event_curve
 from onlooker.report.figures import HeldOutStates
 from onlooker.report.states import UNKNOWN, bouts_of, state_figures
@@ -373,14 +374,14 @@ class _Frames(NamedTuple):
 
 
 class StateMotion(NamedTuple):
-    """A fitted layer on motion words (`LinearClassifier.set_state_motion`): weight `R F`, bias `R`."""
+    """A fitted layer on motion words (head `state_motion`): weight `R F`, bias `R`."""
 
     weight: Floats
     bias: Floats
 
 
 class StateLayer(NamedTuple):
-    """A fitted state layer (`LinearClassifier.set_state_layer`), and how its outputs are decoded.
+    """A fitted state layer (head `state`), and how its outputs are decoded.
 
     Args:
         lengths: of the windows, in frames.
