@@ -152,8 +152,8 @@ def test_a_model_answers_as_before(make: Any, tmp_path: Path) -> None:
 def test_settings_that_a_version_did_not_have_are_off(tmp_path: Path) -> None:
     """The first ones wrote lengths alone, and the ones after them those of states elsewhere."""
     model = with_events()
-    model.heads.discard(("motion", "low_rate_event", "low_rate_window", "static_scene"))
-    model.motion_features = 0
+    for name in ("motion", "low_rate_event", "low_rate_window", "static_scene"):
+        del model.heads[name]
     model.heads["window"].limit = None
     save_as_before(model, tmp_path / "first")
     added = ("farthest", "motion_features", "sparse", "state_motion", "state_outputs", "still")

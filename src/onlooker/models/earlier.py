@@ -31,6 +31,7 @@ _NAMES = {
     "state_motion_head.weight": "heads.state_motion.weight",
     "state_motion_head.bias": "heads.state_motion.bias",
     "still_center": "heads.static_scene.center",
+    "still_share": "heads.static_scene.weight",
 }
 
 
@@ -66,24 +67,25 @@ def rename_weights(
     weights: dict[str, Tensor], prefix: str, *, heads: Heads, lengths: Sequence[int]
 ) -> None:
     """Give the weights of an earlier version today's names and shapes, in place."""
-    if f"{prefix}center" not in weights:
-        return
-    for earlier, name in _NAMES.items():
+    is_earlier = f"{prefix}center" in weights
+    for earlier, name in _NAMES.items() if is_earlier else ():
         if f"{prefix}{earlier}" in weights:
             weights[prefix + name] = weights.pop(prefix + earlier)
-    bias = f"{prefix}heads.event.bias"
-    if bias in weights and weights[bias].shape == (1,):  # one for all lengths, at first
-        weights[bias] = weights[bias].expand(len(lengths))
-    if "static_scene" in heads and f"{prefix}still_share" in weights:
-        weights[f"{prefix}heads.static_scene.weight"] = weights.pop(f"{prefix}still_share")[None]
-    if "motion" in heads:  # at first, motion counted for clips alone
-        zeros = torch.zeros_like(heads["motion"].center)
-        weights.setdefault(f"{prefix}heads.motion.center", zeros)
+    for name in ("event", "low_rate_event"):  # one bias for all lengths
+        bias = f"{prefix}heads.{name}.bias"
+        if bias in weights and weights[bias].shape == (1,):
+            weights[bias] = weights[bias].expand(len(lengths))
+    if not is_earlier:
+        return
     factors = weights.pop(f"{prefix}motion_factors", torch.zeros(2))
     gain = weights.pop(f"{prefix}window_motion", torch.zeros(()))
-    one = torch.ones(())
-    for name in heads:
-        weights[f"{prefix}heads.{name}.motion_factors"] = torch.stack((one, torch.zeros(())))
-    weights[f"{prefix}heads.clip.motion_factors"] = torch.stack((one, factors[0]))
-    if "window" in heads:
-        weights[f"{prefix}heads.window.motion_factors"] = torch.stack((gain, factors[1]))
+    by_head = {"clip": (1.0, factors[0]), "window": (gain, factors[1])}
+    for name, head in heads.items():
+        values = torch.tensor(by_head.get(name, (1.0, 0.0)))
+        weights[f"{prefix}heads.{name}.motion_factors"] = values
+        if name in ("motion", "state_motion", "static_scene"):
+            for part in ("center", "scale", "bias"):
+                weights.setdefault(f"{prefix}heads.{name}.{part}", getattr(head, part))
+    share = f"{prefix}heads.static_scene.weight"
+    if share in weights:
+        weights[share] = weights[share][None]

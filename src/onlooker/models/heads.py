@@ -1,27 +1,11 @@
 """Heads: linear layers on standardized statistics."""
 
-from collections.abc import Sequence
-from typing import NamedTuple, cast
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
-
-
-class HeadShapes(NamedTuple):
-    """The shapes of the parts of a head; None for a part that it lacks."""
-
-    weight: tuple[int, ...]
-    bias: tuple[int, ...] | None
-    center: tuple[int, ...] | None
-    scale: tuple[int, ...] | None
-
-    def zeros(self) -> "Head":
-        """A head of these shapes, with scales of one and zeros elsewhere."""
-        weight, bias, center = (None if shape is None else torch.zeros(shape) for shape in self[:3])
-        scale = None if self.scale is None else torch.ones(self.scale)
-        return Head(cast(Tensor, weight), bias, center=center, scale=scale)
 
 
 class Head(nn.Module):
@@ -34,19 +18,17 @@ class Head(nn.Module):
 
     Args:
         weight: `K M` for K outputs and M statistics.
-        bias: `K`.
+        bias: `K`; None: zeros.
         center, scale: `M`, or one row for each number of frames, `W M`; None: zeros and ones.
-        motion_gain, motion_factor: multiply the logits of motion that are added, and squared
-            distances of motion, for distances as large as those of pictures; 0: motion counts for
-            none.
-        limit: novelty limit, a distance; None: unknown.
+        motion_gain: multiplies the logits of motion that are added.
+        motion_factor: multiplies squared distances of motion, which makes them as large as those of
+            pictures; 0: motion does not count.
+        limit: the novelty limit, a distance; None: unknown.
     """
 
-    weight: nn.Parameter
-    bias: nn.Parameter
     center: Tensor
     scale: Tensor
-    motion_factors: Tensor
+    motion_factors: Tensor  # gain, and factor of distances
 
     def __init__(
         self,
@@ -60,10 +42,12 @@ class Head(nn.Module):
         limit: float | None = None,
     ) -> None:
         super().__init__()
-        self.weight = nn.Parameter(_copied(weight))
-        self.register_parameter("bias", None if bias is None else nn.Parameter(_copied(bias)))
-        self.register_buffer("center", None if center is None else _copied(center))
-        self.register_buffer("scale", None if scale is None else _copied(scale))
+        weights = _copied(weight)
+        zeros = torch.zeros(weights.shape[1:])
+        self.weight = nn.Parameter(weights)
+        self.bias = nn.Parameter(torch.zeros(len(weights)) if bias is None else _copied(bias))
+        self.register_buffer("center", zeros if center is None else _copied(center))
+        self.register_buffer("scale", zeros + 1 if scale is None else _copied(scale))
         self.register_buffer("motion_factors", torch.tensor((motion_gain, motion_factor)))
         self.limit = limit
 
@@ -72,13 +56,10 @@ class Head(nn.Module):
         return F.linear(standardized, self.weight, self.bias)
 
     def standardized(self, statistics: Tensor, rows: Tensor | None = None) -> Tensor:
-        """(x - center) / scale; with `rows`, the rows of center and scale to use, `…`."""
-        center = self.center
-        scale = self.scale
-        if rows is not None:
-            center = center[rows]
-            scale = scale[rows]
-        return (statistics - center) / scale
+        """(x - center) / scale; with `rows`, `…`, by these rows of center and scale."""
+        if rows is None:
+            return (statistics - self.center) / self.scale
+        return (statistics - self.center[rows]) / self.scale[rows]
 
     def distances(self, standardized: Tensor) -> Tensor:
         """Distances `…` of standardized statistics `… M`."""
@@ -87,34 +68,16 @@ class Head(nn.Module):
         return standardized.square() @ counted.to(standardized.dtype)
 
     def with_motion(self, logits: Tensor, motion: Tensor | None) -> Tensor:
-        """The sum of logits `… K` and those of motion, `… K+1` (`motion_memory.motion_layer`)."""
+        """The sum of logits `… K` and the first K outputs of motion, `… K+1`
+        (`motion_memory.motion_layer`).
+        """
         return logits if motion is None else logits + self.motion_factors[0] * motion[..., :-1]
 
     def farther(self, distances: Tensor, motion: Tensor | None) -> Tensor:
-        """The larger one of distances `…` and those of motion, `… K+1`."""
+        """The larger one of distances `…` and the distances of motion, `… K+1`."""
         if motion is None:
             return distances
         return distances.maximum(self.motion_factors[1] * motion[..., -1])
-
-    def completed(self, name: str, shapes: HeadShapes) -> "Head":
-        """This head, with a center of zeros and a scale of ones where they are missing, and one
-        bias for all where several are expected.
-
-        Raises:
-            ValueError: a part has another shape.
-        """
-        blank = shapes.zeros()
-        if self.bias is not None and self.bias.shape == (1,) and shapes.bias is not None:
-            self.bias = nn.Parameter(self.bias.detach().repeat(shapes.bias))
-        for part in ("center", "scale"):
-            if getattr(self, part) is None:
-                setattr(self, part, getattr(blank, part))
-        for part, expected in shapes._asdict().items():
-            values = getattr(self, part)
-            shape = None if values is None else tuple(values.shape)
-            if shape != expected:
-                raise ValueError(f"{part} of the head {name} is {shape}, expected {expected}")
-        return self
 
 
 class Heads(nn.ModuleDict):
@@ -126,12 +89,6 @@ class Heads(nn.ModuleDict):
     def outputs(self, name: str) -> int:
         """The number of outputs of a head; 0: there is none of this name."""
         return len(self[name].weight) if name in self else 0
-
-    def discard(self, names: Sequence[str]) -> None:
-        """Remove the heads with these names, if there are any."""
-        for name in names:
-            if name in self:
-                del self[name]
 
 
 def _copied(values: ArrayLike | Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from onlooker.base.fisher import PARTS, fisher_vector
 from onlooker.models import earlier
 from onlooker.models.encoders import Encoder, build_encoder
-from onlooker.models.heads import Head, HeadShapes
+from onlooker.models.heads import Head
 from onlooker.models.motion_memory import (
     Layer,
     MotionOutputs,
@@ -36,14 +36,9 @@ UNORDERED = ("mean", "spread", "change", "largest")
 # of the usual deviation of the training clips: where nothing deviates by more, the map is flat
 _FLAT = 0.1
 EVENT_HEADS = ("event", "window", "low_rate_event", "low_rate_window")
-_OF_WINDOWS = (*EVENT_HEADS, "state", "state_motion")
-_NEEDS = {
-    "event": {"window"},
-    "window": {"event"},
-    "low_rate_event": {"event", "low_rate_window"},
-    "low_rate_window": {"low_rate_event"},
-    "state_motion": {"state", "motion"},
-}
+_STATE_HEADS = ("state", "state_motion")
+# the heads of windows that a model may have
+_WINDOW_HEADS = tuple(map(set, ((), EVENT_HEADS[:2], EVENT_HEADS, _STATE_HEADS[:1], _STATE_HEADS)))
 _TRAINED = ("clip", "motion", "state_motion")  # heads with trainable parameters
 _LONGEST = 8  # windows at most, times W
 _LEVELS = 32767  # of a feature in the memory of a stream, on either side of zero
@@ -186,11 +181,12 @@ class LinearClassifier(VideoModel):
             torch.stack((torch.ones_like(x), x, y), 2).flatten(0, 1), persistent=False
         )
         layer = nn.Linear(self.num_features, num_classes)
-        self.set_heads({"clip": Head(layer.weight, layer.bias)})
-        self._add_blank_heads(heads or {}, lengths, motion_features)
-        if "window" in self.heads:
-            self.heads["window"].limit = window_novelty_limit
-            self._save_settings()
+        zeros = torch.zeros(window, self.num_features)
+        clip = Head(layer.weight, layer.bias, center=zeros, scale=zeros + 1)
+        blank = self._blank_heads(heads or {}, len(lengths), motion_features)
+        if "window" in blank:
+            blank["window"].limit = window_novelty_limit
+        self.set_heads({"clip": clip, **blank}, lengths)
         self.to(memory_format=torch.channels_last)
 
     @property
@@ -198,106 +194,80 @@ class LinearClassifier(VideoModel):
         """The head that classifies clips."""
         return self.heads["clip"]
 
-    @property
-    def window_novelty_limit(self) -> float | None:  # type: ignore[override]
-        return self.heads["window"].limit if "window" in self.heads else None
-
     def set_heads(self, heads: Mapping[str, Head], lengths: Sequence[int] | None = None) -> None:
         """Add heads, or replace those with the same names.
 
         Args:
-            heads: by name, as listed above. A missing center is zero, a missing scale one; one bias
-                of events is used for all lengths.
+            heads: by name, as listed above.
             lengths: numbers of frames of the windows, ascending, at least 2; earlier heads of
                 windows are removed. None: they stay.
 
         Raises:
-            ValueError: lengths that are not ascending, or a head of another shape or name.
+            ValueError: lengths that are not ascending, or out of range.
         """
         if lengths is not None:
-            self.lengths = self._checked(lengths)
-            self.heads.discard(_OF_WINDOWS)
-        for name in {"motion", "state_motion"} & heads.keys():
-            self.motion_features = heads[name].weight.shape[-1]
-        shapes = self._shapes(len(heads["state"].weight) if "state" in heads else None)
+            longest = _LONGEST * self.window
+            if [*lengths] != sorted({*lengths} & {*range(2, longest + 1)}):
+                raise ValueError(
+                    f"lengths are {[*lengths]}, expected ascending numbers of frames from 2 to {longest}"
+                )
+            self.lengths = tuple(lengths)
+            for name in {*EVENT_HEADS, *_STATE_HEADS} & self.heads.keys():
+                del self.heads[name]
         if "state_motion" in heads and "motion" not in {*self.heads, *heads}:
             # clips are recognized by pictures alone
-            heads = {"motion": shapes["motion"].zeros(), **heads}
+            words = heads["state_motion"].weight.shape[1]
+            heads = {"motion": Head(torch.zeros(self.num_classes, words)), **heads}
         for name, head in heads.items():
-            head = head.completed(name, shapes[name])
             self.heads[name] = head.to(self.positions).requires_grad_(name in _TRAINED)
-        self._save_settings()
+        names = [name for name in self.heads if name != "clip"]
+        cast(dict[str, Any], self._hub_mixin_config).update(
+            lengths=[*self.lengths],
+            heads={name: self.heads.outputs(name) for name in names},
+            motion_features=self.motion_features,
+            window_novelty_limit=self.window_novelty_limit,
+        )
 
-    def _add_blank_heads(
-        self, outputs: dict[str, int], lengths: Sequence[int], motion_features: int
-    ) -> None:
-        """Add heads whose weights are loaded later.
+    def _blank_heads(
+        self, outputs: dict[str, int], L: int, motion_features: int
+    ) -> dict[str, Head]:
+        """Heads whose weights are loaded later.
 
         Args:
             outputs: their numbers of outputs by name.
-            lengths: of the windows, as for `set_heads`.
+            L: number of lengths of windows.
             motion_features: F.
-        """
-        names = {*outputs}
-        is_complete = (
-            all(_NEEDS.get(name, set()) <= names for name in names)
-            and len(names & {"event", "state"}) == bool(lengths)
-            and ("motion" in names) == bool(motion_features)
-        )
-        if lengths:
-            self.lengths = self._checked(lengths)
-        self.motion_features = motion_features
-        shapes = self._shapes(outputs.get("state"))
-        expected = {name: shape.weight[0] for name, shape in shapes.items() if name != "clip"}
-        if not is_complete or any(expected.get(name) != count for name, count in outputs.items()):
-            raise ValueError(f"heads are {outputs}, expected some of {expected}")
-        self.set_heads({name: shapes[name].zeros() for name in outputs})
 
-    def _shapes(self, states: int | None) -> dict[str, HeadShapes]:
-        """The shapes of all heads that this model may have.
-
-        Args:
-            states: R; None: as it is.
+        Raises:
+            ValueError: heads that do not fit each other or the model.
         """
-        R = self.heads.outputs("state") if states is None else states
         K = self.num_classes
-        L = len(self.lengths)
         M = self.num_features
-        F = self.motion_features
         N = len(self.positions)
-        clip = (self.window, M)
-        place = (self.encoder.num_features, N)
-        event = HeadShapes((1, M), (L,), (M,), (M,))
-        window = HeadShapes((K, M), (K,), (M,), (M,))
-        return {
-            "clip": HeadShapes((K, M), (K,), clip, clip),
-            "event": event,
-            "window": window,
-            "low_rate_event": event,
-            "low_rate_window": window,
-            "state": HeadShapes((R, L, M), (R,), (L, M), (L, M)),
-            "motion": HeadShapes((K, F), (K,), (F,), None),
-            "state_motion": HeadShapes((R, F), (R,), None, None),
-            "static_scene": HeadShapes((1, N), None, place, None),
+        states = outputs.get("state", 0)
+        expected = {"event": 1, "window": K, "low_rate_event": 1, "low_rate_window": K}
+        expected |= {"state": states, "state_motion": states, "motion": K, "static_scene": 1}
+        of_windows = {*outputs} & {*EVENT_HEADS, *_STATE_HEADS}
+        if not (
+            all(outputs.values())
+            and outputs.items() <= expected.items()
+            and of_windows in _WINDOW_HEADS
+            and bool(of_windows) == bool(L)
+            and ("motion" in outputs) == bool(motion_features)
+            and ("state_motion" not in outputs or "motion" in outputs)
+        ):
+            raise ValueError(f"heads are {outputs}, expected some of {expected}")
+        inputs = {"state": (L, M), "static_scene": (N,)}
+        inputs |= dict.fromkeys(("motion", "state_motion"), (motion_features,))
+        heads = {
+            name: Head(torch.zeros(count, *inputs.get(name, (M,))))
+            for name, count in outputs.items()
         }
-
-    def _checked(self, lengths: Sequence[int]) -> tuple[int, ...]:
-        longest = _LONGEST * self.window
-        is_ascending = [*lengths] == sorted({*lengths})
-        if not lengths or not is_ascending or lengths[0] < 2 or lengths[-1] > longest:
-            raise ValueError(
-                f"lengths are {[*lengths]}, expected ascending numbers of frames from 2 to {longest}"
-            )
-        return tuple(lengths)
-
-    def _save_settings(self) -> None:
-        """Update the settings with which a saved model is built again."""
-        settings = cast(dict[str, Any], self._hub_mixin_config)
-        settings["lengths"] = [*self.lengths]
-        names = [name for name in self.heads if name != "clip"]
-        settings["heads"] = {name: self.heads.outputs(name) for name in names}
-        settings["motion_features"] = self.motion_features
-        settings["window_novelty_limit"] = self.window_novelty_limit
+        for name in {"event", "low_rate_event"} & heads.keys():
+            heads[name].bias = nn.Parameter(torch.zeros(L))
+        if "static_scene" in heads:
+            heads["static_scene"].center = torch.zeros(self.encoder.num_features, N)
+        return heads
 
     @classmethod
     def current_settings(cls, saved: dict[str, Any]) -> dict[str, Any]:

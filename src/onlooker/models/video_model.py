@@ -132,8 +132,6 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
     explains = False
     streams = True
     lengths: tuple[int, ...] = ()
-    window_novelty_limit: float | None = None
-    motion_features: int = 0
     encoder: Encoder | None  # of single frames, if there is one
     grid: tuple[int, int]  # (h, w) of its features
     heads: Heads
@@ -159,6 +157,14 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
         if encoder is not None and not any(weight.requires_grad for weight in encoder.parameters()):
             encoder.eval()
         return self
+
+    @property
+    def window_novelty_limit(self) -> float | None:
+        return self.heads["window"].limit if "window" in self.heads else None
+
+    @property
+    def motion_features(self) -> int:
+        return self.heads["motion"].weight.shape[1] if "motion" in self.heads else 0
 
     @property
     def packages(self) -> list[str]:
