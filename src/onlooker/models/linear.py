@@ -13,8 +13,6 @@ from onlooker.models import earlier
 from onlooker.models.encoders import Encoder, build_encoder
 from onlooker.models.heads import Head
 from onlooker.models.motion_memory import (
-    Layer,
-    MotionOutputs,
     motion_layer,
     motion_outputs,
     motion_roots,
@@ -301,7 +299,7 @@ class LinearClassifier(VideoModel):
         W = self.window
         frames, moments = self._frames(features)
         seen = torch.arange(1, T + 1, device=frames.device)
-        by_motion = MotionOutputs()
+        by_motion = dict[str, Tensor]()
         if motion is not None:
             rows = motion_rows(*self._motion_roots(motion, (B, T)))
             by_motion = self._by_motion(partial(window_sums, rows))
@@ -312,7 +310,7 @@ class LinearClassifier(VideoModel):
             windows = windowed(frames, moments, self.lengths, W=W)
         standardized = self._standardized(self._statistics(frames, moments), seen)
         output = self._output(standardized, windows, by_motion, seen=seen)
-        distance = self.head.farther(self.head.distances(standardized), by_motion.clip)
+        distance = self.head.farther(self.head.distances(standardized), by_motion.get("clip"))
         sums = F.pad(frames, (0, 0, 0, 0, W - 1, 0)).unfold(1, W, 1).sum(-1)
         differences = frames - sums / seen.clamp_max(W)[:, None, None]
         attention = self._attention(frames.flatten(0, 1), differences.flatten(0, 1))
@@ -335,7 +333,7 @@ class LinearClassifier(VideoModel):
         """As `step_both`, where `motion` may be None: nothing has moved since the frame before."""
         W = self.window
         frames, rows, memory = self._remembered(features, state, motion)
-        by_motion = MotionOutputs()
+        by_motion = dict[str, Tensor]()
         if rows is not None:
             by_motion = self._by_motion(partial(newest_sums, rows))
         lengths = sorted({*self.lengths, W})
@@ -348,7 +346,7 @@ class LinearClassifier(VideoModel):
         standardized = self._standardized(statistics[:, place], seen)
         output = self._output(standardized, windows, by_motion, seen=seen)
         if "low_rate_event" in self.heads:
-            low_rate = self.score_windows(windows, seen, by_motion.windows, low_rate=True)
+            low_rate = self.score_windows(windows, seen, by_motion.get("window"), low_rate=True)
             output = output._replace(low_rate=low_rate)
         attention = self._attention(frames[:, -1], differences[:, place])
         return output._replace(attention=attention), memory
@@ -357,7 +355,7 @@ class LinearClassifier(VideoModel):
         self,
         standardized: Tensor,
         windows: Tensor | None,
-        motion: MotionOutputs,
+        motion: Mapping[str, Tensor],
         *,
         seen: Tensor,
     ) -> Output:
@@ -366,26 +364,30 @@ class LinearClassifier(VideoModel):
         Args:
             standardized: statistics of the last W frames, `… M`.
             windows: statistics of the windows, `… L M`; None: there are none.
-            motion: outputs of the heads of motion.
+            motion: what `_by_motion` gives; empty: nothing moves.
             seen: number of frames so far, `…`.
         """
-        logits = self.head.with_motion(self.head(standardized), motion.clip)
+        logits = self.head.with_motion(self.head(standardized), motion.get("clip"))
         if windows is None or not self.lengths:
             return Output(logits)
         if "state" in self.heads:
-            return Output(logits, states=self._state_logits(windows, motion.state))
-        return Output(logits, windows=self.score_windows(windows, seen, motion.windows))
+            return Output(logits, states=self._state_logits(windows, motion.get("state")))
+        return Output(logits, windows=self.score_windows(windows, seen, motion.get("window")))
 
-    def _by_motion(self, sums: Callable[[Sequence[int]], Iterator[Tensor]]) -> MotionOutputs:
-        """The outputs of the heads of motion.
+    def _by_motion(self, sums: Callable[[Sequence[int]], Iterator[Tensor]]) -> dict[str, Tensor]:
+        """What motion adds to each head: to `clip`, logits and a squared distance `… K+1`; to
+        `window`, likewise, `… L K+1`; to `state`, logits of the shortest window, `… 1 R`.
 
         `sums`: the rows of windows by their lengths, as `window_sums` and `newest_sums`.
         """
-        outputs = motion_outputs(sums(self._motion_lengths), self._motion_layer)
-        state = None
+        head = self.heads["motion"]
+        layer = partial(motion_layer, head=head, center=head.center)
+        outputs = motion_outputs(sums(self._motion_lengths), layer)
+        by_motion = {"clip": outputs[..., 0, :], "window": outputs[..., 1:, :]}
         if "state_motion" in self.heads:
-            state = motion_outputs(sums(self.lengths[:1]), self.heads["state_motion"])
-        return MotionOutputs(outputs[..., 0, :], outputs[..., 1:, :], state)
+            shortest = sums(self.lengths[:1])
+            by_motion["state"] = motion_outputs(shortest, self.heads["state_motion"])
+        return by_motion
 
     def _remembered(
         self, features: Tensor, memory: LinearMemory, motion: Tensor | None
@@ -537,22 +539,6 @@ class LinearClassifier(VideoModel):
     def _standardized(self, statistics: Tensor, seen: Tensor) -> Tensor:
         """Standardized statistics `… M` of the last W frames, after `seen` frames, `…`."""
         return self.head.standardized(statistics, seen.clamp_max(self.window).long() - 1)
-
-    def motion_outputs(
-        self, motion: Tensor, lengths: Sequence[int], layer: Layer | None = None
-    ) -> Tensor:
-        """The logits of the motion words of videos, `B T 1+F`, in the windows of L lengths that end
-        at each frame, or as much of them as there is, and their squared distances from the center:
-        `B T L K+1`.
-
-        `layer`: from Fisher vectors `… F` to these numbers; None: the one of the model.
-        """
-        rows = motion_rows(*self._motion_roots(motion, motion.shape[:2]))
-        return motion_outputs(window_sums(rows, lengths), layer or self._motion_layer)
-
-    def _motion_layer(self, vectors: Tensor) -> Tensor:
-        head = self.heads["motion"]
-        return motion_layer(vectors, head=head, center=head.center)
 
     def motion_directions(self, motion: Tensor) -> Tensor:
         """The layer on the motion words of a clip, `T 1+F`, linearized there: weights `K F`, whose

@@ -6,7 +6,6 @@ roots of rows in 8 bits; files are rounded in the same way.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -18,20 +17,6 @@ _LEVELS = 127  # of the root of a motion word, on either side of zero
 _SMALLEST = 1e-30  # unit of levels
 
 Layer = Callable[[Tensor], Tensor]
-
-
-class MotionOutputs(NamedTuple):
-    """What the motion of windows says; None where the model has no head for it.
-
-    Args:
-        clip: logits of the last W frames and their squared distance, `… K+1`.
-        windows: likewise, of L windows, `… L K+1`.
-        state: logits of the shortest window of states, `… 1 R`.
-    """
-
-    clip: Tensor | None = None
-    windows: Tensor | None = None
-    state: Tensor | None = None
 
 
 def motion_roots(motion: Tensor) -> tuple[Tensor, Tensor]:

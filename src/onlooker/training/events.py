@@ -31,7 +31,7 @@ from onlooker.base.decision import Decision, EventCurve
 from onlooker.base.records import Segment
 from onlooker.models.heads import Head
 from onlooker.models.linear import EVENT_HEADS, LinearClassifier
-from onlooker.models.motion_memory import motion_layer
+from onlooker.models.motion_memory import motion_layer, motion_outputs, rounded_motion, window_sums
 from onlooker.models.windows import interpolated
 from onlooker.report.events import calibrated_curve, segment_map
 from onlooker.stream.events import Finder
@@ -804,7 +804,8 @@ def _outputs(
             for frame, words in stream.motion:
                 if begin <= frame < begin + len(rows):
                     rows[frame - begin] += words
-            outputs = net.motion_outputs(rows[None], lengths, layers.motion)
+            sums = window_sums(rounded_motion(rows[None]), lengths)
+            outputs = motion_outputs(sums, layers.motion)
             by_motion = outputs[0, start - begin :].double().numpy()
         distances.append(by_motion[..., -1])
         probabilities.append(
