@@ -231,7 +231,7 @@ def test_nearly_all_events_of_other_recordings_are_found_and_the_curve_says_so(
 def test_what_cannot_be_divided_has_no_curve() -> None:
     single = Made(1)
     assert single.fit() is None, "a single recording"
-    assert single.net.event_weight.any()
+    assert single.net.heads["event"].weight.any()
     made = Made(4, (0, 1, 2))
     clips = made.made_of
     nothing = made.clips.y == 2
