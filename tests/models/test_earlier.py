@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 import torch
+from earlier_models import earlier_weights
 from made_heads import event_heads, head, set_motion_distance
 from safetensors.torch import load_file, save_file
-from torch import Tensor
 from torch.testing import assert_close
 
 from onlooker.models.heads import Head
@@ -17,40 +17,13 @@ from onlooker.models.video_model import WEIGHTS, Output
 
 F = 24
 K = 3
-PARTS = ("center", "scale", "weight", "bias")
 
 
 def save_as_before(model: LinearClassifier, folder: Path) -> None:
     """Write a model as version 0.2 and the development versions after it did."""
-    weights: dict[str, Tensor] = {
-        name: values
-        for name, values in model.state_dict().items()
-        if not name.startswith("heads.")
-    }
-    heads = model.heads
-    weights |= {"center": heads["clip"].center, "scale": heads["clip"].scale}
-    weights |= {"head.weight": heads["clip"].weight, "head.bias": heads["clip"].bias}
-    for name, before in (
-        *(("event", "event"), ("window", "window"), ("state", "state")),
-        *(("low_rate_event", "sparse_event"), ("low_rate_window", "sparse_window")),
-    ):
-        if name in heads:
-            weights |= {f"{before}_{part}": getattr(heads[name], part) for part in PARTS}
-    for name in ("motion", "state_motion"):
-        if name in heads:
-            weights[f"{name}_head.weight"] = heads[name].weight
-            weights[f"{name}_head.bias"] = heads[name].bias
-    if "motion" in heads:
-        window = heads["window"].motion_factors if "window" in heads else torch.zeros(2)
-        weights["motion_center"] = heads["motion"].center
-        weights["window_motion"] = window[0].clone()
-        weights["motion_factors"] = torch.stack((heads["clip"].motion_factors[1], window[1]))
-    if "static_scene" in heads:
-        weights["still_center"] = heads["static_scene"].center
-        weights["still_share"] = heads["static_scene"].weight[0].clone()
     folder.mkdir()
-    values = {name: part.detach().contiguous() for name, part in weights.items()}
-    save_file(values, folder / WEIGHTS)
+    save_file(earlier_weights(model), folder / WEIGHTS)
+    heads = model.heads
     settings: dict[str, Any] = {
         "encoder": "conv4",
         "farthest": model.window_novelty_limit,
