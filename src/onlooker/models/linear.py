@@ -108,7 +108,7 @@ class LinearClassifier(VideoModel):
                          preceded by copies of its first frame
         motion           class from the Fisher vector of all blocks of the last W frames, or of a
                          window (`base.fisher`), added to the logits of `clip` and `window`: weight
-                         `K F`; its center is that of distances alone
+                         `K F`; its center counts for distances alone
         state_motion     behavior from the Fisher vector of the shortest window: weight `R F`
         static_scene     where classes differ by what stands in the frame (a lamp that is red or
                          green, seen by a fixed camera): center c `D N`, weight p `1 N`
@@ -469,7 +469,7 @@ class LinearClassifier(VideoModel):
         """The statistics of the windows that end at each frame of clips, not standardized: features
         `B T D h w` to `B T L M`, as in `windowed`.
 
-        `lengths`: numbers of frames of the windows, ascending; empty: those of the model.
+        `lengths`: numbers of frames of the windows, ascending; empty: `lengths` of the model.
         """
         return windowed(*self._frames(features), lengths or self.lengths, W=self.window)
 
@@ -508,7 +508,7 @@ class LinearClassifier(VideoModel):
         prefix = "low_rate_" if low_rate else ""
         event = self.heads[f"{prefix}event"]
         classes = self.heads[f"{prefix}window"]
-        window = self.heads["window"]  # its limit and its share of motion are those of both
+        window = self.heads["window"]  # its limit and its motion factors hold for both
         is_possible = seen[..., None] >= torch.tensor(self.lengths, device=seen.device)
         whole = F.linear(event.standardized(statistics), event.weight)[..., 0] + event.bias
         standardized = classes.standardized(statistics)
@@ -544,7 +544,7 @@ class LinearClassifier(VideoModel):
         """The layer on the motion words of a clip, `T 1+F`, linearized there: weights `K F`, whose
         products with the sums of its blocks are the logits of motion without their bias.
 
-        Roots and norms stay those of the clip, so that the products with each block add up.
+        Roots and norms stay as in the whole clip, so that the products with each block add up.
         """
         sums = motion.to(self.positions).sum(0)
         gains = fisher_vector(sums) / sums[1:].where(sums[1:] != 0, 1)
@@ -580,8 +580,8 @@ class LinearClassifier(VideoModel):
         squares = differences.square()
         deviations = squares.mean(0).sqrt()
         changes = F.pad(frames.diff(dim=0).abs(), (0, 0, 0, 0, 1, 0))
-        highest, moments = changes.max(0)
-        peaks = torch.zeros_like(changes).scatter_(0, moments[None], highest[None])
+        highest, peak_times = changes.max(0)
+        peaks = torch.zeros_like(changes).scatter_(0, peak_times[None], highest[None])
         order = torch.stack(ordered).unflatten(0, (self.positions.shape[1], WAVES))
         cosine = cosines(torch.tensor([T]), T)[0].to(frames)
         waves = torch.einsum("tk,nj,jkd->tdn", cosine, self.positions, order)

@@ -37,7 +37,7 @@ WEIGHTS = "model.safetensors"
 # Sizes above which weights may fill the memory. Each feature of motion has one weight for each
 # class.
 _LARGE = 511
-NO_EVENT = -30.0  # `Windows.whole` of a window that is not complete, or unlike those of training
+NO_EVENT = -30.0  # `Windows.whole` of a window that is not complete, or unlike training
 _MANY_MOTION_FEATURES = 1 << 14
 
 
@@ -47,7 +47,7 @@ class Windows(NamedTuple):
 
     Args:
         whole: that a window is one whole event, `B T L`, or `B L` of a step.
-        logits: of which class, `B T L K` or `B L K`.
+        logits: class scores, `B T L K` or `B L K`.
     """
 
     whole: Tensor
@@ -55,7 +55,7 @@ class Windows(NamedTuple):
 
     @property
     def possible(self) -> Tensor:
-        """Whether a window can be an event: it is complete, and not unlike those of training, `… L`."""
+        """Whether a window can be an event: it is complete, and not unlike training, `… L`."""
         return self.whole > NO_EVENT
 
     @property
@@ -105,7 +105,7 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
 
     - `attends`: its outputs have attention.
     - `streams`: `step` works.
-    - `heads`: those of the linear model, which say whether there are events (`Output.windows`),
+    - `heads`: of the linear model; they say whether there are events (`Output.windows`),
       states (`Output.states`), or attention to what stands in the frame (`static_scene`).
     - `lengths`: numbers of frames of the windows of events or states; empty: neither.
     - `window_novelty_limit`: the distance from training above which a window is no event; None:
