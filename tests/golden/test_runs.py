@@ -19,7 +19,7 @@ import av
 import numpy as np
 import onnxruntime
 import pytest
-from earlier_models import earlier_weights
+from earlier_models import earlier_settings, earlier_weights
 from golden import check
 from moving_belts import belt
 from numpy.typing import NDArray
@@ -221,7 +221,7 @@ def clips_of_sides(split: Mapping[str, list[dict[str, Any]]]) -> dict[str, list[
 def test_what_a_training_chooses_and_how_good_it_is(trained: Trained) -> None:
     run = trained.run
     saved = read(run / "model" / "recognizer.json")
-    settings = read(run / "model" / "config.json")
+    settings = earlier_settings(onlooker.LinearClassifier.from_pretrained(run / "model"))
     assert saved["data"]["eyes"] == "both"
     assert settings["motion_features"]
     if trained.name == "states":

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from earlier_models import earlier_weights
+from earlier_models import earlier_settings, earlier_weights
 from made_heads import event_heads, head, set_motion_distance
 from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
@@ -23,24 +23,7 @@ def save_as_before(model: LinearClassifier, folder: Path) -> None:
     """Write a model as version 0.2 and the development versions after it did."""
     folder.mkdir()
     save_file(earlier_weights(model), folder / WEIGHTS)
-    heads = model.heads
-    settings: dict[str, Any] = {
-        "encoder": "conv4",
-        "farthest": model.window_novelty_limit,
-        "flow_channels": 0,
-        "in_channels": 3,
-        "lengths": list(model.lengths),
-        "motion_features": model.motion_features,
-        "num_classes": K,
-        "pretrained": False,
-        "size": 32,
-        "sparse": "low_rate_event" in heads,
-        "state_motion": "state_motion" in heads,
-        "state_outputs": heads.outputs("state"),
-        "still": "static_scene" in heads,
-        "window": 5,
-    }
-    (folder / "config.json").write_text(json.dumps(settings), encoding="utf-8")
+    (folder / "config.json").write_text(json.dumps(earlier_settings(model)), encoding="utf-8")
 
 
 def change(folder: Path, *without: str, **settings: object) -> None:

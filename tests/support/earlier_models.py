@@ -1,4 +1,6 @@
-"""The weights of linear models under the names that version 0.2 gave them."""
+"""The settings and weights of linear models under the names that version 0.2 gave them."""
+
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -6,6 +8,22 @@ from torch import Tensor
 from onlooker.models.linear import LinearClassifier
 
 _PARTS = ("center", "scale", "weight", "bias")
+
+
+def earlier_settings(model: LinearClassifier) -> dict[str, Any]:
+    """The config.json that the development versions after 0.2 wrote."""
+    heads = model.heads
+    settings = {**cast(dict[str, Any], model._hub_mixin_config)}
+    for name in ("heads", "window_novelty_limit"):
+        del settings[name]
+    return {
+        **settings,
+        "farthest": model.window_novelty_limit,
+        "sparse": "low_rate_event" in heads,
+        "state_motion": "state_motion" in heads,
+        "state_outputs": heads.outputs("state"),
+        "still": "static_scene" in heads,
+    }
 
 
 def earlier_weights(model: LinearClassifier) -> dict[str, Tensor]:
