@@ -27,7 +27,13 @@ class Stream:
 
     def __init__(self, lengths: tuple[int, ...]) -> None:
         self.model = LinearClassifier(
-            CLASSES, "small", window=FRAMES, size=SIDE, pretrained=True, lengths=lengths
+            CLASSES,
+            "small",
+            window=FRAMES,
+            size=SIDE,
+            pretrained=True,
+            lengths=lengths,
+            heads={"event": 1, "window": CLASSES} if lengths else {},
         ).eval()
         decision = Decision([str(k) for k in range(CLASSES)])
         self.segmenter = WindowSegmenter(decision, lengths, 0.02) if lengths else None

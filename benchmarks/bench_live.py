@@ -383,7 +383,9 @@ def enlarged(recognizer: Recognizer, size: int) -> Recognizer:
         window=given.window,
         size=size,
         lengths=given.lengths,
-        sparse=given.sparse,
+        heads={name: given.heads.outputs(name) for name in given.heads if name != "clip"},
+        motion_features=given.motion_features,
+        window_novelty_limit=given.window_novelty_limit,
     )
     model.load_state_dict(given.state_dict())
     return Recognizer(model, replace(recognizer.data, size=size), recognizer.decision)

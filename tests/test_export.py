@@ -18,6 +18,7 @@ import onnxruntime
 import pytest
 import torch
 from clips import Make
+from made_heads import event_heads
 from moving_belts import RATE, belt
 from torch import Tensor, nn
 
@@ -26,6 +27,7 @@ from onlooker.base.config import DataConfig, Modality, StreamConfig
 from onlooker.base.decision import Decision, StateChain
 from onlooker.data.transforms import to_video
 from onlooker.export import export
+from onlooker.models.heads import Head
 from onlooker.models.linear import LinearClassifier
 from onlooker.models.registry import MODELS, create_model
 from onlooker.recognizer import Recognizer
@@ -305,8 +307,10 @@ def test_a_model_with_motion_answers_alike_in_watch_in_its_export_and_without_py
 ) -> None:
     torch.manual_seed(0)
     model = LinearClassifier(3, "conv4", window=4, size=32)
-    model.center.normal_()
-    model.set_motion_layer(torch.randn(3, motion_eye().num_features) / 2, torch.randn(3))
+    model.head.center.normal_()
+    model.set_heads(
+        {"motion": Head(torch.randn(3, motion_eye().num_features) / 2, torch.randn(3))}
+    )
     data = DataConfig(frames=4, size=32, normalization="half", eyes="both")
     decision = Decision(CLASSES, frame_rate=5.0)
     images = np.concatenate([belt("left", 1), belt("right", 2, 20)])
@@ -332,7 +336,7 @@ def test_a_model_with_motion_answers_alike_in_watch_in_its_export_and_without_py
         for outputs in (1, 3)
     )
     other = (torch.zeros(M), torch.ones(M), torch.randn(3, M) / M, torch.ones(3))
-    model.set_event_layer((3, 6), event, classes, motion=0.5, sparse=(event, other))
+    model.set_heads(event_heads(event, classes, event, other, motion=0.5), (3, 6))
     eventful = Recognizer(model, data, decision)
     folder = export(eventful, tmp_path / "export")
     assert (folder / "motion-words.safetensors").read_bytes() == WORDS.read_bytes()
@@ -370,12 +374,10 @@ def test_states_are_those_of_a_stream(spread: float, tmp_path: Path) -> None:
     torch.manual_seed(0)
     lengths = (3, 6)
     model = LinearClassifier(4, window=4, size=32)
-    model.center.fill_(spread)
+    model.head.center.fill_(spread)
     L, M = len(lengths), model.num_features
     weight = torch.randn(5, L, M) / M**0.5
-    model.set_state_layer(
-        lengths, (torch.zeros(L, M), torch.ones(L, M), weight, torch.randn(5))
-    )
+    model.set_heads({"state": Head(weight, torch.randn(5))}, lengths)
     chains = (
         StateChain([0, 2, -1], [1.0, 5.0, 1.0], [0.5, 0.6, 0.7], weight=0.4),
         StateChain([3, -1], [1.0, 5.0], [0.5, 0.6], weight=0.4),

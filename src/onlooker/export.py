@@ -131,13 +131,13 @@ class _PixelStep(nn.Module):
         if model.attends:
             self.results["attention"] = model.grid
         self.segmenter: SemiMarkovSegmenter | None = None
-        if model.state_outputs:
+        if states := model.heads.outputs("state"):
             self.segmenter = SemiMarkovSegmenter(
                 self.decision, model.lengths, self.decision.frame_rate or RATE
             )
-            self.results["states"] = (model.state_outputs,)
+            self.results["states"] = (states,)
             # those of the last frames, and whether there were such frames
-            waiting = (self.segmenter.delay, len(model.lengths), model.state_outputs + 1)
+            waiting = (self.segmenter.delay, len(model.lengths), states + 1)
             self.states[f"state_{len(self.states)}"] = waiting
         elif model.lengths:
             self.results["windows"] = (len(model.lengths), model.num_classes)

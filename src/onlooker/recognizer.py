@@ -119,9 +119,9 @@ class Recognizer:
                 f"{model.in_channels} channels"
             )
         outputs = sum(len(chain.classes) for chain in decision.states)
-        if outputs != model.state_outputs:
+        if outputs != (model_outputs := model.heads.outputs("state")):
             raise ValueError(
-                f"chains of {outputs} states for a model with {model.state_outputs} outputs of states"
+                f"chains of {outputs} states for a model with {model_outputs} outputs of states"
             )
         if data.sees_motion != (model.motion_features > 0):
             raise ValueError(
@@ -363,7 +363,7 @@ class Recognizer:
         )
         segments = clip_events(prediction, None if whole is None else whole[0], self.model.lengths)
         prediction = replace(prediction, segments=segments)
-        return localize(prediction, sample.frames, still=self.model.still)
+        return localize(prediction, sample.frames, still="static_scene" in self.model.heads)
 
     def predict_recording(
         self,

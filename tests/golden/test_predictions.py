@@ -51,7 +51,7 @@ def linear() -> Recognizer:
     """
     torch.manual_seed(0)
     model = LinearClassifier(len(CLASSES), window=6, size=32)
-    for buffer in (model.center, model.scale):
+    for buffer in (model.head.center, model.head.scale):
         buffer.copy_(0.5 + torch.rand(buffer.shape))
     return Recognizer(
         model, DataConfig(frames=6, size=32, normalization="half"), Decision(CLASSES)

@@ -25,10 +25,10 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from earlier_models import earlier_settings, earlier_weights
 from golden import FOLDER, check
 from moving_belts import belt
 from numpy.typing import NDArray
-from safetensors.numpy import load_file
 from senders import Sender
 from threadpoolctl import threadpool_info
 
@@ -243,7 +243,7 @@ def clips_of_sides(split: Mapping[str, list[dict[str, Any]]]) -> dict[str, list[
 def test_what_a_training_chooses_and_how_good_it_is(trained: Trained) -> None:
     run = trained.run
     saved = read(run / "model" / "recognizer.json")
-    settings = read(run / "model" / "config.json")
+    settings = earlier_settings(onlooker.LinearClassifier.from_pretrained(run / "model"))
     assert saved["data"]["eyes"] == "both"
     assert settings["motion_features"]
     if trained.name == "states":
@@ -279,7 +279,8 @@ def test_what_a_training_chooses_and_how_good_it_is(trained: Trained) -> None:
 
 
 def test_the_tensors_of_a_training(trained: Trained) -> None:
-    tensors = load_file(trained.run / "model" / "model.safetensors")
+    model = onlooker.LinearClassifier.from_pretrained(trained.run / "model")
+    tensors = {name: values.numpy() for name, values in earlier_weights(model).items()}
     if trained.name == "states":
         assert np.abs(tensors["state_motion_head.weight"]).max() > 0
     else:

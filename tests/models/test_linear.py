@@ -2,14 +2,12 @@
 with clips, attention, and scores of windows.
 """
 
-import json
-
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors.torch import load_file, save_file
+from made_heads import event_heads
 from scipy.fft import dct
 from stepping import stepped
 from torch import Tensor
@@ -17,7 +15,6 @@ from torch.testing import assert_close
 
 from onlooker.models.linear import LinearClassifier
 from onlooker.models.registry import create_model
-from onlooker.models.video_model import WEIGHTS
 
 
 def naive(window: np.ndarray, positions: np.ndarray, steps: int) -> np.ndarray:
@@ -44,8 +41,8 @@ def made(**changes):
     """A seeded model with a standardization that is not the identity."""
     torch.manual_seed(0)
     model = LinearClassifier(4, **{"size": 32, **changes})
-    model.center.normal_()
-    model.scale.uniform_(0.5, 2)
+    model.head.center.normal_()
+    model.head.scale.uniform_(0.5, 2)
     return model.eval()
 
 
@@ -67,7 +64,7 @@ def test_logits_of_a_frame_are_a_linear_layer_on_the_standardized_statistics_so_
     logits = model.forward_features(features).logits
     for t in range(7):
         statistics = model.statistics(features[:, : t + 1])[:, -1]
-        standard = (statistics - model.center[t]) / model.scale[t]
+        standard = (statistics - model.head.center[t]) / model.head.scale[t]
         assert_close(logits[:, t], model.head(standard), atol=1e-5, rtol=1e-5)
 
 
@@ -130,7 +127,7 @@ def test_windows_of_any_length_have_the_statistics_of_their_frames_in_clips_and_
 
 @torch.no_grad()
 def test_a_state_keeps_16_bits_of_each_feature_and_no_frame_more_than_a_window_needs():
-    model = made(window=5, lengths=(3, 7))
+    model = made(window=5, lengths=(3, 7), heads={"event": 1, "window": 4})
     features = 3 + torch.randn(2, 9, 64, 4, 4)
     features[:, :, 5] *= 1e-3  # units are those of a channel
     features[:, 8] *= 1e4  # and of a frame
@@ -149,9 +146,9 @@ def test_attention_is_the_distance_from_what_is_usual_in_the_directions_of_the_l
     model = made(window=5)
     features = made_features(T=9)
     attention = model.forward_features(features).attention
-    directions = (model.head.weight - model.head.weight.mean(0)) / model.scale[-1]
+    directions = (model.head.weight - model.head.weight.mean(0)) / model.head.scale[-1]
     weights = directions.view(4, 16, 64).numpy()
-    spread = model.center[-1].view(16, 64)[1].numpy()
+    spread = model.head.center[-1].view(16, 64)[1].numpy()
     for b, t in ((0, 0), (1, 3), (1, 8)):
         window = features[b, max(0, t - 4) : t + 1].numpy()
         moved = window[-1] - window.mean(0)
@@ -187,7 +184,7 @@ def test_the_encoder_is_frozen_also_in_training():
     assert model.training
     assert not any(part.training for part in model.encoder.modules())
     trained = [name for name, weight in model.named_parameters() if weight.requires_grad]
-    assert trained == ["head.weight", "head.bias"]
+    assert trained == ["heads.clip.weight", "heads.clip.bias"]
 
 
 def test_the_memory_of_a_model_is_proportional_to_its_window():
@@ -206,12 +203,13 @@ LENGTHS = (2, 5, 9)
 USUAL = 6
 
 
-def model(lengths: tuple[int, ...] = LENGTHS, **settings: int) -> LinearClassifier:
+def model(lengths: tuple[int, ...] = LENGTHS) -> LinearClassifier:
     torch.manual_seed(0)
-    net = LinearClassifier(3, window=USUAL, size=16, lengths=lengths, **settings).eval()
+    heads = {"event": 1, "window": 3} if lengths else {}
+    net = LinearClassifier(3, window=USUAL, size=16, lengths=lengths, heads=heads).eval()
     for layer in ("event", "window") if lengths else ():
         for part in ("weight", "center", "bias"):
-            getattr(net, f"{layer}_{part}").normal_()
+            getattr(net.heads[layer], part).data.normal_()
     return net
 
 
@@ -271,7 +269,7 @@ def test_windows_that_are_too_far_from_training_are_no_events(
     used[1, :5] = 1
     center = torch.cat((torch.randn(7), torch.zeros(M - 7)))  # two more count than are used
     classes = [center, torch.rand(M) + 1, used, torch.zeros(3)]
-    net.set_event_layer(LENGTHS, event, classes)
+    net.set_heads(event_heads(event, classes), LENGTHS)
     without = net.forward_features(features)
     statistics = net.window_statistics(features)
     distance = ((statistics[..., :7] - center[:7]) / classes[1][:7]).square().sum(-1)
@@ -279,10 +277,10 @@ def test_windows_that_are_too_far_from_training_are_no_events(
     nearest_first = distance[complete].sort().values
     middle = len(nearest_first) // 2
     farthest = float(nearest_first[middle : middle + 2].mean())
-    net.set_event_layer(LENGTHS, event, classes, farthest=farthest)
+    net.set_heads(event_heads(event, classes, limit=farthest), LENGTHS)
     net.save_pretrained(tmp_path)
     loaded = LinearClassifier.from_pretrained(tmp_path).eval()
-    assert (model().farthest, loaded.farthest) == (None, farthest)
+    assert (model().window_novelty_limit, loaded.window_novelty_limit) == (None, farthest)
     whole = loaded.forward_features(features).windows.whole
     far = complete & (distance > farthest)
     assert far.any()
@@ -292,24 +290,20 @@ def test_windows_that_are_too_far_from_training_are_no_events(
     for t in range(features.shape[1]):
         output, state = net.step_features(features[:, t], state)
         assert torch.allclose(output.windows.whole, whole[:, t], atol=1e-4)
-    settings = json.loads((tmp_path / "config.json").read_text())
-    del settings["farthest"]  # as of an earlier version
-    (tmp_path / "config.json").write_text(json.dumps(settings))
-    assert LinearClassifier.from_pretrained(tmp_path).farthest is None
 
 
 @pytest.mark.parametrize("biases", [1, 3])
 def test_the_layer_is_saved_and_loaded(tmp_path, features: Tensor, biases: int) -> None:
     """With one bias of events, or one for each length."""
     net = model(())
-    net.center.normal_()
+    net.head.center.normal_()
     assert net.forward_features(features).windows is None
     M = net.num_features
     event, classes = (
         [torch.randn(M), torch.rand(M) + 1, torch.randn(K, M), torch.randn(count)]
         for K, count in ((1, biases), (3, 3))
     )
-    net.set_event_layer(LENGTHS, event, classes)
+    net.set_heads(event_heads(event, classes), LENGTHS)
     net.save_pretrained(tmp_path)
     loaded = LinearClassifier.from_pretrained(tmp_path).eval()
     assert loaded.lengths == LENGTHS
@@ -324,22 +318,6 @@ def test_the_layer_is_saved_and_loaded(tmp_path, features: Tensor, biases: int) 
         assert torch.allclose(logits[1, -1, 2], expected, rtol=1e-4, atol=1e-4)
 
 
-def test_a_model_of_an_earlier_version_has_one_bias_for_all_lengths(
-    tmp_path, features: Tensor
-) -> None:
-    net = model()
-    net.event_bias.fill_(-1.5)
-    net.save_pretrained(tmp_path)
-    weights = load_file(tmp_path / WEIGHTS)
-    save_file({**weights, "event_bias": torch.tensor([-1.5])}, tmp_path / WEIGHTS)
-    loaded = LinearClassifier.from_pretrained(tmp_path)
-    torch.testing.assert_close(loaded.state_dict(), net.state_dict(), rtol=0, atol=0)
-    for wrong in (torch.zeros(2), torch.tensor(1.0)):
-        save_file({**weights, "event_bias": wrong}, tmp_path / WEIGHTS)
-        with pytest.raises(ValueError, match="not the weights of this model"):
-            LinearClassifier.from_pretrained(tmp_path)
-
-
 def test_a_stream_that_lacks_frames_has_layers_of_its_own(tmp_path, features: Tensor) -> None:
     net = model(())
     M = net.num_features
@@ -347,14 +325,13 @@ def test_a_stream_that_lacks_frames_has_layers_of_its_own(tmp_path, features: Te
         [torch.randn(M), torch.rand(M) + 1, torch.randn(K, M), torch.randn(K)]
         for K in (1, 3, 1, 3)
     ]
-    net.set_event_layer(LENGTHS, *layers[2:], farthest=1e6)
+    net.set_heads(event_heads(*layers[2:], limit=1e6), LENGTHS)
     alone = net.step_features(features[:, 0], net.initial_state(len(features)))[0]
-    assert alone.sparse is None
+    assert alone.low_rate is None
     expected = net.forward_features(features)
-    net.set_event_layer(LENGTHS, *layers[:2], farthest=1e6)
+    net.set_heads(event_heads(*layers[:2], limit=1e6), LENGTHS)
     without = net.forward_features(features)
-    net.save_pretrained(tmp_path / "earlier")
-    net.set_event_layer(LENGTHS, *layers[:2], farthest=1e6, sparse=layers[2:])
+    net.set_heads(event_heads(*layers, limit=1e6), LENGTHS)
     net.save_pretrained(tmp_path)
     loaded = LinearClassifier.from_pretrained(tmp_path).eval()
     output = loaded.forward_features(features)
@@ -362,14 +339,11 @@ def test_a_stream_that_lacks_frames_has_layers_of_its_own(tmp_path, features: Te
     state = loaded.initial_state(len(features))
     for t in range(features.shape[1]):
         step, state = loaded.step_features(features[:, t], state)
-        for mine, theirs in ((step.windows, without.windows), (step.sparse, expected.windows)):
+        for mine, theirs in (
+            (step.windows, without.windows),
+            (step.low_rate, expected.windows),
+        ):
             assert torch.allclose(mine.scores, theirs.scores[:, t], atol=1e-4)
-    settings = json.loads((tmp_path / "earlier" / "config.json").read_text())
-    del settings["sparse"]  # as of an earlier version
-    (tmp_path / "earlier" / "config.json").write_text(json.dumps(settings))
-    earlier = LinearClassifier.from_pretrained(tmp_path / "earlier").eval()
-    torch.testing.assert_close(earlier.forward_features(features), without, rtol=0, atol=0)
-    assert earlier.step_features(features[:, 0], earlier.initial_state(2))[0].sparse is None
 
 
 @pytest.mark.parametrize("lengths", [(1, 4), (4, 4), (5, 3)])
@@ -384,7 +358,7 @@ def test_the_layer_is_on_the_device_of_the_model() -> None:
     event, classes = (
         [torch.zeros(M)] * 2 + [torch.zeros(K, M), torch.zeros(K)] for K in (1, 3)
     )
-    net.set_event_layer(LENGTHS, event, classes)
+    net.set_heads(event_heads(event, classes), LENGTHS)
     assert {values.device.type for values in net.state_dict().values()} == {"meta"}
 
 
@@ -403,7 +377,7 @@ def test_evidence_of_places_and_frames_adds_up_to_the_logits(T: int) -> None:
 @torch.no_grad()
 def test_evidence_is_where_and_when_something_differs() -> None:
     model = made(window=6)
-    model.center.zero_()
+    model.head.center.zero_()
     model.head.weight[:, : model.encoder.num_features] = (
         0  # what is always there does not count
     )

@@ -1,20 +1,20 @@
 """The linear model with a second input, motion words: clips and streams agree, blocks that are not
-there change nothing, and models that were saved without this input load as before.
+there change nothing.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F_
-from safetensors.torch import save_file
+from made_heads import event_heads, set_motion_distance
 from stepping import stepped
-from torch import Tensor
+from torch import Tensor, nn
 from torch.testing import assert_close
 
 from onlooker.base.fisher import PARTS, fisher_vector
+from onlooker.models.heads import Head
 from onlooker.models.linear import LinearClassifier
 
 F = 24
@@ -24,11 +24,16 @@ ROUNDED = 0.01
 
 def made(motion_features: int = F, **settings: Any) -> LinearClassifier:
     torch.manual_seed(0)
+    heads = {"motion": 4} if motion_features else {}
+    heads |= settings.pop("heads", {})
     model = LinearClassifier(
-        4, size=32, window=5, motion_features=motion_features, **settings
+        4, size=32, window=5, motion_features=motion_features, heads=heads, **settings
     ).eval()
-    model.center.normal_()
-    model.scale.uniform_(0.5, 2)
+    if motion_features:
+        layer = nn.Linear(F, 4)
+        model.set_heads({"motion": Head(layer.weight, layer.bias)})
+    model.head.center.normal_()
+    model.head.scale.uniform_(0.5, 2)
     return model
 
 
@@ -48,19 +53,19 @@ def test_logits_of_motion_are_those_of_all_blocks_of_a_window_and_are_added() ->
     for b in range(2):
         for t in range(9):
             blocks = motion[b, max(0, t - 4) : t + 1].sum(0)
-            expected = model.motion_head(fisher_vector(blocks)) * (blocks[0] > 0)
+            expected = model.heads["motion"](fisher_vector(blocks)) * (blocks[0] > 0)
             assert_close(added[b, t], expected, atol=ROUNDED, rtol=0)
     assert added.abs().amax() > 0.1
     assert_close(model(video, motion).attention, model(video).attention)
 
 
 def with_windows() -> LinearClassifier:
-    model = made(lengths=(3, 7))
+    model = made()
     M = model.num_features
     unscaled = torch.zeros(M), torch.ones(M)
     event = (*unscaled, torch.randn(1, M) / M**0.5, torch.zeros(1))
     classes = (*unscaled, torch.randn(4, M) / M**0.5, torch.randn(4))
-    model.set_event_layer((3, 7), event, classes, motion=2.0)
+    model.set_heads(event_heads(event, classes, motion=2.0), (3, 7))
     return model
 
 
@@ -76,7 +81,7 @@ def test_classes_of_windows_are_told_by_their_motion_too() -> None:
     for place, n in enumerate(model.lengths):
         for t in range(n - 1, 9):
             blocks = motion[:, t + 1 - n : t + 1].sum(1)
-            expected = 2 * model.motion_head(fisher_vector(blocks)) * (blocks[:, :1] > 0)
+            expected = 2 * model.heads["motion"](fisher_vector(blocks)) * (blocks[:, :1] > 0)
             assert_close(added[:, t, place], expected, atol=2 * ROUNDED, rtol=0)
     assert added.abs().amax() > 0.2
 
@@ -99,7 +104,7 @@ def test_clips_and_windows_are_as_far_from_training_as_the_farther_eye_says() ->
     is_farther = expected > pictures.distance
     assert is_farther.any()
     assert not is_farther.all()
-    model.set_motion_distance(center, clips=factor, windows=3.0)
+    set_motion_distance(model, center, clips=factor, windows=3.0)
     both = model(video, motion)
     assert_close(both.distance, pictures.distance.maximum(expected), rtol=0.02, atol=0.01)
     assert_close(model(video, torch.zeros_like(motion)).distance, model(video).distance)
@@ -107,10 +112,10 @@ def test_clips_and_windows_are_as_far_from_training_as_the_farther_eye_says() ->
     by_window = torch.stack(
         [3 * distance(motion[:, t - 2 : t + 1].sum(1)) for t in range(2, 9)], 1
     )
-    model.window_scale.fill_(1e6)  # pictures are all usual
-    model.farthest = float(by_window[by_window > 0].median()) + 0.05
+    model.heads["window"].scale.fill_(1e6)  # pictures are all usual
+    model.heads["window"].limit = float(by_window[by_window > 0].median()) + 0.05
     possible = model(video, motion).windows.possible[:, 2:, 0]
-    assert torch.equal(possible, by_window <= model.farthest)
+    assert torch.equal(possible, by_window <= model.window_novelty_limit)
     assert possible.any()
     assert not possible.all()
 
@@ -118,9 +123,9 @@ def test_clips_and_windows_are_as_far_from_training_as_the_farther_eye_says() ->
 @torch.no_grad()
 def test_step_equals_forward() -> None:
     model = with_windows()
-    model.set_motion_distance(torch.randn(F) / F**0.5, clips=1.0, windows=1.0)
-    model.window_scale.fill_(1e6)
-    model.farthest = 4.5  # of some windows
+    set_motion_distance(model, torch.randn(F) / F**0.5, clips=1.0, windows=1.0)
+    model.heads["window"].scale.fill_(1e6)
+    model.heads["window"].limit = 4.5  # of some windows
     video = torch.rand(2, 9, 3, 32, 32)
     motion = rows()
     output = model(video, motion)
@@ -141,10 +146,11 @@ def test_step_equals_forward() -> None:
 
 
 def with_states() -> LinearClassifier:
-    model = made(lengths=(7, 8), state_outputs=6)
-    for part in (model.state_center, model.state_weight, model.state_bias):
-        part.normal_(0, model.num_features**-0.5)
-    model.set_state_motion(torch.randn(6, F) / 2, torch.randn(6))
+    model = made(lengths=(7, 8), heads={"state": 6})
+    head = model.heads["state"]
+    for part in (head.center, head.weight, head.bias):
+        part.data.normal_(0, model.num_features**-0.5)
+    model.set_heads({"state_motion": Head(torch.randn(6, F) / 2, torch.randn(6))})
     return model
 
 
@@ -159,7 +165,7 @@ def test_the_motion_of_the_shortest_window_is_added_to_its_part_in_states(
     assert not added[:, :, 1].any()
     for t in range(9):
         blocks = motion[:, max(0, t - 6) : t + 1].sum(1)
-        expected = model.state_motion_head(fisher_vector(blocks)) * (blocks[:, :1] > 0)
+        expected = model.heads["state_motion"](fisher_vector(blocks)) * (blocks[:, :1] > 0)
         assert_close(added[:, t, 0], expected, atol=2 * ROUNDED, rtol=0)
     assert added.abs().amax() > 0.2
     whole = model(video, motion).states
@@ -175,10 +181,10 @@ def test_the_motion_of_the_shortest_window_is_added_to_its_part_in_states(
 
 @torch.no_grad()
 def test_clips_of_a_model_whose_states_alone_are_told_by_motion_are_told_by_pictures() -> None:
-    model = made(0, lengths=(3, 7), state_outputs=2)
+    model = made(0, lengths=(3, 7), heads={"state": 2})
     video = torch.rand(2, 9, 3, 32, 32)
     before = model(video)
-    model.set_state_motion(torch.randn(2, F), torch.randn(2))
+    model.set_heads({"state_motion": Head(torch.randn(2, F), torch.randn(2))})
     after = model(video, rows())
     assert_close(after.logits, before.logits)
     assert_close(after.distance, before.distance)
@@ -207,34 +213,16 @@ def test_motion_of_another_shape_or_for_another_model_is_refused() -> None:
 
 
 @torch.no_grad()
-def test_the_layer_is_saved_and_loaded_and_models_of_earlier_versions_have_none(
-    tmp_path: Path,
-) -> None:
+def test_the_head_is_saved_and_loaded(tmp_path: Path) -> None:
     plain = made(0)
-    plain.save_pretrained(tmp_path / "plain")
-    config = tmp_path / "plain" / "config.json"
-    settings = json.loads(config.read_text(encoding="utf-8"))
-    for name, value in LinearClassifier.earlier_settings.items():
-        assert settings.pop(name) == value
-    config.write_text(json.dumps(settings), encoding="utf-8")  # as of an earlier version
     video = torch.rand(1, 6, 3, 32, 32)
-    earlier = LinearClassifier.from_pretrained(tmp_path / "plain")
-    assert_close(earlier(video), plain(video))
     weight = torch.randn(4, F)
-    plain.set_motion_layer(weight, torch.randn(4))
+    plain.set_heads({"motion": Head(weight, torch.randn(4))})
     plain.save_pretrained(tmp_path / "both")
     loaded = LinearClassifier.from_pretrained(tmp_path / "both")
     assert loaded.motion_features == F
-    assert torch.equal(loaded.motion_head.weight, weight)
+    assert torch.equal(loaded.heads["motion"].weight, weight)
     assert_close(loaded(video, rows(6, 1)), plain(video, rows(6, 1)))
-    values = {name: part.contiguous() for name, part in plain.state_dict().items()}
-    for name in ("window_motion", "motion_center", "motion_factors"):
-        del values[name]
-    save_file(values, tmp_path / "both" / "model.safetensors")  # as of an earlier version
-    assert_close(
-        LinearClassifier.from_pretrained(tmp_path / "both")(video, rows(6, 1)),
-        loaded(video, rows(6, 1)),
-    )
 
 
 @torch.no_grad()
@@ -244,14 +232,14 @@ def test_shares_of_blocks_in_the_logits_of_motion_add_up() -> None:
     blocks[:, 1 + 3] = 0  # a word that no block is near
     directions = model.motion_directions(blocks)
     shares = blocks[:, 1:] @ directions.T
-    expected = F_.linear(fisher_vector(blocks.sum(0)), model.motion_head.weight)
+    expected = F_.linear(fisher_vector(blocks.sum(0)), model.heads["motion"].weight)
     assert_close(shares.sum(0), expected)
     # without the blocks of a frame, if roots and norms stay as they are
     total = blocks.sum(0)
     vector = fisher_vector(total)
     for frame, share in zip(blocks, shares, strict=True):
         rest = (total - frame)[1:] / total[1:].where(total[1:] != 0, 1)
-        assert_close(expected - F_.linear(vector * rest, model.motion_head.weight), share)
+        assert_close(expected - F_.linear(vector * rest, model.heads["motion"].weight), share)
     assert not model.motion_directions(torch.zeros(3, 1 + F)).any()
 
 
@@ -263,7 +251,7 @@ def test_more_of_a_block_changes_the_logits_by_half_of_its_share_beyond_that_in_
     model = made().double()
     blocks = rows(B=1)[0].double()
     total = blocks.sum(0)
-    weight = model.motion_head.weight
+    weight = model.heads["motion"].weight
     shares = blocks[:, 1:] @ model.motion_directions(blocks).T
     by_part = (weight * fisher_vector(total)).unflatten(1, (PARTS, -1)).sum(-1)  # `K 4`
     sums = total[1:].unflatten(0, (PARTS, -1))

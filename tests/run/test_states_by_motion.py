@@ -62,7 +62,7 @@ def test_motion_is_chosen_and_tells_the_states_of_another_recording(
     starts = [bout.start for bout in prediction.segments]
     np.testing.assert_allclose(starts, np.arange(5) * FRAMES / RATE, atol=0.5)
     assert onlooker.TrainedRun.read(run).figures is not None
-    recognizer.model.state_motion_head.weight.data.zero_()
+    recognizer.model.heads["state_motion"].weight.data.zero_()
     bouts = recognizer.predict(belts / "4.mp4").segments
     assert tuple(bout.label for bout in bouts) != PLAN
 

@@ -102,7 +102,7 @@ def test_events_of_a_recording_are_named_by_their_motion(run: Path) -> None:
     np.testing.assert_allclose(
         [event.start for event in found], np.arange(6) * 3.44 + 1, atol=0.6
     )
-    recognizer.model.window_motion.zero_()  # named by pictures
+    recognizer.model.heads["window"].motion_factors[0] = 0  # named by pictures
     by_pictures, _ = recognizer.predict_recording(VideoReader(np.concatenate(parts), RATE))
     named = [
         event.label for event in sorted(by_pictures.segments, key=lambda event: event.start)
@@ -234,7 +234,7 @@ def test_files_of_earlier_versions_have_no_eyes() -> None:
     assert "eyes" not in repr(DataConfig())
     assert DataConfig.from_field({"data": DataConfig().to_dict()}, "data") == DataConfig()
     assert DataConfig.from_field({"data": DATA.to_dict()}, "data") == DATA
-    assert LinearClassifier.earlier_settings["motion_features"] == 0
+    assert LinearClassifier.current_settings({"num_classes": 2})["motion_features"] == 0
 
 
 def test_the_evidence_for_one_class_over_another_is_where_and_when_it_happens(
@@ -261,7 +261,7 @@ def test_the_evidence_for_one_class_over_another_is_where_and_when_it_happens(
         recognizer.data,
         motion=torch.from_numpy(sample.motion)[None],
     )
-    biases = recognizer.model.head.bias + recognizer.model.motion_head.bias
+    biases = recognizer.model.head.bias + recognizer.model.heads["motion"].bias
     logits = (output.logits[0, -1] - biases).detach() / recognizer.decision.temperature
     # 8 bits of the roots of motion words
     assert contrast.evidence.sum() == pytest.approx(

@@ -13,6 +13,7 @@ import pytest
 import torch
 from browsing import drop, serving, texts_of
 from eventful import LENGTHS, eventful, untrained
+from made_heads import event_heads
 from ports import free_port
 from serving import save_model
 
@@ -308,12 +309,12 @@ def test_what_is_unlike_training_is_said_of_a_clip_and_of_the_camera(
     recognizer = eventful(frame_rate=10.0, novelty_limit=1e-6)
     M = recognizer.model.num_features
     unscaled = torch.zeros(M), torch.ones(M)
-    recognizer.model.set_event_layer(
-        LENGTHS,
+    heads = event_heads(
         (*unscaled, torch.zeros(1, M), torch.zeros(1)),
         (*unscaled, torch.ones(3, M), torch.zeros(3)),
-        farthest=1e-6,
+        limit=1e-6,
     )
+    recognizer.model.set_heads(heads, LENGTHS)
     recognizer.save(tmp_path / "runs" / "far" / "model")
     with serving(tmp_path / "clips", tmp_path / "runs") as url:
         page = open_page(url)

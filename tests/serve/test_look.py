@@ -34,6 +34,7 @@ from onlooker.base.decision import Decision
 from onlooker.data.transforms import to_video
 from onlooker.formats import publish
 from onlooker.formats.publish import register_sink
+from onlooker.models.heads import Head
 from onlooker.models.linear import LinearClassifier
 from onlooker.recognizer import Recognizer, load
 from onlooker.report.overlay import full_strength
@@ -286,7 +287,7 @@ def connect(page: TestClient, model: str) -> WebSocketTestSession:
 def test_a_page_sends_too_few_frames_to_show_motion() -> None:
     torch.manual_seed(0)
     model = LinearClassifier(3, "conv4", window=4, size=16)
-    model.set_motion_layer(torch.randn(3, motion_eye().num_features), torch.randn(3))
+    model.set_heads({"motion": Head(torch.randn(3, motion_eye().num_features), torch.randn(3))})
     data = DataConfig(frames=4, size=16, normalization="half", eyes="both")
     recognizer = Recognizer(model, data, Decision(("a", "b", "c")))
     viewer = Viewer(recognizer)

@@ -15,6 +15,7 @@ import pytest
 from clips import Make, painted_number
 from commands import call
 from eventful import eventful, untrained
+from made_heads import event_heads
 from numpy.typing import NDArray
 from PIL import Image
 from senders import Sender, cut, slowly, transport_stream
@@ -225,13 +226,13 @@ def of_layers(which: str) -> Recognizer:
     of = eventful(frame_rate=RATE)
     assert isinstance(of.model, LinearClassifier)
     event, classes = (
-        [of.model.get_buffer(f"{name}_{part}").clone() for part in PARTS]
+        [getattr(of.model.heads[name], part).clone() for part in PARTS]
         for name in ("event", "window")
     )
     sparse = ([*event[:3], event[3] - 4], [*classes[:3], classes[3].flip(0)])
     complete = (event, classes) if which != "sparse" else sparse
     lacking = sparse if which == "both" else ()
-    of.model.set_event_layer(of.model.lengths, *complete, sparse=lacking)
+    of.model.set_heads(event_heads(*complete, *lacking), of.model.lengths)
     return of
 
 

@@ -12,6 +12,7 @@ from threading import Condition
 import numpy as np
 import pytest
 import torch
+from made_heads import event_heads, head
 from moving_belts import RATE, belt
 from torch import Tensor
 
@@ -20,6 +21,7 @@ from onlooker.base.decision import Decision, StateChain
 from onlooker.base.fisher import fisher_vector
 from onlooker.base.records import Floats
 from onlooker.data.transforms import to_video
+from onlooker.models.heads import Head
 from onlooker.models.linear import LinearClassifier
 from onlooker.recognizer import Recognizer
 from onlooker.stream.sources import Source, _Arrival
@@ -36,7 +38,7 @@ SLOTS = 5.0  # frames per second that the model gets
 def recognizer() -> Recognizer:
     torch.manual_seed(0)
     model = LinearClassifier(3, "conv4", window=4, size=32)
-    model.set_motion_layer(torch.randn(3, motion_eye().num_features), torch.randn(3))
+    model.set_heads({"motion": Head(torch.randn(3, motion_eye().num_features), torch.randn(3))})
     data = DataConfig(frames=4, size=32, normalization="half", eyes="both")
     return Recognizer(model, data, Decision(("a", "b", "c"), frame_rate=SLOTS))
 
@@ -109,7 +111,7 @@ def test_windows_of_events_have_their_motion(recognizer: Recognizer, clip: Path)
         (torch.zeros(M), torch.ones(M), torch.zeros(outputs, M), torch.zeros(outputs))
         for outputs in (1, 3)
     )
-    model.set_event_layer((3, 6), event, classes, motion=0.5)
+    model.set_heads(event_heads(event, classes, motion=0.5), (3, 6))
     finding = Recognizer(model, recognizer.data, recognizer.decision)
     watched = {
         step.index: step.rows[0] for step in finding.watch(clip) if step.pixels is not None
@@ -126,13 +128,13 @@ def test_states_are_told_by_the_motion_around_a_frame_as_it_was_in_training(
     model = deepcopy(recognizer.model)
     M = model.num_features
     nothing = torch.zeros(2, M), torch.ones(2, M), torch.zeros(3, 2, M), torch.zeros(3)
-    model.set_state_layer((6, 8), nothing)
+    model.set_heads({"state": head(nothing)}, (6, 8))
     chain = StateChain([0, 1, 2], [1.0] * 3, [0.5] * 3, 0.4)
     decision = replace(recognizer.decision, states=(chain,))
     earlier = Recognizer(model, recognizer.data, decision)
     assert not earlier.streams().sees_motion, "as models of earlier versions, for clips alone"
     weight = torch.randn(3, model.motion_features)
-    model.set_state_motion(weight, torch.tensor([0.5, 0.0, 0.0]))
+    model.set_heads({"state_motion": Head(weight, torch.tensor([0.5, 0.0, 0.0]))})
     prediction = Recognizer(model, recognizer.data, decision).predict(clip)
     indices = np.arange(0, 76, 5)
     assert prediction.indices.tolist() == indices.tolist()

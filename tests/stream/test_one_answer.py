@@ -281,7 +281,7 @@ def test_a_recording_unlike_all_of_training_has_no_events_and_that_is_said(
     known = [step.unusual for step in recognizer.watch(foreign) if step.pixels is not None]
     first = recognizer.model.lengths[0]
     assert known == [None] * (first - 1) + [True] * (len(known) - first + 1)
-    recognizer.model.farthest = None  # as in models of earlier versions
+    recognizer.model.heads["window"].limit = None  # as in models of earlier versions
     assert recognizer.predict_recording(foreign)[0].unusual is None
 
 

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from made_heads import event_heads, head
 
 from onlooker.base.config import DataConfig
 from onlooker.base.decision import Decision, StateChain
+from onlooker.models.heads import Head
 from onlooker.models.linear import LinearClassifier
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer
@@ -48,9 +50,8 @@ def eventful(
         4 * torch.eye(K)[1],
     )  # nearly all are of the second class
     unscaled = torch.zeros(M), torch.ones(M)
-    net.set_event_layer(
-        lengths, (*unscaled, change, torch.tensor([bias])), (*unscaled, *of_class)
-    )
+    heads = event_heads((*unscaled, change, torch.tensor([bias])), (*unscaled, *of_class))
+    net.set_heads(heads, lengths)
     return Recognizer(net, DATA, Decision(classes, **settings))
 
 
@@ -60,7 +61,7 @@ def stateful() -> Recognizer:
     net = LinearClassifier(3, window=6, size=16).eval()
     M = net.num_features
     zeros = torch.zeros(1, M), torch.ones(1, M), torch.zeros(4, 1, M), torch.zeros(4)
-    net.set_state_layer((4,), zeros)
+    net.set_heads({"state": head(zeros)}, (4,))
     bright, dark = (
         net.state_statistics(net.encode(torch.full((12, 3, 16, 16), gray))[None])[0, -1, 0]
         for gray in (1.0, -1.0)
@@ -68,7 +69,7 @@ def stateful() -> Recognizer:
     change = (bright - dark) / (bright - dark).square().sum()
     weight = 20 * torch.stack((-change, change, change, -change))[:, None]
     bias = -(weight * (bright + dark)[None, None] / 2).sum((1, 2))
-    net.set_state_layer((4,), (torch.zeros(1, M), torch.ones(1, M), weight, bias))
+    net.set_heads({"state": Head(weight, bias)}, (4,))
     chains = (
         StateChain([1, 2], [2.0, 2.0], [0.6, 0.6], weight=0.4),
         StateChain([0, -1], [2.0, 2.0], [0.6, 0.6], weight=0.4),

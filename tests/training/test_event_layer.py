@@ -158,9 +158,7 @@ class Made:
         layer = self.layer()
         if layer is None:
             return None
-        self.net.set_event_layer(
-            layer.lengths, layer.event, layer.classes, farthest=layer.farthest
-        )
+        self.net.set_heads(layer.heads, layer.lengths)
         return layer.curve
 
     def foreign(self, scene: np.ndarray, count: int) -> Tensor:
@@ -234,7 +232,7 @@ def test_nearly_all_events_of_other_recordings_are_found_and_the_curve_says_so(
 def test_what_cannot_be_divided_has_no_curve() -> None:
     single = Made(1)
     assert single.fit() is None, "a single recording"
-    assert single.net.event_weight.any()
+    assert single.net.heads["event"].weight.any()
     made = Made(4, (0, 1, 2))
     clips = made.made_of
     nothing = made.clips.y == 2
@@ -290,7 +288,7 @@ def test_what_happens_in_the_background_is_no_event_and_the_rest_of_it_is_quiet_
     assert read == [*fitted, *held_out], "each once, also for two rounds"
     alarms = list[int]()
     for layer in (without, with_background):
-        made.net.set_event_layer(layer.lengths, layer.event, layer.classes)
+        made.net.set_heads(layer._replace(farthest=None).heads, layer.lengths)
         assert layer.curve is not None
         with torch.no_grad():
             windows = made.net.forward_features(new[None].float()).windows
@@ -364,7 +362,7 @@ def test_events_that_look_alike_are_named_by_their_motion(sees_motion: bool) -> 
         return
     assert found > 0.8
     assert misnamed < 0.05
-    made.net.set_event_layer(layer.lengths, layer.event, layer.classes, motion=layer.motion)
+    made.net.set_heads(layer._replace(farthest=None, sparse=()).heads, layer.lengths)
     for number in (0, int(np.flatnonzero(y == 1)[0])):
         features, _, motion_words = made.made_of[number]
         rows = torch.zeros(len(features), 1 + F)
@@ -385,7 +383,7 @@ def test_in_recordings_of_another_place_nothing_is_an_event() -> None:
     other_place = 20 * made.foreign(made.random.normal(0, 1, made.net.encoder.num_features), 30)
     counts = list[tuple[int, int]]()
     for farthest in (None, layer.farthest):
-        made.net.set_event_layer(layer.lengths, layer.event, layer.classes, farthest=farthest)
+        made.net.set_heads(layer._replace(farthest=farthest).heads, layer.lengths)
         finder = WindowSegmenter(made.decision, layer.lengths, 0.5)
         with torch.no_grad():
             counts.append(
@@ -452,13 +450,7 @@ def test_events_of_a_stream_that_lacks_frames_are_found_by_layers_of_their_own(
     fit_eyes(made.net, made.clips, CHOICE)
     layer = made.layer()
     assert layer is not None
-    made.net.set_event_layer(
-        layer.lengths,
-        layer.event,
-        layer.classes,
-        farthest=layer.farthest,
-        sparse=layer.sparse,
-    )
+    made.net.set_heads(layer.heads, layer.lengths)
     features, true = of_stream(made, (0, 1, 1, 0, 1, 0, 0, 1))
     shares = dict[tuple[bool, bool], float]()
     for lacks_frames in (False, True):
@@ -468,7 +460,7 @@ def test_events_of_a_stream_that_lacks_frames_are_found_by_layers_of_their_own(
                 windows = made.net.score_windows(
                     made.net.window_statistics(shown[None]),
                     torch.arange(1, len(shown) + 1),
-                    sparse=sparse,
+                    low_rate=sparse,
                 )
             decision = Decision(made.classes, curve=layer.curve)
             events = WindowSegmenter(decision, made.net.lengths, 0.5).find(

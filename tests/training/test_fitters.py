@@ -53,8 +53,8 @@ class NearestMean(Fitter):
         )
         factor = context.settings.training.sharpness / x.shape[1]
         with torch.no_grad():
-            model.center.copy_(torch.from_numpy(center))
-            model.scale.copy_(torch.from_numpy(scale))
+            model.head.center.copy_(torch.from_numpy(center))
+            model.head.scale.copy_(torch.from_numpy(scale))
             model.head.weight.copy_(torch.from_numpy(2 * factor * means))
             model.head.bias.copy_(torch.from_numpy(-factor * np.square(means).sum(1)))
         return Fitted(model, context.decision, context.settings)

@@ -218,7 +218,7 @@ def test_it_learns_and_is_deterministic() -> None:
     features = encoded(first, training)
     for count in (2, features.shape[1]):
         values = first.statistics(features[:, :count])[:, -1]
-        standard = (values - first.center[count - 1]) / first.scale[count - 1]
+        standard = (values - first.head.center[count - 1]) / first.head.scale[count - 1]
         standard = standard[:, first.head.weight.any(0)]  # of the statistics that were chosen
         assert standard.mean(0).abs().max() < 1e-4
         assert abs(standard.square().sum(1).mean() - 1) < 0.3, (
@@ -238,9 +238,9 @@ def test_the_first_frames_of_a_stream_are_standardized_as_first_frames_were() ->
         np.testing.assert_allclose(early[0][count - 1], values.mean(0), atol=1e-6)
         np.testing.assert_allclose(early[1][count - 1], values.std(0), atol=1e-6)
     fit_layer(net, clips, choose(clips), early=early)
-    ends = torch.stack([net.center[-1], net.scale[-1]])
+    ends = torch.stack([net.head.center[-1], net.head.scale[-1]])
     fit_layer(net, clips, choose(clips))
-    assert torch.equal(ends, torch.stack([net.center[0], net.scale[0]]))
+    assert torch.equal(ends, torch.stack([net.head.center[0], net.head.scale[0]]))
 
 
 def test_the_choice_equals_a_naive_cross_validation() -> None:

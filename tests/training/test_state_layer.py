@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 from eventful import DATA
+from made_heads import head
 from moving_squares import frames_of
 from numpy.typing import NDArray
 
 from onlooker.base.config import When
 from onlooker.base.decision import Decision, StateChain
-from onlooker.base.files import read_json, write_json
 from onlooker.base.intervals import with_interval
 from onlooker.base.records import Clip
 from onlooker.data.sets import read_set
@@ -46,7 +46,7 @@ def model(outputs: int = 3) -> LinearClassifier:
     L, M = len(LENGTHS), net.num_features
     weight = torch.randn(outputs, L, M) / M**0.5
     layer = torch.randn(L, M) / 10, torch.rand(L, M) + 0.5, weight, torch.randn(outputs)
-    net.set_state_layer(LENGTHS, layer)
+    net.set_heads({"state": head(layer)}, LENGTHS)
     return net
 
 
@@ -95,11 +95,6 @@ def test_a_saved_model_tells_the_same(tmp_path: Path) -> None:
     assert one.segments == other.segments
     assert (one.frame_scores == other.frame_scores).all()
     assert loaded.model.lengths == LENGTHS
-    # a model of before its windows had one name
-    config = tmp_path / "model" / "config.json"
-    settings = read_json(config)
-    write_json(config, {**settings, "lengths": [], "state_lengths": [*LENGTHS]})
-    assert load(tmp_path / "model", "cpu").predict(tmp_path / "a.mp4").segments == one.segments
     with pytest.raises(ValueError, match="chains of 3 states for a model with 4 outputs"):
         Recognizer(model(4), DATA, decision)
 

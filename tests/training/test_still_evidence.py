@@ -12,6 +12,7 @@ from torch import Tensor
 
 from onlooker.data.stick_figures import FINER, draw_figure, perform, place_joints
 from onlooker.localization.boxes import heat_maps, peaks
+from onlooker.models.heads import Head
 from onlooker.models.linear import LinearClassifier
 from onlooker.training.linear import ClipStatistics, choose, fit_layer
 from onlooker.training.still_evidence import still_evidence
@@ -86,7 +87,8 @@ def test_attention_marks_the_lamp_and_not_who_walks_past(
     model, features, targets = fitted
     evidence = still_evidence(model, dict(enumerate(features)), targets)
     assert evidence is not None
-    model.set_still_evidence(*evidence)
+    scene = Head(evidence.share[None], center=evidence.center)
+    model.set_heads({"static_scene": scene})
     with torch.inference_mode():
         attention = model.forward_features(features).attention
     assert attention is not None
@@ -99,7 +101,7 @@ def test_a_stream_marks_the_same_as_a_clip(
     fitted: tuple[LinearClassifier, Tensor, NDArray[np.int64]],
 ) -> None:
     model, features, _ = fitted
-    assert model.still
+    assert "static_scene" in model.heads
     with torch.inference_mode():
         attention = model.forward_features(features[:1]).attention
         assert attention is not None
@@ -114,7 +116,7 @@ def test_the_evidence_for_red_over_green_is_at_the_lamp(
     fitted: tuple[LinearClassifier, Tensor, NDArray[np.int64]],
 ) -> None:
     model, features, targets = fitted
-    assert model.still
+    assert "static_scene" in model.heads
     with torch.inference_mode():
         maps = [model.evidence(clip, torch.tensor([-1.0, 1.0])).sum(0) for clip in features]
         logits = model.forward_features(features).logits[:, -1] - model.head.bias
@@ -135,7 +137,7 @@ def test_a_saved_model_marks_the_same(
     model, features, _ = fitted
     model.save_pretrained(tmp_path)
     loaded = LinearClassifier.from_pretrained(tmp_path)
-    assert loaded.still
+    assert "static_scene" in loaded.heads
     with torch.inference_mode():
         torch.testing.assert_close(
             loaded.forward_features(features[:1]).attention,

@@ -37,8 +37,8 @@ class Made:
     def distances(self, x: np.ndarray) -> np.ndarray:
         """As the model computes them, of clips with these statistics."""
         columns = self.clips.columns(UNORDERED)
-        center = self.net.center[-1].numpy()[columns]
-        scale = self.net.scale[-1].numpy()[columns]
+        center = self.net.head.center[-1].numpy()[columns]
+        scale = self.net.head.scale[-1].numpy()[columns]
         return (((x[:, columns] - center) / scale) ** 2).sum(1)
 
 
@@ -153,7 +153,9 @@ def test_the_distance_of_training_clips_is_one_on_average_for_what_the_layer_use
     assert foreign[0, -1] > 20 * distance[:, -1].max()
     assert distance[:, -1].numpy() == pytest.approx(
         (
-            ((x - net.center[-1].numpy()) / net.scale[-1].numpy())[:, clips.columns(UNORDERED)]
+            ((x - net.head.center[-1].numpy()) / net.head.scale[-1].numpy())[
+                :, clips.columns(UNORDERED)
+            ]
             ** 2
         ).sum(1),
         rel=1e-3,

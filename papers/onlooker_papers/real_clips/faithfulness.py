@@ -67,9 +67,9 @@ def class_activation(net: LinearClassifier, pixels: NDArray[np.uint8], data: Dat
     found = []
     for t, label in enumerate(net.forward_features(features).logits[0].argmax(-1)):
         count = min(t, net.window - 1)
-        weights = (net.head.weight - net.head.weight.mean(0))[label] / net.scale[count]
+        weights = (net.head.weight - net.head.weight.mean(0))[label] / net.head.scale[count]
         of, center = (
-            each.unflatten(0, (len(net.names), -1)) for each in (weights, net.center[count])
+            each.unflatten(0, (len(net.names), -1)) for each in (weights, net.head.center[count])
         )
         T = torch.tensor(count + 1)
         k = torch.arange(1, _WAVES + 1)
@@ -93,7 +93,8 @@ def maps_of(
     assert attention is not None
     even = replace(looked, attention=np.full_like(attention, 1 / attention[0].size))
     heat, motion = (
-        localize(each, sample.frames, still=recognizer.model.still).heat for each in (looked, even)
+        localize(each, sample.frames, still="static_scene" in recognizer.model.heads).heat
+        for each in (looked, even)
     )
     assert heat is not None
     assert motion is not None
@@ -199,7 +200,7 @@ def evidence_maps(recognizer: Recognizer, clip: VideoReader) -> dict[str, Maps]:
     assert looked.attention is not None
     assert looked.heat is not None
     even = replace(looked, attention=np.full_like(looked.attention, 1 / looked.attention[0].size))
-    motion = localize(even, sample.frames, still=recognizer.model.still).heat
+    motion = localize(even, sample.frames, still="static_scene" in recognizer.model.heads).heat
     assert motion is not None
     order = np.argsort(-looked.scores, kind="stable")
     first, second = (recognizer.classes[k] for k in order[:2])

@@ -1,17 +1,25 @@
 """The linear model: a linear layer on statistics of the frozen features of frames."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, ClassVar, NamedTuple, Self, cast
+from typing import Any, NamedTuple, cast
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from onlooker.base.fisher import PARTS, fisher_vector
+from onlooker.models import earlier
 from onlooker.models.encoders import Encoder, build_encoder
+from onlooker.models.heads import Head
+from onlooker.models.motion_memory import (
+    motion_layer,
+    motion_outputs,
+    motion_roots,
+    motion_rows,
+    newest_sums,
+    window_sums,
+)
 from onlooker.models.video_model import NO_EVENT, Output, VideoModel, Windows
 from onlooker.models.windows import (
     WAVES,
@@ -25,19 +33,20 @@ from onlooker.models.windows import (
 UNORDERED = ("mean", "spread", "change", "largest")
 # of the usual deviation of the training clips: where nothing deviates by more, the map is flat
 _FLAT = 0.1
-_PARTS = ("center", "scale", "weight", "bias")  # of a layer
-# whether a window is an event, and of which class; the same in streams that lack frames
-_EVENT_LAYERS = ("event", "window", "sparse_event", "sparse_window")
+EVENT_HEADS = ("event", "window", "low_rate_event", "low_rate_window")
+_STATE_HEADS = ("state", "state_motion")
+# the heads of windows that a model may have
+_WINDOW_HEADS = tuple(map(set, ((), EVENT_HEADS[:2], EVENT_HEADS, _STATE_HEADS[:1], _STATE_HEADS)))
+_TRAINED = ("clip", "motion", "state_motion")  # heads with trainable parameters
 _LONGEST = 8  # windows at most, times W
-_LEVELS = 32767  # of a feature in the state of a stream, on either side of zero
+_LEVELS = 32767  # of a feature in the memory of a stream, on either side of zero
 _SMALLEST = 1e-30  # unit of levels, and evidence
-_MOTION_LEVELS = 127  # of the root of a motion word in the state of a stream, likewise
 ORDERED = tuple(
     f"{moment}{k}" for moment in ("wave", "across", "down") for k in range(1, WAVES + 1)
 )
 
 
-class LinearState(NamedTuple):
+class LinearMemory(NamedTuple):
     """The frames that a stream remembers, the newest last; S is the length of the longest window.
 
     Args:
@@ -88,28 +97,32 @@ class LinearClassifier(VideoModel):
     The second term is a tenth of what is usual in the training clips: where less than that differs,
     the map is flat.
 
-    Where classes differ by what stands in the frame (`set_still_evidence`: a lamp that is red or
-    green, seen by a fixed camera), it is what this frame adds to the class scores by its mean
-    there, and the first sum is replaced by
+    Heads by name (`models.heads`); each but `clip` is optional:
+
+        clip             class of the last W frames, from their M statistics
+        event, window    whether a window that ends at a frame is one whole event, and its class;
+                         a bias of `event` for each of L lengths (`models.windows`)
+        low_rate_event,  likewise, for streams that lack frames, in which windows look different
+        low_rate_window
+        state            behavior at a frame, from L windows around it: weight `R L M`. A stream is
+                         preceded by copies of its first frame
+        motion           class from the Fisher vector of all blocks of the last W frames, or of a
+                         window (`base.fisher`), added to the logits of `clip` and `window`: weight
+                         `K F`; its center counts for distances alone
+        state_motion     behavior from the Fisher vector of the shortest window: weight `R F`
+        static_scene     where classes differ by what stands in the frame (a lamp that is red or
+                         green, seen by a fixed camera): center c `D N`, weight p `1 N`
+
+    Where no block has ended, motion adds nothing. A clip or window is as far from training as the
+    farther one of its pictures and its motion.
+
+    With `static_scene`, attention is what this frame adds to the class scores by its mean there:
+    the first sum is replaced by
 
         p_i Σ_g (g · (x_ti - c_i))²
 
     with g of the mean alone, c_i the average of the training clips at location i, and p_i the share
     of the variance of g · x_i over their frames that the classes explain.
-
-    With motion words (`set_motion_layer`), a second linear layer on the Fisher vector of all blocks
-    of the last W frames (`base.fisher`) is added; where no block has ended, nothing is added. Of
-    which class a window of the event layer is depends on its motion, too, and so does the distance
-    of clips and windows from those of training (`set_motion_distance`).
-
-    With an event layer (`set_event_layer`), windows of several lengths end at each frame
-    (`models.windows`). A linear layer says whether a window is one whole event, and another one of
-    which class. In a stream that lacks frames, windows look unlike those of training: for it, there
-    are two more layers.
-
-    With a state layer instead (`set_state_layer`), windows around each frame tell what goes on there, by a
-    linear layer on their statistics together. A stream is preceded by copies of its first frame. A
-    layer on the motion words of the shortest of these windows may be added (`set_state_motion`).
 
     Args:
         num_classes, in_channels, size: K, C, and the height and width of the frames.
@@ -118,16 +131,12 @@ class LinearClassifier(VideoModel):
         flow_channels: number of optical-flow channels, which come last and have a second encoder;
             0: one encoder.
         pretrained: the encoder has pretrained weights, as in `Classifier`.
-        lengths: numbers of frames of the windows of the event layer or the state layer, ascending;
-            empty: neither.
-        still: whether classes differ by what stands in the frame.
-        state_outputs: R, the number of outputs of the state layer; 0: an event layer.
-        farthest: the distance from the windows of training above which a window is no event: the
-            sum of its squared standardized statistics, of those that its class depends on and
-            others that have a center; None: there is no such distance.
+        lengths: numbers of frames of the L windows of events or of states, ascending; empty:
+            neither.
+        heads: number of outputs of each head but `clip`; None: there are no others.
         motion_features: F of the motion words; 0: none.
-        state_motion: whether states are recognized by motion words, too.
-        sparse: whether the event layer has layers for streams that lack frames.
+        window_novelty_limit: the distance from training above which a window is no event
+            (`Head.distances` of `window`); None: unknown.
 
     Raises:
         ValueError: a window of fewer than 2 frames.
@@ -135,25 +144,8 @@ class LinearClassifier(VideoModel):
 
     attends = True
     explains = True
-    earlier_settings: ClassVar[Mapping[str, Any]] = {
-        "still": False,
-        "state_outputs": 0,
-        "farthest": None,
-        "motion_features": 0,
-        "state_motion": False,
-        "sparse": False,
-    }
     names = (*UNORDERED, *ORDERED)
-    sparse = False
     encoder: Encoder
-    head: nn.Linear
-    still_center: Tensor
-    still_share: Tensor
-    motion_head: nn.Linear
-    window_motion: Tensor
-    motion_center: Tensor
-    motion_factors: Tensor
-    state_motion_head: nn.Linear
 
     def __init__(
         self,
@@ -166,12 +158,9 @@ class LinearClassifier(VideoModel):
         size: int = 64,
         pretrained: bool | str = False,
         lengths: Sequence[int] = (),
-        still: bool = False,
-        state_outputs: int = 0,
-        farthest: float | None = None,
+        heads: dict[str, int] | None = None,
         motion_features: int = 0,
-        state_motion: bool = False,
-        sparse: bool = False,
+        window_novelty_limit: float | None = None,
     ) -> None:
         super().__init__(num_classes, in_channels, size)
         self.encoder = build_encoder(
@@ -189,186 +178,101 @@ class LinearClassifier(VideoModel):
         self.positions = nn.Buffer(
             torch.stack((torch.ones_like(x), x, y), 2).flatten(0, 1), persistent=False
         )
-        # `W M`, m after 1 to W frames
-        self.center = nn.Buffer(torch.zeros(window, self.num_features))
-        self.scale = nn.Buffer(torch.ones(window, self.num_features))  # `W M`, s
-        self.head = nn.Linear(self.num_features, num_classes)
-        self.farthest = farthest
-        if state_outputs:
-            self._add_state_layer(lengths, state_outputs)
-        elif lengths:
-            self._add_event_layer(lengths, sparse=sparse)
-        if still:
-            self._add_still_evidence()
-        if motion_features:
-            self._add_motion_layer(motion_features)
-        if state_motion:
-            self._add_state_motion()
+        layer = nn.Linear(self.num_features, num_classes)
+        zeros = torch.zeros(window, self.num_features)
+        clip = Head(layer.weight, layer.bias, center=zeros, scale=zeros + 1)
+        blank = self._blank_heads(heads or {}, len(lengths), motion_features)
+        if "window" in blank:
+            blank["window"].limit = window_novelty_limit
+        self.set_heads({"clip": clip, **blank}, lengths)
         self.to(memory_format=torch.channels_last)
 
-    def set_motion_layer(self, weight: ArrayLike, bias: ArrayLike) -> None:
-        """Set the layer on motion words: weight `K F`, bias `K`."""
-        weights = torch.as_tensor(weight)
-        self._add_motion_layer(weights.shape[1])
-        with torch.no_grad():
-            self.motion_head.weight.copy_(weights)
-            self.motion_head.bias.copy_(torch.as_tensor(bias))
-        cast(dict[str, Any], self._hub_mixin_config)["motion_features"] = self.motion_features
+    @property
+    def head(self) -> Head:  # type: ignore[override]
+        """The head that classifies clips."""
+        return self.heads["clip"]
 
-    def _add_motion_layer(self, motion_features: int) -> None:
-        self.motion_features = motion_features
-        self.motion_head = nn.Linear(motion_features, self.num_classes, device=self.center.device)
-        zeros = self.center.new_zeros
-        # of the logits of motion, in the classes of windows
-        self.register_buffer("window_motion", zeros(()))
-        self.register_buffer("motion_center", zeros(motion_features))
-        # of distances of motion, for clips and for windows, in those of pictures
-        self.register_buffer("motion_factors", zeros(2))
-
-    def set_motion_distance(self, center: ArrayLike, *, clips: float, windows: float) -> None:
-        """Let clips and windows be as far from those of training as their motion is, if that is
-        farther than their pictures are.
+    def set_heads(self, heads: Mapping[str, Head], lengths: Sequence[int] | None = None) -> None:
+        """Add heads, or replace those with the same names.
 
         Args:
-            center: the mean of the Fisher vectors of the training clips, `F`.
-            clips, windows: by which the squared distance from it is multiplied, for a distance as
-                that of pictures; 0: it does not count.
+            heads: by name, as listed above.
+            lengths: numbers of frames of the windows, ascending, at least 2; earlier heads of
+                windows are removed. None: they stay.
+
+        Raises:
+            ValueError: lengths that are not ascending, or out of range.
         """
-        self.motion_center.copy_(torch.as_tensor(center))
-        self.motion_factors.copy_(torch.tensor((clips, windows)))
-
-    def set_event_layer(
-        self,
-        lengths: Sequence[int],
-        event: Sequence[ArrayLike],
-        classes: Sequence[ArrayLike],
-        *,
-        motion: float = 0.0,
-        farthest: float | None = None,
-        sparse: Sequence[Sequence[ArrayLike]] = (),
-    ) -> None:
-        """Set the layers that score windows: whether one is one whole event, and of which class.
-
-        Args:
-            lengths: numbers of frames, ascending, at least 2.
-            event, classes: center and scale `M`, weight `1 M` or `K M` and bias of a layer on
-                statistics x: weight · (x - center) / scale + bias. The bias of `event` is one for
-                each length, `L`, or one for all; that of `classes` is `K`.
-            motion: factor of the logits of motion that are added to those of `classes`.
-            farthest: as of the class, by `classes`.
-            sparse: as `event` and `classes`, of streams that lack frames; empty: they have none of
-                their own.
-        """
-        self._add_event_layer(lengths, sparse=bool(sparse))
-        layers = (event, classes, *sparse)
-        for name, values in zip(_EVENT_LAYERS[: len(layers)], layers, strict=True):
-            for part, value in zip(_PARTS, values, strict=True):
-                getattr(self, f"{name}_{part}").copy_(torch.as_tensor(value))
-        if self.motion_features:
-            self.window_motion.fill_(motion)
-        self.farthest = farthest
-        settings = cast(dict[str, Any], self._hub_mixin_config)
-        settings["lengths"] = list(self.lengths)
-        settings["farthest"] = farthest
-        settings["sparse"] = self.sparse
-
-    def set_state_layer(self, lengths: Sequence[int], layer: Sequence[ArrayLike]) -> None:
-        """Set the layer that tells states from windows together.
-
-        Args:
-            lengths: numbers of frames of the L windows, ascending, at least 2.
-            layer: center and scale `L M`, weight `R L M` and bias `R`, of a layer on the statistics
-                x of all windows: Σ weight (x - center) / scale + bias.
-        """
-        outputs = len(np.asarray(layer[-1]))
-        self._add_state_layer(lengths, outputs)
-        for part, value in zip(_PARTS, layer, strict=True):
-            getattr(self, f"state_{part}").copy_(torch.as_tensor(value))
-        settings = cast(dict[str, Any], self._hub_mixin_config)
-        settings["lengths"] = list(self.lengths)
-        settings["state_outputs"] = outputs
-
-    def set_state_motion(self, weight: ArrayLike, bias: ArrayLike) -> None:
-        """Set the layer on the motion words of the shortest window of states, whose outputs are added
-        to the part of this window: weight `R F`, bias `R`.
-        """
-        weights = torch.as_tensor(weight)
-        if not self.motion_features:  # clips are recognized by pictures alone
-            K = self.num_classes
-            self.set_motion_layer(torch.zeros(K, weights.shape[1]), torch.zeros(K))
-        self._add_state_motion()
-        with torch.no_grad():
-            self.state_motion_head.weight.copy_(weights)
-            self.state_motion_head.bias.copy_(torch.as_tensor(bias))
-        cast(dict[str, Any], self._hub_mixin_config)["state_motion"] = True
-
-    def _add_state_motion(self) -> None:
-        self.state_motion = True
-        self.state_motion_head = nn.Linear(
-            self.motion_features, self.state_outputs, device=self.center.device
+        if lengths is not None:
+            longest = _LONGEST * self.window
+            if [*lengths] != sorted({*lengths} & {*range(2, longest + 1)}):
+                raise ValueError(
+                    f"lengths are {[*lengths]}, expected ascending numbers of frames from 2 to {longest}"
+                )
+            self.lengths = tuple(lengths)
+            for name in {*EVENT_HEADS, *_STATE_HEADS} & self.heads.keys():
+                del self.heads[name]
+        if "state_motion" in heads and "motion" not in {*self.heads, *heads}:
+            # clips are recognized by pictures alone
+            words = heads["state_motion"].weight.shape[1]
+            heads = {"motion": Head(torch.zeros(self.num_classes, words)), **heads}
+        for name, head in heads.items():
+            self.heads[name] = head.to(self.positions).requires_grad_(name in _TRAINED)
+        names = [name for name in self.heads if name != "clip"]
+        cast(dict[str, Any], self._hub_mixin_config).update(
+            lengths=[*self.lengths],
+            heads={name: self.heads.outputs(name) for name in names},
+            motion_features=self.motion_features,
+            window_novelty_limit=self.window_novelty_limit,
         )
 
-    def _add_state_layer(self, lengths: Sequence[int], outputs: int) -> None:
-        self._set_lengths(lengths)
-        self.state_outputs = outputs
-        L = len(lengths)
-        M = self.num_features
-        shapes = ((L, M), (L, M), (outputs, L, M), (outputs,))
-        for part, shape in zip(_PARTS, shapes, strict=True):
-            values = torch.full(shape, float(part == "scale"), device=self.center.device)
-            self.register_buffer(f"state_{part}", values)
+    def _blank_heads(
+        self, outputs: dict[str, int], L: int, motion_features: int
+    ) -> dict[str, Head]:
+        """Heads whose weights are loaded later.
 
-    def _set_lengths(self, lengths: Sequence[int]) -> None:
-        longest = _LONGEST * self.window
-        is_ascending = [*lengths] == sorted({*lengths})
-        if not lengths or not is_ascending or lengths[0] < 2 or lengths[-1] > longest:
-            raise ValueError(
-                f"lengths are {[*lengths]}, expected ascending numbers of frames from 2 to {longest}"
-            )
-        self.lengths = tuple(lengths)
+        Args:
+            outputs: their numbers of outputs by name.
+            L: number of lengths of windows.
+            motion_features: F.
 
-    def _add_event_layer(self, lengths: Sequence[int], *, sparse: bool) -> None:
-        self._set_lengths(lengths)
-        self.sparse = sparse
-        M = self.num_features
-        device = self.center.device
+        Raises:
+            ValueError: heads that do not fit each other or the model.
+        """
         K = self.num_classes
-        sizes = ((1, len(lengths)), (K, K)) * (1 + sparse)
-        for name, (outputs, biases) in zip(_EVENT_LAYERS, sizes, strict=False):
-            for part, shape in zip(_PARTS, ((M,), (M,), (outputs, M), (biases,)), strict=True):
-                values = torch.full(shape, float(part == "scale"), device=device)
-                self.register_buffer(f"{name}_{part}", values)
-
-    def set_still_evidence(self, center: Tensor, share: Tensor) -> None:
-        """Let attention mark what stands in the frame: `c`, `D N`, and `p`, `N`, from 0 to 1."""
-        self._add_still_evidence()
-        self.still_center.copy_(center)
-        self.still_share.copy_(share)
-        cast(dict[str, Any], self._hub_mixin_config)["still"] = True
-
-    def _add_still_evidence(self) -> None:
-        N = self.grid[0] * self.grid[1]
-        zeros = self.center.new_zeros
-        self.still = True
-        self.register_buffer("still_center", zeros(self.encoder.num_features, N))
-        self.register_buffer("still_share", zeros(N))
+        M = self.num_features
+        N = len(self.positions)
+        states = outputs.get("state", 0)
+        expected = {"event": 1, "window": K, "low_rate_event": 1, "low_rate_window": K}
+        expected |= {"state": states, "state_motion": states, "motion": K, "static_scene": 1}
+        of_windows = {*outputs} & {*EVENT_HEADS, *_STATE_HEADS}
+        if not (
+            all(outputs.values())
+            and outputs.items() <= expected.items()
+            and of_windows in _WINDOW_HEADS
+            and bool(of_windows) == bool(L)
+            and ("motion" in outputs) == bool(motion_features)
+            and ("state_motion" not in outputs or "motion" in outputs)
+        ):
+            raise ValueError(f"heads are {outputs}, expected some of {expected}")
+        inputs = {"state": (L, M), "static_scene": (N,)}
+        inputs |= dict.fromkeys(("motion", "state_motion"), (motion_features,))
+        heads = {
+            name: Head(torch.zeros(count, *inputs.get(name, (M,))))
+            for name, count in outputs.items()
+        }
+        for name in {"event", "low_rate_event"} & heads.keys():
+            heads[name].bias = nn.Parameter(torch.zeros(L))
+        if "static_scene" in heads:
+            heads["static_scene"].center = torch.zeros(self.encoder.num_features, N)
+        return heads
 
     @classmethod
-    def rebuild(cls, settings: dict[str, Any]) -> Self:
-        # earlier models have another name for the lengths of the windows of states
-        state_lengths = settings.get("state_lengths")
-        settings = {name: value for name, value in settings.items() if name != "state_lengths"}
-        return super().rebuild({**settings, "lengths": state_lengths or settings["lengths"]})
+    def current_settings(cls, saved: dict[str, Any]) -> dict[str, Any]:
+        return earlier.current_settings(saved)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        # models of earlier versions have one bias for all lengths
-        name = f"{prefix}event_bias"
-        if name in state_dict and state_dict[name].shape == (1,):
-            state_dict[name] = state_dict[name].expand(len(self.lengths))
-        if self.motion_features:  # in those, events are named by pictures
-            state_dict.setdefault(f"{prefix}window_motion", torch.zeros(()))
-            state_dict.setdefault(f"{prefix}motion_center", torch.zeros(self.motion_features))
-            state_dict.setdefault(f"{prefix}motion_factors", torch.zeros(2))
+        earlier.rename_weights(state_dict, prefix, heads=self.heads, lengths=self.lengths)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     @property
@@ -378,10 +282,10 @@ class LinearClassifier(VideoModel):
 
     @property
     def _motion_lengths(self) -> tuple[int, ...]:
-        """Of the windows whose motion counts: that of clips, and those of events."""
+        """Lengths of the windows whose motion `motion` classifies: of clips, then of events."""
         if not self.motion_features:
             return ()
-        return (self.window, *(() if self.state_outputs else self.lengths))
+        return (self.window, *(() if "state" in self.heads else self.lengths))
 
     def forward(self, video: Tensor, motion: Tensor | None = None) -> Output:
         return self.forward_features(self.encode_video(video), motion)
@@ -395,125 +299,144 @@ class LinearClassifier(VideoModel):
         W = self.window
         frames, moments = self._frames(features)
         seen = torch.arange(1, T + 1, device=frames.device)
-        count = seen.clamp_max(W)  # of frames in the window
-        statistics = self._statistics(frames, moments)
-        standardized = self._standardized(statistics, count - 1)
-        logits = self.head(standardized.flatten(0, 1)).unflatten(0, (B, T))
-        counted = self.head.weight.any(0) | self.center.any(0)
-        distance = standardized.square() @ counted.to(standardized.dtype)
-        by_window_motion = None
+        by_motion = dict[str, Tensor]()
         if motion is not None:
-            by_motion = self.motion_outputs(motion, self._motion_lengths)
-            logits = logits + by_motion[:, :, 0, :-1]
-            distance = distance.maximum(self.motion_factors[0] * by_motion[:, :, 0, -1])
-            by_window_motion = by_motion[:, :, 1:]
-        sums = F.pad(frames, (0, 0, 0, 0, W - 1, 0)).unfold(1, W, 1).sum(-1)
-        differences = frames - sums / count[:, None, None]
-        attention = self._attention(frames.flatten(0, 1), differences.flatten(0, 1))
+            rows = motion_rows(*self._motion_roots(motion, (B, T)))
+            by_motion = self._by_motion(partial(window_sums, rows))
         windows = None
-        states = None
-        if self.state_outputs:
-            by_state_motion = None
-            if motion is not None and self.state_motion:
-                by_state_motion = self.motion_outputs(
-                    motion, self.lengths[:1], self.state_motion_head
-                )
-            states = self._state_logits(self.state_statistics(features), by_state_motion)
+        if "state" in self.heads:
+            windows = self.state_statistics(features)
         elif self.lengths:
-            by_window = windowed(frames, moments, self.lengths, W=W)
-            windows = self.score_windows(by_window, seen, by_window_motion)
-        attention = attention.unflatten(0, (B, T))
-        return Output(logits, attention, windows, states=states, distance=distance)
+            windows = windowed(frames, moments, self.lengths, W=W)
+        standardized = self._standardized(self._statistics(frames, moments), seen)
+        output = self._output(standardized, windows, by_motion, seen=seen)
+        distance = self.head.farther(self.head.distances(standardized), by_motion.get("clip"))
+        sums = F.pad(frames, (0, 0, 0, 0, W - 1, 0)).unfold(1, W, 1).sum(-1)
+        differences = frames - sums / seen.clamp_max(W)[:, None, None]
+        attention = self._attention(frames.flatten(0, 1), differences.flatten(0, 1))
+        return output._replace(attention=attention.unflatten(0, (B, T)), distance=distance)
 
     def step(
-        self, frame: Tensor, state: LinearState | None = None, motion: Tensor | None = None
-    ) -> tuple[Output, LinearState]:
-        state = self.initial_state(len(frame)) if state is None else state
-        return self.step_features(self.encode(frame), state, motion)
+        self, frame: Tensor, state: LinearMemory | None = None, motion: Tensor | None = None
+    ) -> tuple[Output, LinearMemory]:
+        memory = self.initial_state(len(frame)) if state is None else state
+        return self.step_features(self.encode(frame), memory, motion)
 
     def step_both(
-        self, features: Tensor, state: LinearState, motion: Tensor
-    ) -> tuple[Output, LinearState]:
+        self, features: Tensor, state: LinearMemory, motion: Tensor
+    ) -> tuple[Output, LinearMemory]:
         return self.step_features(features, state, motion)
 
     def step_features(
-        self, features: Tensor, state: LinearState, motion: Tensor | None = None
-    ) -> tuple[Output, LinearState]:
+        self, features: Tensor, state: LinearMemory, motion: Tensor | None = None
+    ) -> tuple[Output, LinearMemory]:
         """As `step_both`, where `motion` may be None: nothing has moved since the frame before."""
-        level, unit = self._rounded(features[:, None])
-        if self.state_outputs:
-            state = self._with_past(state, level, unit)
-        levels = torch.cat((state.levels, level.to(state.levels.dtype)), 1)
-        units = torch.cat((state.units, unit), 1)
-        frames = levels.to(units.dtype) * units
-        seen = (state.seen + 1).clamp_max(self._span)
         W = self.window
-        roots = state.motion
-        root_units = state.motion_units
-        by_motion = None
-        by_state_motion = None
+        frames, rows, memory = self._remembered(features, state, motion)
+        by_motion = dict[str, Tensor]()
+        if rows is not None:
+            by_motion = self._by_motion(partial(newest_sums, rows))
+        lengths = sorted({*self.lengths, W})
+        statistics, differences = newest_windows(
+            frames, memory.seen, self.positions, lengths=lengths, W=W
+        )
+        place = lengths.index(W)
+        seen = memory.seen[:, 0]
+        windows = statistics[:, [lengths.index(n) for n in self.lengths]]
+        standardized = self._standardized(statistics[:, place], seen)
+        output = self._output(standardized, windows, by_motion, seen=seen)
+        if "low_rate_event" in self.heads:
+            low_rate = self.score_windows(windows, seen, by_motion.get("window"), low_rate=True)
+            output = output._replace(low_rate=low_rate)
+        attention = self._attention(frames[:, -1], differences[:, place])
+        return output._replace(attention=attention), memory
+
+    def _output(
+        self,
+        standardized: Tensor,
+        windows: Tensor | None,
+        motion: Mapping[str, Tensor],
+        *,
+        seen: Tensor,
+    ) -> Output:
+        """The outputs of the heads at frames of videos or streams.
+
+        Args:
+            standardized: statistics of the last W frames, `… M`.
+            windows: statistics of the windows, `… L M`; None: there are none.
+            motion: what `_by_motion` gives; empty: nothing moves.
+            seen: number of frames so far, `…`.
+        """
+        logits = self.head.with_motion(self.head(standardized), motion.get("clip"))
+        if windows is None or not self.lengths:
+            return Output(logits)
+        if "state" in self.heads:
+            return Output(logits, states=self._state_logits(windows, motion.get("state")))
+        return Output(logits, windows=self.score_windows(windows, seen, motion.get("window")))
+
+    def _by_motion(self, sums: Callable[[Sequence[int]], Iterator[Tensor]]) -> dict[str, Tensor]:
+        """What motion adds to each head: to `clip`, logits and a squared distance `… K+1`; to
+        `window`, likewise, `… L K+1`; to `state`, logits of the shortest window, `… 1 R`.
+
+        `sums`: the rows of windows by their lengths, as `window_sums` and `newest_sums`.
+        """
+        head = self.heads["motion"]
+        layer = partial(motion_layer, head=head, center=head.center)
+        outputs = motion_outputs(sums(self._motion_lengths), layer)
+        by_motion = {"clip": outputs[..., 0, :], "window": outputs[..., 1:, :]}
+        if "state_motion" in self.heads:
+            shortest = sums(self.lengths[:1])
+            by_motion["state"] = motion_outputs(shortest, self.heads["state_motion"])
+        return by_motion
+
+    def _remembered(
+        self, features: Tensor, memory: LinearMemory, motion: Tensor | None
+    ) -> tuple[Tensor, Tensor | None, LinearMemory]:
+        """The last S frames `B S D N` of streams, the rows of their motion (None for a model without
+        it), and the memory after the newest one.
+        """
+        level, unit = self._rounded(features[:, None])
+        if "state" in self.heads:
+            memory = self._with_past(memory, level, unit)
+        levels = torch.cat((memory.levels, level.to(memory.levels.dtype)), 1)
+        units = torch.cat((memory.units, unit), 1)
+        roots = memory.motion
+        root_units = memory.motion_units
+        rows = None
         if self.motion_features:
             if motion is None:
                 motion = features.new_zeros(len(features), 1 + self.motion_features)
             root, root_unit = self._motion_roots(motion, features.shape[:1])
             roots = torch.cat((roots, root[:, None].to(roots.dtype)), 1)
             root_units = torch.cat((root_units, root_unit[:, None]), 1)
-            rows = _motion_rows(roots, root_units)
-            by_motion = torch.stack(
-                [self._motion_outputs(rows[:, -n:].sum(1)) for n in self._motion_lengths], 1
-            )
-            if self.state_motion:
-                sums = rows[:, -self.lengths[0] :].sum(1, keepdim=True)
-                by_state_motion = self._motion_outputs(sums, self.state_motion_head)
+            rows = motion_rows(roots, root_units)
         # views would keep the oldest frame in memory
-        state = LinearState(
-            seen,
+        after = LinearMemory(
+            (memory.seen + 1).clamp_max(self._span),
             levels[:, 1:].clone(),
             units[:, 1:].clone(),
             motion=roots[:, 1:].clone(),
             motion_units=root_units[:, 1:].clone(),
         )
-        lengths = sorted({*self.lengths, W})
-        statistics, differences = newest_windows(frames, seen, self.positions, lengths=lengths, W=W)
-        place = lengths.index(W)
-        logits = self.head(
-            self._standardized(statistics[:, place], seen[:, 0].clamp_max(W).long() - 1)
-        )
-        by_window_motion = None
-        if by_motion is not None:
-            logits = logits + by_motion[:, 0, :-1]
-            by_window_motion = by_motion[:, 1:]
-        windows = None
-        sparse = None
-        states = None
-        places = [lengths.index(n) for n in self.lengths]
-        if self.state_outputs:
-            states = self._state_logits(statistics[:, places], by_state_motion)
-        elif self.lengths:
-            score = partial(self.score_windows, statistics[:, places], seen[:, 0], by_window_motion)
-            windows = score()
-            if self.sparse:
-                sparse = score(sparse=True)
-        attention = self._attention(frames[:, -1], differences[:, place])
-        return Output(logits, attention, windows, states=states, sparse=sparse), state
+        return levels.to(units.dtype) * units, rows, after
 
-    def _with_past(self, state: LinearState, level: Tensor, unit: Tensor) -> LinearState:
-        """The state, filled with the next frame where it is that of no frame."""
-        is_empty = (state.seen == 0)[..., None, None]
-        return state._replace(
-            seen=state.seen.where(~is_empty[..., 0, 0], float(self._span)),
-            levels=state.levels.where(~is_empty, level.to(state.levels.dtype)),
-            units=state.units.where(~is_empty, unit),
+    def _with_past(self, memory: LinearMemory, level: Tensor, unit: Tensor) -> LinearMemory:
+        """The memory, filled with copies of the next frame where it has none yet."""
+        is_empty = (memory.seen == 0)[..., None, None]
+        return memory._replace(
+            seen=memory.seen.where(~is_empty[..., 0, 0], float(self._span)),
+            levels=memory.levels.where(~is_empty, level.to(memory.levels.dtype)),
+            units=memory.units.where(~is_empty, unit),
         )
 
-    def initial_state(self, batch_size: int) -> LinearState:
+    def initial_state(self, batch_size: int) -> LinearMemory:
         D = self.encoder.num_features
-        N = self.grid[0] * self.grid[1]
+        N = len(self.positions)
         before = self._span - 1
-        state_lengths = self.lengths[:1] if self.state_motion else ()
+        state_lengths = self.lengths[:1] if "state_motion" in self.heads else ()
         motion_before = max((1, *self._motion_lengths, *state_lengths)) - 1
-        zeros = self.center.new_zeros
-        return LinearState(
+        zeros = self.positions.new_zeros
+        return LinearMemory(
             zeros(batch_size, 1),
             zeros(batch_size, before, D, N, dtype=torch.int16),
             zeros(batch_size, before, D, 1),
@@ -546,7 +469,7 @@ class LinearClassifier(VideoModel):
         """The statistics of the windows that end at each frame of clips, not standardized: features
         `B T D h w` to `B T L M`, as in `windowed`.
 
-        `lengths`: numbers of frames of the windows, ascending; empty: those of the model.
+        `lengths`: numbers of frames of the windows, ascending; empty: `lengths` of the model.
         """
         return windowed(*self._frames(features), lengths or self.lengths, W=self.window)
 
@@ -556,16 +479,16 @@ class LinearClassifier(VideoModel):
         past = features[:, :1].expand(-1, before, -1, -1, -1)
         return self.window_statistics(torch.cat((past, features), 1))[:, before:]
 
-    def _state_logits(self, statistics: Tensor, motion: Tensor | None = None) -> Tensor:
-        """The parts `… L R` of each window in the logits of states, from statistics `… L M`, and
-        what the motion of the shortest one says, `… 1 R`, if there is any.
+    def _state_logits(self, statistics: Tensor, motion: Tensor | None) -> Tensor:
+        """The share `… L R` of each window in the logits of states, from statistics `… L M` and the
+        logits of motion of the shortest window, `… 1 R`, if there are any.
         """
-        center, scale, weight, bias = (getattr(self, f"state_{part}") for part in _PARTS)
-        parts = torch.einsum("...lm,rlm->...lr", (statistics - center) / scale, weight)
-        parts = parts + bias / len(self.lengths)
+        head = self.heads["state"]
+        shares = torch.einsum("...lm,rlm->...lr", head.standardized(statistics), head.weight)
+        shares = shares + head.bias / len(self.lengths)
         if motion is not None:
-            parts = parts + F.pad(motion, (0, 0, 0, len(self.lengths) - 1))
-        return cast(Tensor, parts)
+            shares = shares + F.pad(motion, (0, 0, 0, len(self.lengths) - 1))
+        return shares
 
     def score_windows(
         self,
@@ -573,35 +496,27 @@ class LinearClassifier(VideoModel):
         seen: Tensor,
         motion: Tensor | None = None,
         *,
-        sparse: bool = False,
+        low_rate: bool = False,
     ) -> Windows:
-        """The scores of windows from their statistics `… L M`, after `seen` frames of the stream,
-        `…`, and what their motion says, `… L K+1` (`motion_outputs`), if there is any.
+        """The scores of windows from their statistics `… L M`.
 
-        `sparse`: by the layers for streams that lack frames.
+        Args:
+            seen: number of frames of the stream so far, `…`.
+            motion: logits and distances of their motion, `… L K+1` (`motion_outputs`).
+            low_rate: by the heads for streams that lack frames.
         """
-        event, classes = _EVENT_LAYERS[2:] if sparse else _EVENT_LAYERS[:2]
-        can_be_event = seen[..., None] >= torch.tensor(self.lengths, device=seen.device)
-        whole = F.linear(
-            self._window_statistics(event, statistics), self.get_buffer(f"{event}_weight")
-        )
-        whole = whole[..., 0] + self.get_buffer(f"{event}_bias")
-        standardized = self._window_statistics(classes, statistics)
-        weight = self.get_buffer(f"{classes}_weight")
-        if self.farthest is not None:
-            counted = weight.any(0) | self.get_buffer(f"{classes}_center").bool()
-            distance = standardized.square() @ counted.to(standardized.dtype)
-            if motion is not None:
-                distance = distance.maximum(self.motion_factors[1] * motion[..., -1])
-            can_be_event = can_be_event & (distance <= self.farthest)
-        logits = F.linear(standardized, weight) + self.get_buffer(f"{classes}_bias")
-        if motion is not None:
-            logits = logits + self.window_motion * motion[..., :-1]
-        return Windows(whole.where(can_be_event, NO_EVENT), logits)
-
-    def _window_statistics(self, name: str, statistics: Tensor) -> Tensor:
-        """Statistics, standardized for a layer."""
-        return (statistics - self.get_buffer(f"{name}_center")) / self.get_buffer(f"{name}_scale")
+        prefix = "low_rate_" if low_rate else ""
+        event = self.heads[f"{prefix}event"]
+        classes = self.heads[f"{prefix}window"]
+        window = self.heads["window"]  # its limit and its motion factors hold for both
+        is_possible = seen[..., None] >= torch.tensor(self.lengths, device=seen.device)
+        whole = F.linear(event.standardized(statistics), event.weight)[..., 0] + event.bias
+        standardized = classes.standardized(statistics)
+        if window.limit is not None:
+            distance = window.farther(classes.distances(standardized), motion)
+            is_possible = is_possible & (distance <= window.limit)
+        logits = F.linear(standardized, classes.weight) + classes.bias
+        return Windows(whole.where(is_possible, NO_EVENT), window.with_motion(logits, motion))
 
     def _frames(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Features `B T D h w` as frames `B T D N`, rounded as in the state of a stream so that
@@ -617,64 +532,26 @@ class LinearClassifier(VideoModel):
         levels for each channel of a frame. Half precision does not suffice for differences of
         frames.
         """
-        flat = features.flatten(3).to(self.center.dtype)
+        flat = features.flatten(3).to(self.positions.dtype)
         units = (flat.abs().amax(-1, keepdim=True) / _LEVELS).clamp_min(_SMALLEST)
         return (flat / units).round_(), units
 
-    def _standardized(self, statistics: Tensor, before: Tensor) -> Tensor:
-        """Standardized statistics `… T M` of windows with this many frames before the last one:
-        `T`.
-        """
-        return (statistics - self.center[before]) / self.scale[before]
-
-    def motion_outputs(
-        self,
-        motion: Tensor,
-        lengths: Sequence[int],
-        layer: Callable[[Tensor], Tensor] | None = None,
-    ) -> Tensor:
-        """The logits of the motion words of videos, `B T 1+F`, in the windows of L lengths that end
-        at each frame, or as much of them as there is, and their squared distances from the center:
-        `B T L K+1`.
-
-        `layer`: from Fisher vectors `… F` to these numbers; None: that of the model.
-        """
-        rows = _motion_rows(*self._motion_roots(motion, motion.shape[:2]))
-        # as `windowed`
-        exact = torch.float32 if rows.device.type == "mps" else torch.float64
-        sums = F.pad(rows.to(exact).cumsum(1), (0, 0, 1, 0))
-        ends = torch.arange(1, rows.shape[1] + 1, device=rows.device)
-        windows = (sums[:, 1:] - sums[:, (ends - n).clamp_min(0)] for n in lengths)
-        return torch.stack(
-            [self._motion_outputs(part.to(rows.dtype), layer) for part in windows], 2
-        )
-
-    def _motion_outputs(
-        self, sums: Tensor, layer: Callable[[Tensor], Tensor] | None = None
-    ) -> Tensor:
-        """Logits and distances `… K+1` from the number and the sums of the blocks of windows,
-        `… 1+F`; zeros where there are no blocks.
-        """
-        outputs = (layer or self._motion_layer)(fisher_vector(sums))
-        return outputs.where(sums[..., :1] > 0, 0)
-
-    def _motion_layer(self, vectors: Tensor) -> Tensor:
-        return motion_layer(vectors, head=self.motion_head, center=self.motion_center)
+    def _standardized(self, statistics: Tensor, seen: Tensor) -> Tensor:
+        """Standardized statistics `… M` of the last W frames, after `seen` frames, `…`."""
+        return self.head.standardized(statistics, seen.clamp_max(self.window).long() - 1)
 
     def motion_directions(self, motion: Tensor) -> Tensor:
         """The layer on the motion words of a clip, `T 1+F`, linearized there: weights `K F`, whose
         products with the sums of its blocks are the logits of motion without their bias.
 
-        Roots and norms stay those of the clip, so that the products with each block add up.
+        Roots and norms stay as in the whole clip, so that the products with each block add up.
         """
-        sums = motion.to(self.center).sum(0)
+        sums = motion.to(self.positions).sum(0)
         gains = fisher_vector(sums) / sums[1:].where(sums[1:] != 0, 1)
-        return self.motion_head.weight * gains
+        return self.heads["motion"].weight * gains
 
     def _motion_roots(self, motion: Tensor, dimensions: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """The signed roots of motion words `… 1+F`, as whole numbers `… F`, and the number of
-        blocks and the units of the parts, `… 5`: 8 bits suffice for roots, and files and streams
-        agree.
+        """`motion_roots` of motion words.
 
         Raises:
             ValueError: motion words that do not have these dimensions, and then 1+F.
@@ -685,7 +562,7 @@ class LinearClassifier(VideoModel):
                 f"motion words are {tuple(motion.shape)}, expected {expected} for a model with "
                 f"{self.motion_features} features of motion"
             )
-        return _motion_roots(motion.to(self.center.dtype))
+        return motion_roots(motion.to(self.positions.dtype))
 
     def evidence(self, features: Tensor, weights: Tensor) -> Tensor:
         """What each place of each frame of a clip adds to a weighted sum of the logits of pictures:
@@ -697,14 +574,14 @@ class LinearClassifier(VideoModel):
         frames = self._frames(features[None])[0][0]
         T, _, N = frames.shape
         before = min(T, self.window) - 1
-        layer = (weights @ self.head.weight) / self.scale[before]
+        layer = (weights @ self.head.weight) / self.head.scale[before]
         mean, spread, change, largest, *ordered = layer.unflatten(0, (len(self.names), -1))
         differences = frames - frames.mean(0)
         squares = differences.square()
         deviations = squares.mean(0).sqrt()
         changes = F.pad(frames.diff(dim=0).abs(), (0, 0, 0, 0, 1, 0))
-        highest, moments = changes.max(0)
-        peaks = torch.zeros_like(changes).scatter_(0, moments[None], highest[None])
+        highest, peak_times = changes.max(0)
+        peaks = torch.zeros_like(changes).scatter_(0, peak_times[None], highest[None])
         order = torch.stack(ordered).unflatten(0, (self.positions.shape[1], WAVES))
         cosine = cosines(torch.tensor([T]), T)[0].to(frames)
         waves = torch.einsum("tk,nj,jkd->tdn", cosine, self.positions, order)
@@ -713,14 +590,14 @@ class LinearClassifier(VideoModel):
         added += torch.einsum("d,tdn->tn", change / max(1, T - 1), changes)
         added += torch.einsum("d,tdn->tn", largest, peaks)
         added += (waves * differences).sum(1)
-        usual = (layer @ self.center[before]) / T
+        usual = (layer @ self.head.center[before]) / T
         return ((added - usual) / N).unflatten(1, self.grid)
 
     def class_directions(self) -> Tensor:
         """The g of each class and of each of `names`, weights that differ between classes per unit
         of a statistic: `K names D`.
         """
-        weights = (self.head.weight - self.head.weight.mean(0)) / self.scale[-1]
+        weights = (self.head.weight - self.head.weight.mean(0)) / self.head.scale[-1]
         return weights.unflatten(1, (len(self.names), -1))
 
     def _attention(self, frames: Tensor, differences: Tensor) -> Tensor:
@@ -729,43 +606,14 @@ class LinearClassifier(VideoModel):
         """
         by_statistic = self.class_directions()
         directions = by_statistic[:, (0, 2)].flatten(0, 1)  # of mean and change
-        spread = self.center[-1].unflatten(0, (len(self.names), -1))[1]
+        spread = self.head.center[-1].unflatten(0, (len(self.names), -1))[1]
         usual = (directions * spread).square().sum()
-        if self.still:
-            evidence = by_statistic[:, 0] @ (frames - self.still_center)
-            size = self.still_share * evidence.square().sum(1)
+        if "static_scene" in self.heads:
+            scene = self.heads["static_scene"]
+            evidence = by_statistic[:, 0] @ (frames - scene.center)
+            size = scene.weight[0] * evidence.square().sum(1)
         else:
             size = (directions @ differences).square().sum(1)
         # for each location: of a graph, the exporter would drop a single number that is so small
         size = size + (_FLAT * usual).clamp_min(_SMALLEST).expand(size.shape[1])
         return (size / size.sum(1, keepdim=True)).unflatten(1, self.grid)
-
-
-def rounded_motion(motion: Tensor) -> Tensor:
-    """Motion words `… 1+F`, rounded as in the state of a stream."""
-    return _motion_rows(*_motion_roots(motion))
-
-
-def _motion_roots(motion: Tensor) -> tuple[Tensor, Tensor]:
-    """As `LinearClassifier._motion_roots`."""
-    words = motion[..., 1:].unflatten(-1, (PARTS, -1))
-    roots = words.sign() * words.abs().sqrt()
-    units = (roots.abs().amax(-1, keepdim=True) / _MOTION_LEVELS).clamp_min(_SMALLEST)
-    levels = (roots / units).round().flatten(-2)
-    return levels, torch.cat((motion[..., :1], units[..., 0]), -1)
-
-
-def _motion_rows(roots: Tensor, units: Tensor) -> Tensor:
-    """Motion words `… 1+F` from their roots and units (`_motion_roots`)."""
-    exact = roots.unflatten(-1, (PARTS, -1)) * units[..., 1:, None]
-    return torch.cat((units[..., :1], (exact * exact.abs()).flatten(-2)), -1)
-
-
-def motion_layer(
-    vectors: Tensor, *, head: Callable[[Tensor], Tensor], center: Tensor, unit: float = 1.0
-) -> Tensor:
-    """The logits of Fisher vectors `… F`, and their squared distances from a center, as multiples
-    of a unit: `… K+1`.
-    """
-    distances = (vectors - center).square().sum(-1, keepdim=True) / unit
-    return torch.cat((head(vectors), distances), -1)

@@ -9,10 +9,9 @@ import math
 import os
 import reprlib
 from abc import abstractmethod
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Self, cast
+from typing import Any, NamedTuple, Self, cast
 
 import torch
 from huggingface_hub import ModelCard, PyTorchModelHubMixin
@@ -25,6 +24,7 @@ from onlooker.base.settings import check_type
 from onlooker.base.text import format_bytes
 from onlooker.models.cells.attentive import ATTENTIONS
 from onlooker.models.encoders import ENCODERS, Encoder, encoder_terms
+from onlooker.models.heads import Heads
 
 __all__ = ["Output", "VideoModel", "count_parameters", "make_head"]
 
@@ -37,7 +37,7 @@ WEIGHTS = "model.safetensors"
 # Sizes above which weights may fill the memory. Each feature of motion has one weight for each
 # class.
 _LARGE = 511
-NO_EVENT = -30.0  # `Windows.whole` of a window that is not complete, or unlike those of training
+NO_EVENT = -30.0  # `Windows.whole` of a window that is not complete, or unlike training
 _MANY_MOTION_FEATURES = 1 << 14
 
 
@@ -47,7 +47,7 @@ class Windows(NamedTuple):
 
     Args:
         whole: that a window is one whole event, `B T L`, or `B L` of a step.
-        logits: of which class, `B T L K` or `B L K`.
+        logits: class scores, `B T L K` or `B L K`.
     """
 
     whole: Tensor
@@ -55,7 +55,7 @@ class Windows(NamedTuple):
 
     @property
     def possible(self) -> Tensor:
-        """Whether a window can be an event: it is complete, and not unlike those of training, `… L`."""
+        """Whether a window can be an event: it is complete, and not unlike training, `… L`."""
         return self.whole > NO_EVENT
 
     @property
@@ -77,14 +77,14 @@ class Output(NamedTuple):
     Args:
         logits: class scores before the softmax, `B T K`; of a step, `B K`.
         attention: `B T h w` or `B h w`, sums to one over `h w`; None for a model without attention.
-        windows: None for a model without an event layer.
+        windows: None for a model without heads of events.
         states: what the windows that end at a frame say of the states in their middle, to be added up
-            (`SemiMarkovSegmenter`): `B T L R` or `B L R`; None for a model without a state layer.
+            (`SemiMarkovSegmenter`): `B T L R` or `B L R`; None for a model without a head of states.
         attended: class scores from the attended features alone, `B T K`, for an auxiliary loss; None
             for a model without one, and of a step.
         distance: how far the frames so far are from the training clips, `B T`
             (`LinearLayer.distances`). None for a model that does not know, and of a step.
-        sparse: as `windows`, by layers for streams that lack frames; None for a model without them,
+        low_rate: as `windows`, by heads for streams that lack frames; None for a model without them,
             and of a whole video.
     """
 
@@ -94,7 +94,7 @@ class Output(NamedTuple):
     attended: Tensor | None = None
     states: Tensor | None = None
     distance: Tensor | None = None
-    sparse: Windows | None = None
+    low_rate: Windows | None = None
 
 
 class VideoModel(nn.Module, PyTorchModelHubMixin):
@@ -105,15 +105,15 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
 
     - `attends`: its outputs have attention.
     - `streams`: `step` works.
-    - `lengths`: of the windows that tell events or states, in frames; empty if none do.
-    - `state_outputs`: R, if they tell states (`Output.states`); 0: events (`Output.windows`).
-    - `still`: its attention marks what stands in the frame, whether it moves or not.
-    - `farthest`: the distance from training above which a window is no event; None: unknown.
+    - `heads`: of the linear model; they say whether there are events (`Output.windows`),
+      states (`Output.states`), or attention to what stands in the frame (`static_scene`).
+    - `lengths`: numbers of frames of the windows of events or states; empty: neither.
+    - `window_novelty_limit`: the distance from training above which a window is no event; None:
+      unknown.
     - `encodes_frames`: it encodes single frames; `encode`, `encode_video` and `forward_features`
       work.
     - `motion_features`: F of its second input, motion words (`base.fisher`); `forward_both` and
       `step_both` work. 0: it has none.
-    - `state_motion`: whether states are recognized by these, too.
     - `explains`: `evidence` works, and `motion_directions` with motion words.
 
     The methods of a capability raise a ValueError in models without it.
@@ -127,20 +127,14 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
         ValueError: fewer than one class or channel.
     """
 
-    # arguments that saved models of earlier versions lack, with their values
-    earlier_settings: ClassVar[Mapping[str, Any]] = {}
     package = "onlooker"  # the distribution with the class, for the error if it is not installed
     attends = False
     explains = False
     streams = True
     lengths: tuple[int, ...] = ()
-    still = False
-    state_outputs: int = 0
-    farthest: float | None = None
-    motion_features: int = 0
-    state_motion: bool = False
     encoder: Encoder | None  # of single frames, if there is one
     grid: tuple[int, int]  # (h, w) of its features
+    heads: Heads
     head: nn.Module
     num_features: int  # feature dimension of the head (D)
 
@@ -154,11 +148,14 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
         self.in_channels = in_channels
         self.size = size
         self.encoder = None
+        self.heads = Heads()
 
     @property
     def motion_in_streams(self) -> bool:
         """Whether segments need the motion words of streams; else only clips do, if any."""
-        return self.motion_features > 0 and (self.state_motion or not self.state_outputs)
+        return self.motion_features > 0 and (
+            "state_motion" in self.heads or "state" not in self.heads
+        )
 
     def train(self, mode: bool = True) -> Self:
         """Training or evaluation mode; a frozen encoder stays in evaluation mode."""
@@ -167,6 +164,14 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
         if encoder is not None and not any(weight.requires_grad for weight in encoder.parameters()):
             encoder.eval()
         return self
+
+    @property
+    def window_novelty_limit(self) -> float | None:
+        return self.heads["window"].limit if "window" in self.heads else None
+
+    @property
+    def motion_features(self) -> int:
+        return self.heads["motion"].weight.shape[1] if "motion" in self.heads else 0
 
     @property
     def packages(self) -> list[str]:
@@ -283,6 +288,11 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
             )
 
     @classmethod
+    def current_settings(cls, saved: dict[str, Any]) -> dict[str, Any]:
+        """The arguments of a saved model, which an earlier version may have written."""
+        return saved
+
+    @classmethod
     def rebuild(cls, settings: dict[str, Any]) -> Self:
         """A model from all its arguments, as in the config.json of a saved one, whose weights
         replace the random ones.
@@ -331,7 +341,7 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
         weights = Path(folder, WEIGHTS)
         check_regular(weights)
         with reading(config):
-            settings = {**cls.earlier_settings, **read_json(config)}
+            settings = cls.current_settings(read_json(config))
             size = weights.stat().st_size
             # weights used in several places are stored once
             if (planned := cls._planned_bytes(settings)) > 2 * size:
@@ -359,15 +369,16 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
         # without self
         for name, parameter in [*inspect.signature(cls.__init__).parameters.items()][1:]:
             check_type(name, value := settings[name], parameter.annotation)
+            sizes = value.values() if isinstance(value, dict) else [value]
             # more would overflow where sizes are multiplied
-            if isinstance(value, int) and not 0 <= value < 1 << 20:
+            if any(isinstance(size, int) and not 0 <= size < 1 << 20 for size in sizes):
                 raise ValueError(
                     f"{name} is {reprlib.repr(value)}, expected a size below a million"
                 )
             if isinstance(value, float) and not math.isfinite(value):
                 raise ValueError(f"{name} is {value}, expected a finite number")
             limit = _MANY_MOTION_FEATURES if name == "motion_features" else _LARGE
-            large |= isinstance(value, int) and value > limit
+            large |= any(isinstance(size, int) and size > limit for size in sizes)
         if not large:
             return 0
         try:

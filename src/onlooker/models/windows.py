@@ -22,9 +22,7 @@ _COLUMNS = 16  # of a matrix: products with fewer take several times as long
 
 
 def interpolated(last: Tensor, arrived: Tensor, missed: int) -> list[Tensor]:
-    """The features of frames that a stream has missed, from those of the frames before and after
-    them.
-    """
+    """The features of frames that a stream has missed, between the frames before and after them."""
     shares = [place / (missed + 1) for place in range(1, missed + 1)]
     return [last.lerp(arrived, share) for share in shares]
 
@@ -207,7 +205,7 @@ def newest_windows(
 
 def _newest_waves(moments: Tensor, count: Tensor) -> Tensor:
     """The statistics of order `B L 12*D` of the last `count`, `B L`, of moments `B T 3 D`, relative
-    to those of the newest frame.
+    to the newest frame.
     """
     B, T = moments.shape[:2]
     table = cosines(count.flatten(), T).transpose(1, 2).reshape(B, -1, T)

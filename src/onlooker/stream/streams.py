@@ -401,10 +401,12 @@ class Streams:
         windows = output.windows
         if windows is None:
             return None if output.states is None else output.states.cpu().numpy(), None
-        if output.sparse is not None and any(lacks_frames):
+        if output.low_rate is not None and any(lacks_frames):
             rows = windows.possible.new_tensor(lacks_frames)
-            windows = output.sparse.where(rows, windows)
-        possible = None if self.model.farthest is None else windows.possible.cpu().numpy()
+            windows = output.low_rate.where(rows, windows)
+        possible = (
+            None if self.model.window_novelty_limit is None else windows.possible.cpu().numpy()
+        )
         return self.decision.calibrated(windows.scores).cpu().numpy(), possible
 
     def _located(
@@ -413,7 +415,7 @@ class Streams:
         """The step with its heat, boxes and point, in pixels of its frame."""
         assert step.pixels is not None
         heat, rectangles, box_memory = find_boxes(
-            memory.box_memory, attention, sample, still=self.model.still
+            memory.box_memory, attention, sample, still="static_scene" in self.model.heads
         )
         size = np.array(step.pixels.shape[1::-1])
         (point,) = peaks(heat[None]) * size

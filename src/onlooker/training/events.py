@@ -32,7 +32,9 @@ from onlooker.base.decision import Decision
 from onlooker.base.records import Segment
 from onlooker.measure.events import calibrated_curve, segment_map
 from onlooker.measure.timeline import Pair, Timeline
-from onlooker.models.linear import LinearClassifier, motion_layer
+from onlooker.models.heads import Head
+from onlooker.models.linear import EVENT_HEADS, LinearClassifier
+from onlooker.models.motion_memory import motion_layer, motion_outputs, rounded_motion, window_sums
 from onlooker.models.windows import interpolated
 from onlooker.stream.segmenters import WindowSegmenter
 from onlooker.training.background import Background, remembered
@@ -100,7 +102,7 @@ class ClipFeatures(NamedTuple):
 
 
 class EventLayer(NamedTuple):
-    """The layers that score windows (`LinearClassifier.set_event_layer`), and what they find.
+    """The layers that score windows (`heads`), and what they find.
 
     Args:
         lengths: numbers of frames of the windows, ascending.
@@ -124,6 +126,19 @@ class EventLayer(NamedTuple):
     farthest: float | None
     farthest_motion: float | None = None
     sparse: tuple[LinearLayer, ...] = ()
+
+    @property
+    def heads(self) -> dict[str, Head]:
+        """The heads of a model (`LinearClassifier.set_heads`)."""
+        layers = (self.event, self.classes, *self.sparse)
+        heads = {
+            name: Head(**layer._asdict())
+            for name, layer in zip(EVENT_HEADS[: len(layers)], layers, strict=True)
+        }
+        heads["window"] = Head(
+            **self.classes._asdict(), motion_gain=self.motion, limit=self.farthest
+        )
+        return heads
 
 
 class _Layers(NamedTuple):
@@ -661,7 +676,7 @@ def _statistics(net: LinearClassifier, windows: Sequence[Tensor]) -> Floats:
     """The statistics `B M` of windows, `T D h w` each."""
     rows = [np.zeros((0, net.num_features))]
     for window in windows:
-        values = net.window_statistics(window[None].to(net.center.device), (len(window),))
+        values = net.window_statistics(window[None].to(net.positions.device), (len(window),))
         rows.append(values[:, -1, 0].cpu().double().numpy())
     return np.concatenate(rows)
 
@@ -780,7 +795,7 @@ def _outputs(
     probabilities = list[list[Floats]]()
     for start in range(0, len(stream.features), _FRAMES):
         begin = max(0, start - before)
-        part = stream.features[None, begin : start + _FRAMES].to(net.center.device)
+        part = stream.features[None, begin : start + _FRAMES].to(net.positions.device)
         statistics = net.window_statistics(part, lengths)[0, start - begin :]
         values = statistics.cpu().double().numpy()
         logits.append(layers.event.logits(values)[..., 0])
@@ -790,7 +805,8 @@ def _outputs(
             for frame, words in stream.motion:
                 if begin <= frame < begin + len(rows):
                     rows[frame - begin] += words
-            outputs = net.motion_outputs(rows[None], lengths, layers.motion)
+            sums = window_sums(rounded_motion(rows[None]), lengths)
+            outputs = motion_outputs(sums, layers.motion)
             by_motion = outputs[0, start - begin :].double().numpy()
         distances.append(by_motion[..., -1])
         probabilities.append(

@@ -19,6 +19,7 @@ from onlooker.base.progress import tracked
 from onlooker.measure.events import EventThreshold, choose_threshold
 from onlooker.measure.figures import EyeFigures
 from onlooker.measure.metrics import balancing_weights, fit_temperature
+from onlooker.models.heads import Head
 from onlooker.models.linear import LinearClassifier
 from onlooker.training.linear import (
     FOLDS,
@@ -346,7 +347,7 @@ def fit_eyes(
     fit_layer(model, clips, choice.pictures, early=early, factor=choice.factors[0])
     layer = motion_weights(clips, choice)
     if layer is not None:
-        model.set_motion_layer(*layer)
+        model.set_heads({"motion": Head(*layer)})
 
 
 @one_thread

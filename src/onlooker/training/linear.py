@@ -28,6 +28,7 @@ from onlooker.data.findings import IMBALANCE
 from onlooker.measure.events import EventThreshold, choose_threshold
 from onlooker.measure.held_out import HeldOut
 from onlooker.measure.metrics import balancing_weights, fit_temperature
+from onlooker.models.heads import Head
 from onlooker.models.linear import ORDERED, UNORDERED, LinearClassifier
 from onlooker.models.video_model import VideoModel, choose_device
 from onlooker.training.forward import encode_samples
@@ -419,14 +420,7 @@ def fit_layer(
         mean, deviation = (statistics[:, columns] for statistics in early)
         center[:-1, columns] = mean
         scale[:-1, columns] = standard_scale(mean, deviation, len(used))
-    arrays = {
-        "center": center,
-        "scale": scale,
-        "head.weight": layer.weight,
-        "head.bias": layer.bias,
-    }
-    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-    net.load_state_dict({**net.state_dict(), **tensors})
+    net.set_heads({"clip": Head(layer.weight, layer.bias, center=center, scale=scale)})
 
 
 def fitted_layer(

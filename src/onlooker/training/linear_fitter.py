@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import cast
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -21,6 +22,7 @@ from onlooker.data.split import Split, group_of, shows_scenes, source_of
 from onlooker.measure.events import choose_threshold
 from onlooker.measure.figures import CrossValidationFigures, Leakage
 from onlooker.measure.metrics import labels_to_check, measure
+from onlooker.models.heads import Head
 from onlooker.models.linear import LinearClassifier
 from onlooker.training.background import Background, background_of
 from onlooker.training.encoders import EncoderChoice, choose_encoder
@@ -87,15 +89,16 @@ class LinearFitter(Fitter):
         still = still_evidence(net, encoded.features, np.array(samples.targets))
         notes = {"times": times.why} if times.why else {}
         if still is not None:
-            net.set_still_evidence(*still)
+            net.set_heads({"static_scene": Head(still.share[None], center=still.center)})
             notes["where"] = _STILL_TEXT
         states = None
         if times.recordings:
             asked = replace(settings.data, eyes=context.settings.data.eyes)
             states = fit_states(net, times.recordings, decision, data=asked)
-            net.set_state_layer(states.lengths, states.layer)
+            heads = {"state": Head(**states.layer._asdict())}
             if states.motion is not None:
-                net.set_state_motion(*states.motion)
+                heads["state_motion"] = Head(*states.motion)
+            net.set_heads(heads, states.lengths)
             decision = replace(decision, states=states.chains, frame_rate=states.rate)
             notes["when"] = (
                 f"states: {', '.join(filter(None, (states.held_out.sentence, states.why)))}"
@@ -188,22 +191,15 @@ def fit_layers(
         background=background,
     )
     if layer is not None:
-        model.set_event_layer(
-            layer.lengths,
-            layer.event,
-            layer.classes,
-            motion=layer.motion,
-            farthest=layer.farthest,
-            sparse=layer.sparse,
-        )
+        model.set_heads(layer.heads, layer.lengths)
     usual = usual_distance(clips, choice.pictures)
     if model.motion_features and clips.motion is not None:
         spread = MotionSpread.of(clips.motion.x)
-        model.set_motion_distance(
-            clips.motion.basis @ spread.center,
-            clips=spread.factor(usual, usual_motion(clips)),
-            windows=spread.factor(layer and layer.farthest, layer and layer.farthest_motion),
-        )
+        model.heads["motion"].center.copy_(torch.from_numpy(clips.motion.basis @ spread.center))
+        model.heads["clip"].motion_factors[1] = spread.factor(usual, usual_motion(clips))
+        if layer is not None:
+            factor = spread.factor(layer.farthest, layer.farthest_motion)
+            model.heads["window"].motion_factors[1] = factor
     counts = np.bincount(clips.y, minlength=clips.num_classes)
     return choice, replace(
         decision,

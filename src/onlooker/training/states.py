@@ -43,7 +43,8 @@ from onlooker.measure.figures import HeldOutStates, saved_pairs
 from onlooker.measure.held_out import is_clear
 from onlooker.measure.states import UNKNOWN, bouts_of, state_figures
 from onlooker.measure.timeline import Pair, Timeline
-from onlooker.models.linear import ORDERED, UNORDERED, LinearClassifier, rounded_motion
+from onlooker.models.linear import ORDERED, UNORDERED, LinearClassifier
+from onlooker.models.motion_memory import rounded_motion
 from onlooker.stream.segmenters.semi_markov import Decoder, window_offsets
 from onlooker.stream.sources import ON_TIME, slot_of
 from onlooker.training.forward import encode_samples
@@ -374,14 +375,14 @@ class _Frames(NamedTuple):
 
 
 class StateMotion(NamedTuple):
-    """A fitted layer on motion words (`LinearClassifier.set_state_motion`): weight `R F`, bias `R`."""
+    """A fitted layer on motion words (head `state_motion`): weight `R F`, bias `R`."""
 
     weight: Floats
     bias: Floats
 
 
 class StateLayer(NamedTuple):
-    """A fitted state layer (`LinearClassifier.set_state_layer`), and how its outputs are decoded.
+    """A fitted state layer (head `state`), and how its outputs are decoded.
 
     Args:
         lengths: of the windows, in frames.

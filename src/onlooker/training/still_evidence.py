@@ -70,4 +70,4 @@ def still_evidence(
 
 def _flat(model: LinearClassifier, clip: Tensor) -> Tensor:
     """Features `T D h w` as `T D N`, on the device and with the type of the model."""
-    return clip.flatten(2).to(model.center)
+    return clip.flatten(2).to(model.positions)

@@ -1,0 +1,36 @@
+"""Heads from a center, a scale, weights and a bias."""
+
+from collections.abc import Sequence
+
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from onlooker.models.heads import Head
+from onlooker.models.linear import EVENT_HEADS, LinearClassifier
+
+Parts = Sequence[ArrayLike | Tensor]
+
+
+def head(parts: Parts, **options: float | None) -> Head:
+    center, scale, weight, bias = parts
+    return Head(weight, bias, center=center, scale=scale, **options)  # type: ignore[arg-type]
+
+
+def event_heads(
+    *parts: Parts, motion: float = 0.0, limit: float | None = None
+) -> dict[str, Head]:
+    """The heads of events and their classes; and of those for streams that lack frames, if there
+    are parts of four.
+    """
+    heads = {name: head(of_head) for name, of_head in zip(EVENT_HEADS, parts, strict=False)}
+    heads["window"] = head(parts[1], motion_gain=motion, limit=limit)
+    return heads
+
+
+def set_motion_distance(
+    model: LinearClassifier, center: Tensor, *, clips: float, windows: float
+) -> None:
+    """Let clips and windows be as far from training as their motion is, by factors of its distance."""
+    model.heads["motion"].center.copy_(center)
+    model.heads["clip"].motion_factors[1] = clips
+    model.heads["window"].motion_factors[1] = windows
