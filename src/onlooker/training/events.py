@@ -202,6 +202,52 @@ def window_lengths(counts: Sequence[int], labels: Sequence[int], W: int) -> tupl
     return tuple(lengths)
 
 
+class _EventFit(NamedTuple):
+    """What all steps of a fit share.
+
+    Args:
+        net, clips, choice, decision: as for `fit_events`.
+        lengths: numbers of frames of the windows, ascending.
+        median: number of frames of the median event.
+        method: of the layer of events, with the temperature of its logits.
+    """
+
+    net: LinearClassifier
+    clips: ClipStatistics
+    choice: EyeChoice
+    decision: Decision
+    lengths: tuple[int, ...]
+    median: float
+    method: tuple[Method, float] = (_METHODS[0], 1.0)
+
+    @property
+    def rate(self) -> float:
+        """Frames per second of streams."""
+        return self.decision.frame_rate or RATE
+
+    def layers(self, windows: "_Windows", clips: ClipStatistics, choice: EyeChoice) -> _Layers:
+        """Layers fitted to windows and clips."""
+        method, temperature = self.method
+        return _fit_layers(windows, clips, choice, method=method, temperature=temperature)
+
+    def finder(self, min_score: float) -> Finder:
+        """What finds events in the scores of windows."""
+        return Finder(self.decision, self.lengths, min_score)
+
+    def played(self, stream: _Stream, layers: _Layers) -> _Played:
+        """Play a stream to fitted layers."""
+        outputs = _outputs(self.net, stream, self.lengths, layers=layers)
+        true = [
+            Segment(self.decision.classes[label], start / self.rate, end / self.rate)
+            for start, end, label, _ in stream.events.tolist()
+        ]
+        count = len(stream.features)
+        times = (np.arange(count) / self.rate).tolist()
+        return _Played(
+            *outputs[:2], true, times=times, seconds=count / self.rate, motion=outputs[2]
+        )
+
+
 @one_thread
 def fit_events(
     net: LinearClassifier,
@@ -212,73 +258,134 @@ def fit_events(
     decision: Decision,
     background: Background | None = None,
 ) -> EventLayer | None:
-    """Fit an event layer for a model, with the layer of classes that finds more events in streams;
-    None if no clip of the streams is an event.
+    """Fit an event layer, with the layer of classes that finds more events in streams; None if no
+    clip of the streams is an event.
 
     Args:
         net: a model with fitted layers, which is not changed.
-        clips, choice: those of `fit_eyes`.
-        stream_clips: the clips that streams are made of.
-        decision: that of the model, with the frame rate of streams.
+        clips, choice: as for `fit_eyes`.
+        stream_clips: clips that streams are made of.
+        decision: of the model, with the frame rate of streams.
         background: recordings in which none of the classes happens; None: there are none.
     """
-    events = [clip for clip in stream_clips if clips.y[clip.number] != clips.nothing]
-    if not events:
+    counts = [len(clip.features) for clip in stream_clips if clips.y[clip.number] != clips.nothing]
+    if not counts:
         return None
-    counts = [len(clip.features) for clip in events]
-    labels = clips.y[[clip.number for clip in events]].tolist()
-    rate = decision.frame_rate or RATE
-    lengths = window_lengths(counts, labels, net.window)
+    labels = clips.y[[clip.number for clip in stream_clips]]
+    lengths = window_lengths(counts, labels[labels != clips.nothing].tolist(), net.window)
+    fit = _EventFit(net, clips, choice, decision, lengths, median=float(np.median(counts)))
     random = np.random.default_rng(0)
-    divided = _divided(stream_clips, clips, random)
-    median = float(np.median(counts))
-    # pauses of the streams that test layers are made in another way than of those they are fitted to
-    streams, test_streams = (
-        [
-            _stream(members, clips, pause=pause, median=median, rate=rate, random=random)
-            for members in divided
-        ]
-        for pause in (_swaying, _wandering)
-    )
+    streams, test_streams = _streams(fit, stream_clips, random)
     windows = _windows(net, streams, clips, lengths=lengths, random=random)
-    method, temperature = _best_method(windows, clips.columns(STATISTICS))
-    fit = partial(_fit_layers, choice=choice, method=method, temperature=temperature)
-    finder = Finder(decision, lengths, _MIN_SCORE)
+    fit = fit._replace(method=_best_method(windows, clips.columns(STATISTICS)))
     sparse_negatives = np.zeros((0, clips.x.shape[1]))
     if background is not None:
-        fitted = replace(background, read=remembered(background.read))
-        for _ in range(_MINING_ROUNDS):
-            hardest = _hardest(
-                net, finder, fitted, layers=fit(windows, clips), count=_MINED * len(events)
-            )
-            windows = windows.with_negatives(_statistics(net, hardest))
-            lacking = [_sparse(window, random) for window in hardest]
-            sparse_negatives = np.concatenate([sparse_negatives, _statistics(net, lacking)])
-    play = partial(_played, net, lengths=lengths, classes=decision.classes, rate=rate)
-    tested = list[_Played]()
-    # for each layer of classes, the distance of the farthest event of each recording
-    recordings = np.unique(clips.groups, return_inverse=True)[1]
-    farthest = np.zeros((2, recordings.max() + 1))
-    farthest_motion = np.zeros(recordings.max() + 1)
-    for number, other_windows, other_clips in _held_out(test_streams, windows, clips):
-        held_out_layers = fit(other_windows, other_clips, choice=choice.of_sample)
-        stream = test_streams[number]
-        played = play(stream, layers=held_out_layers)
-        tested.append(played)
-        overlaps, nearest = _overlaps(stream, lengths)
-        whole = overlaps > _WHOLE
-        event_clips = stream.events[nearest[whole], 3]
-        np.maximum.at(farthest_motion, recordings[event_clips], played.motion[whole])
-        held_out = windows.subset((windows.stream == number) & (windows.y == 1))
-        for distances, layer in zip(farthest, held_out_layers.classes, strict=True):
-            np.maximum.at(distances, recordings[held_out.clip], layer.distances(held_out.x))
-    layers = fit(windows, clips)
+        windows, sparse_negatives = _mined(
+            fit, windows, background, count=_MINED * len(counts), random=random
+        )
+    tested, farthest = _tested(fit, test_streams, windows)
+    layers = fit.layers(windows, clips, choice)
     if background is not None and tested:
         quiet = (_background_stream(*background.read(piece)) for piece in background.held_out)
-        tested += [play(stream, layers=layers) for stream in quiet]
-    penalties = [price * np.log(np.array(lengths) / median) for price in _PRICES]
-    sure_finder = Finder(decision, lengths, _SURE)
-    penalty = max(penalties, key=lambda penalty: _tightness(sure_finder, tested, penalty))
+        tested += [fit.played(stream, layers) for stream in quiet]
+    penalty = _best_penalty(fit, tested)
+    best, curve = _best_classes(fit, tested, penalty)
+    sparse_fit = fit._replace(choice=choice.of_sample)
+    sparse = _fit_sparse(
+        sparse_fit,
+        streams,
+        stream_clips=stream_clips,
+        negatives=sparse_negatives,
+        limit=farthest[best],
+        random=random,
+    )
+    return EventLayer(
+        lengths,
+        layers.event.shifted(-penalty),
+        layers.classes[best],
+        motion=0.0 if layers.motion is None else 1 / choice.temperature,
+        curve=curve,
+        farthest=farthest[best],
+        farthest_motion=farthest[-1],
+        sparse=sparse and (sparse[0].shifted(-penalty), sparse[1]),
+    )
+
+
+def _streams(
+    fit: _EventFit, stream_clips: Sequence[ClipFeatures], random: np.random.Generator
+) -> tuple[list[_Stream], list[_Stream]]:
+    """Streams that layers are fitted to; and streams of the same clips that test them, whose pauses
+    are made in another way.
+    """
+    divided = _divided(stream_clips, fit.clips, random)
+    streams, test_streams = (
+        [_stream(fit, members, pause=pause, random=random) for members in divided]
+        for pause in (_swaying, _wandering)
+    )
+    return streams, test_streams
+
+
+def _mined(
+    fit: _EventFit,
+    windows: "_Windows",
+    background: Background,
+    *,
+    count: int,
+    random: np.random.Generator,
+) -> tuple["_Windows", Floats]:
+    """The windows, with those of the background that would be reported as events; and statistics of
+    the latter in streams that lack frames.
+
+    Args:
+        count: windows of the background in each round, at most.
+    """
+    fitted = replace(background, read=remembered(background.read))
+    negatives = [np.zeros((0, fit.clips.x.shape[1]))]
+    for _ in range(_MINING_ROUNDS):
+        layers = fit.layers(windows, fit.clips, fit.choice)
+        hardest = _hardest(fit, fitted, layers=layers, count=count)
+        windows = windows.with_negatives(_statistics(fit.net, hardest))
+        lacking = [_sparse(window, random) for window in hardest]
+        negatives.append(_statistics(fit.net, lacking))
+    return windows, np.concatenate(negatives)
+
+
+def _tested(
+    fit: _EventFit, streams: Sequence[_Stream], windows: "_Windows"
+) -> tuple[list[_Played], list[float | None]]:
+    """Streams, each played to layers that are fitted to other recordings; and limits of distances
+    (`upper_bound`) of both layers of classes and of motion.
+    """
+    tested = list[_Played]()
+    recordings = np.unique(fit.clips.groups, return_inverse=True)[1]
+    farthest = np.zeros((3, recordings.max() + 1))  # distance of the farthest event of a recording
+    fit_to_sample = fit._replace(choice=fit.choice.of_sample)
+    for stream, held_out, layers in _held_out(
+        fit_to_sample, streams, windows=windows, clips=fit.clips
+    ):
+        played = fit.played(stream, layers)
+        tested.append(played)
+        overlaps, nearest = _overlaps(stream, fit.lengths)
+        whole = overlaps > _WHOLE
+        event_clips = stream.events[nearest[whole], 3]
+        np.maximum.at(farthest[2], recordings[event_clips], played.motion[whole])
+        for distances, layer in zip(farthest[:2], layers.classes, strict=True):
+            np.maximum.at(distances, recordings[held_out.clip], layer.distances(held_out.x))
+    return tested, [upper_bound(distances.tolist()) for distances in farthest]
+
+
+def _best_penalty(fit: _EventFit, tested: Sequence[_Played]) -> Floats:
+    """What the logits of windows lose, `L`."""
+    penalties = [price * np.log(np.array(fit.lengths) / fit.median) for price in _PRICES]
+    sure_finder = fit.finder(_SURE)
+    return max(penalties, key=lambda penalty: _tightness(sure_finder, tested, penalty))
+
+
+def _best_classes(
+    fit: _EventFit, tested: Sequence[_Played], penalty: Floats
+) -> tuple[int, EventCurve | None]:
+    """The position of the layer of classes that finds more events, and its curve."""
+    finder = fit.finder(_MIN_SCORE)
     curves = [
         calibrated_curve(
             [played.events(finder, layer, penalty) for played in tested],
@@ -288,62 +395,60 @@ def fit_events(
         for layer in (0, 1)
     ]
     best = max((0, 1), key=lambda i: _quality(curves[i]))
-    event_layer = layers.event._replace(bias=layers.event.bias - penalty)
-    limit = upper_bound(farthest[best].tolist())
-    sparse = _fit_sparse(
-        net,
-        streams,
-        clips,
-        choice=choice,
-        stream_clips=stream_clips,
-        lengths=lengths,
-        negatives=sparse_negatives,
-        method=method,
-        limit=limit,
-        random=random,
-    )
-    return EventLayer(
-        lengths,
-        event_layer,
-        layers.classes[best],
-        motion=0.0 if layers.motion is None else 1 / choice.temperature,
-        curve=curves[best],
-        farthest=limit,
-        farthest_motion=upper_bound(farthest_motion.tolist()),
-        sparse=sparse and (sparse[0]._replace(bias=sparse[0].bias - penalty), sparse[1]),
-    )
+    return best, curves[best]
 
 
 def _fit_sparse(
-    net: LinearClassifier,
+    fit: _EventFit,
     streams: Sequence[_Stream],
-    clips: ClipStatistics,
     *,
-    choice: EyeChoice,
     stream_clips: Sequence[ClipFeatures],
-    lengths: Sequence[int],
     negatives: Floats,
-    method: Method,
     limit: float | None,
     random: np.random.Generator,
 ) -> tuple[LinearLayer, ...]:
-    """The layers of events and of classes for streams that lack frames, fitted to some streams as if
-    they did; empty if their clips are of one class, or the distance of their windows is not known.
+    """The layers of events and of classes for streams that lack frames, fitted to streams without
+    these frames; empty if their clips are of one class, or the distance of their windows is unknown.
 
     Args:
-        stream_clips: the clips in the streams.
+        stream_clips: the clips in the streams; they may be a sample of all clips.
         negatives: statistics of windows of the background.
-        method: of the layer of events.
         limit: of the distance for complete streams, with which distances here are made comparable.
     """
     numbers = np.array([clip.number for clip in stream_clips])
-    places = np.zeros(len(clips.y), np.int64)
-    places[numbers] = np.arange(len(numbers))
-    x = _statistics(net, [_sparse(clip.features, random) for clip in stream_clips])
-    sparse_clips = clips.subset(numbers)._replace(x=x, copies=())
-    if len(np.unique(sparse_clips.y)) < 2:
+    x = _statistics(fit.net, [_sparse(clip.features, random) for clip in stream_clips])
+    clips = fit.clips.subset(numbers)._replace(x=x, copies=())
+    if len(np.unique(clips.y)) < 2:
         return ()
-    sparse_streams = [
+    sparse_streams = _sparse_streams(streams, numbers, random)
+    windows = _windows(fit.net, sparse_streams, clips, lengths=fit.lengths, random=random)
+    fit = fit._replace(method=_best_method(windows, clips.columns(STATISTICS), fit.method[:1]))
+    windows = windows.with_negatives(negatives)
+    recordings = np.unique(clips.groups, return_inverse=True)[1]
+    farthest = np.zeros(recordings.max() + 1)
+    for _, held_out, held_out_layers in _held_out(
+        fit, sparse_streams, windows=windows, clips=clips
+    ):
+        distances = held_out_layers.classes[1].distances(held_out.x)
+        np.maximum.at(farthest, recordings[held_out.clip], distances)
+    layers = fit.layers(windows, clips, fit.choice)
+    if limit is None:
+        return layers.event, layers.classes[1]
+    sparse_limit = upper_bound(farthest.tolist())
+    if sparse_limit is None or max(sparse_limit, limit) > _LARGEST:
+        return ()
+    return layers.event, layers.classes[1].with_unit(np.sqrt(sparse_limit / limit))
+
+
+def _sparse_streams(
+    streams: Sequence[_Stream], numbers: Ints, random: np.random.Generator
+) -> list[_Stream]:
+    """The streams with events, without two of three frames; their clips are those with these
+    `numbers`, in this order.
+    """
+    places = np.zeros(numbers.max() + 1, np.int64)
+    places[numbers] = np.arange(len(numbers))
+    return [
         stream._replace(
             features=_sparse(stream.features, random),
             events=np.column_stack((stream.events[:, :3], places[stream.events[:, 3]])),
@@ -352,26 +457,6 @@ def _fit_sparse(
         for stream in streams
         if len(stream.events)
     ]
-    windows = _windows(net, sparse_streams, sparse_clips, lengths=lengths, random=random)
-    _, temperature = _best_method(windows, clips.columns(STATISTICS), (method,))
-    windows = windows.with_negatives(negatives)
-    # the clips of streams may be a sample of all clips
-    fit = partial(_fit_layers, choice=choice.of_sample, method=method, temperature=temperature)
-    recordings = np.unique(sparse_clips.groups, return_inverse=True)[1]
-    farthest = np.zeros(recordings.max() + 1)
-    for number, other_windows, other_clips in _held_out(sparse_streams, windows, sparse_clips):
-        held_out = windows.subset((windows.stream == number) & (windows.y == 1))
-        distances = fit(other_windows, other_clips).classes[1].distances(held_out.x)
-        np.maximum.at(farthest, recordings[held_out.clip], distances)
-    layers = fit(windows, sparse_clips)
-    classes = layers.classes[1]
-    if limit is not None:
-        sparse_limit = upper_bound(farthest.tolist())
-        if sparse_limit is None or max(sparse_limit, limit) > _LARGEST:
-            return ()
-        unit = np.sqrt(sparse_limit / limit)
-        classes = classes._replace(scale=classes.scale * unit, weight=classes.weight * unit)
-    return layers.event, classes
 
 
 def _sparse(features: Tensor, random: np.random.Generator) -> Tensor:
@@ -396,10 +481,10 @@ def _quality(curve: EventCurve | None) -> float:
 
 
 def _held_out(
-    streams: Sequence[_Stream], windows: "_Windows", clips: ClipStatistics
-) -> Iterator[tuple[int, "_Windows", ClipStatistics]]:
-    """The number of each stream with events, and the windows and clips of other recordings, if
-    layers can be fitted to these.
+    fit: _EventFit, streams: Sequence[_Stream], *, windows: "_Windows", clips: ClipStatistics
+) -> Iterator[tuple[_Stream, "_Windows", _Layers]]:
+    """Each stream with events, its windows that are events, and layers fitted to the windows and
+    clips of other recordings, where this is possible.
     """
     sample = clips.subset(clips.sampled())
     for number, stream in enumerate(streams):
@@ -407,7 +492,8 @@ def _held_out(
         other_clips = sample.subset(np.flatnonzero(~np.isin(sample.groups, stream.recordings)))
         can_fit = len(np.unique(other_windows.y)) > 1 and len(np.unique(other_clips.y)) > 1
         if can_fit and len(stream.events):
-            yield number, other_windows, other_clips
+            held_out = windows.subset((windows.stream == number) & (windows.y == 1))
+            yield stream, held_out, fit.layers(other_windows, other_clips, fit.choice)
 
 
 def _divided(
@@ -483,12 +569,10 @@ def _with_motion(
 
 
 def _stream(
+    fit: _EventFit,
     stream_clips: Sequence[ClipFeatures],
-    clips: ClipStatistics,
     *,
     pause: _Pause,
-    median: float,
-    rate: float,
     random: np.random.Generator,
 ) -> _Stream:
     """The stream of some clips in random order: before and after each event a pause, in which
@@ -497,44 +581,55 @@ def _stream(
 
     Args:
         pause: how pauses are made.
-        median: frames of the median event.
-        rate: frames per second.
     """
+    clips = fit.clips
     event_clips = [clip for clip in stream_clips if clips.y[clip.number] != clips.nothing]
     background = [clip for clip in stream_clips if clips.y[clip.number] == clips.nothing]
-    edge = 1 + max(1, round(_EDGE * rate))
-    parts = list[Tensor]()
+    shown = list[Tensor]()
     events = list[list[int]]()
     motion = list[tuple[int, Tensor]]()
     time = 0
     for place in random.permutation(len(event_clips)).tolist():
-        features, number, words = event_clips[place]
-        held = max(1, round(median * random.uniform(*_PAUSE) / 2))
-        shown = [
-            pause(features[:edge], held, random).flip(0),
-            features,
-            pause(features.flip(0)[:edge], held, random),
-        ]
-        events.append([time + held, time + held + len(features), int(clips.y[number]), number])
-        motion += _later(words, time + held)
-        if random.random() < _FOREIGN:
-            other = event_clips[random.integers(len(event_clips))]
-            shown[2] = _with_motion(
-                shown[2], other.features, longest=int(_LONGEST_PART * median), random=random
-            )
+        clip = event_clips[place]
+        before, after = _pauses(fit, clip, event_clips, pause=pause, random=random)
+        start = time + len(before)
+        end = start + len(clip.features)
+        events.append([start, end, int(clips.y[clip.number]), clip.number])
+        motion += _later(clip.motion, start)
+        shown += [before, clip.features, after]
+        time = end + len(after)
         if background:
             idle = background[random.integers(len(background))]
-            motion += _later(idle.motion, time + sum(map(len, shown)))
+            motion += _later(idle.motion, time)
             shown.append(idle.features)
-        parts += shown
-        time += sum(map(len, shown))
+            time += len(idle.features)
     return _Stream(
-        torch.cat(parts) if parts else stream_clips[0].features[:0],
+        torch.cat(shown) if shown else stream_clips[0].features[:0],
         np.array(events, np.int64).reshape(-1, 4),
         [clip.number for clip in event_clips],
         recordings=clips.groups[[clip.number for clip in stream_clips]],
         motion=motion,
     )
+
+
+def _pauses(
+    fit: _EventFit,
+    clip: ClipFeatures,
+    event_clips: Sequence[ClipFeatures],
+    *,
+    pause: _Pause,
+    random: np.random.Generator,
+) -> tuple[Tensor, Tensor]:
+    """The pauses before and after an event; in the latter, a part of another one may move."""
+    edge = 1 + max(1, round(_EDGE * fit.rate))
+    held = max(1, round(fit.median * random.uniform(*_PAUSE) / 2))
+    before = pause(clip.features[:edge], held, random).flip(0)
+    after = pause(clip.features.flip(0)[:edge], held, random)
+    if random.random() < _FOREIGN:
+        other = event_clips[random.integers(len(event_clips))].features
+        longest = int(_LONGEST_PART * fit.median)
+        after = _with_motion(after, other, longest=longest, random=random)
+    return before, after
 
 
 def _later(motion: Motion, frames: int) -> list[tuple[int, Tensor]]:
@@ -632,24 +727,20 @@ def _overlaps(stream: _Stream, lengths: Sequence[int]) -> tuple[Floats, Ints]:
 
 @torch.inference_mode()
 def _hardest(
-    net: LinearClassifier,
-    finder: Finder,
-    background: Background,
-    *,
-    layers: _Layers,
-    count: int,
+    fit: _EventFit, background: Background, *, layers: _Layers, count: int
 ) -> list[Tensor]:
     """The features of the windows of the background with the highest scores, at most `count`,
-    equally many of each piece: those that would be reported as events.
+    equally many of each piece: false alarms.
     """
     layers = layers._replace(classes=layers.classes[:1])
+    finder = fit.finder(_MIN_SCORE)
     share = -(-count // len(background.fitted))
     windows = list[Tensor]()
     for path in background.fitted:
         features, motion = background.read(path)
         frames = range(len(features))
         stream = _background_stream(features, motion)
-        logits, (probabilities,), _ = _outputs(net, stream, finder.lengths, layers=layers)
+        logits, (probabilities,), _ = _outputs(fit.net, stream, fit.lengths, layers=layers)
         scores = expit(logits)[..., None] * probabilities
         candidates = sorted(finder.find(frames, scores), key=lambda window: -window.score)
         windows += [features[round(w.start) : round(w.end)] for w in candidates[:share]]
@@ -740,26 +831,6 @@ def _tightness(finder: Finder, tested: Sequence[_Played], penalty: Floats) -> fl
     predicted = {str(i): played.events(finder, 1, penalty) for i, played in enumerate(tested)}
     true = {str(i): played.true for i, played in enumerate(tested)}
     return float(segment_map(predicted, true, _OVERLAPS).mean()) if any(true.values()) else 0.0
-
-
-def _played(
-    net: LinearClassifier,
-    stream: _Stream,
-    *,
-    lengths: Sequence[int],
-    classes: Sequence[str],
-    layers: _Layers,
-    rate: float,
-) -> _Played:
-    """Play a stream to fitted layers."""
-    logits, probabilities, motion = _outputs(net, stream, lengths, layers=layers)
-    true = [
-        Segment(classes[label], start / rate, end / rate)
-        for start, end, label, _ in stream.events.tolist()
-    ]
-    count = len(stream.features)
-    times = (np.arange(count) / rate).tolist()
-    return _Played(logits, probabilities, true, times=times, seconds=count / rate, motion=motion)
 
 
 @torch.inference_mode()

@@ -79,6 +79,14 @@ class LinearLayer(NamedTuple):
         """The same layer with its logits multiplied by a factor."""
         return self._replace(weight=self.weight * factor, bias=self.bias * factor)
 
+    def shifted(self, logits: Floats) -> "LinearLayer":
+        """The same layer with something added to its logits."""
+        return self._replace(bias=self.bias + logits)
+
+    def with_unit(self, unit: float) -> "LinearLayer":
+        """The same logits, with distances divided by the square of a unit."""
+        return self._replace(scale=self.scale * unit, weight=self.weight * unit)
+
     def embedded_in(self, columns: Ints, M: int) -> "LinearLayer":
         """The same layer on M statistics, of which it uses those in `columns`."""
         center = np.zeros(M)
