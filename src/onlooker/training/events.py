@@ -29,21 +29,32 @@ from torch.nn.functional import linear
 from onlooker.base.config import StreamConfig
 from onlooker.base.decision import Decision, EventCurve
 from onlooker.base.records import Segment
+from onlooker.measure.held_out import HeldOut
 from onlooker.models.linear import LinearClassifier, motion_layer
 from onlooker.models.windows import interpolated
-from onlooker.report.events import calibrated_curve, segment_map
+from onlooker.report.events import calibrated_curve, mistakes, segment_map
+from onlooker.report.figures import TriedCandidate
 from onlooker.stream.events import Finder
 from onlooker.training.background import Background, remembered
-from onlooker.training.eyes import EyeChoice, motion_weights
+from onlooker.training.eyes import LayerChoice, motion_weights
 from onlooker.training.linear import ClipStatistics, fitted_layer, one_thread
-from onlooker.training.regression import LinearLayer, Method, cross_validate, regress
+from onlooker.training.regression import (
+    Batches,
+    Floats,
+    Ints,
+    LinearLayer,
+    Method,
+    best_temperature,
+    held_out_logits,
+    one_batch,
+    regress,
+)
+from onlooker.training.search import Chosen, Trial, search
 from onlooker.training.unusual import MotionSpread, upper_bound
 from onlooker.video.rates import RATE
 
 __all__ = ["ClipFeatures"]
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 # frames, and the motion words `1+F` of the blocks that end with them
 Motion = Sequence[tuple[int, Tensor]]
 
@@ -62,9 +73,11 @@ _LONGEST_PART = 0.2  # of these parts, times the median clip
 _PART = 0.35  # IoU with a clip below which a window is no event
 _WHOLE = 0.75  # IoU with a clip above which a window is one
 _NEGATIVES = 6  # windows for each clip, besides one that is an event and the clip itself
-# to choose from: what the logit of a window loses when its length grows by a factor of e
+# to choose from, the default first: what the logit of a window loses when its length grows by a
+# factor of e
 _PRICES = (0.0, 0.5, 1.0, 2.0, 4.0)
 _OVERLAPS = (0.3, 0.5, 0.7)  # IoU thresholds of the mean by which the price is chosen
+_CLASS_LAYERS = ("fitted to clips", "fitted to clips and windows")
 _METHODS = (
     Method("logistic", 1.0),
     Method("logistic", 10.0),
@@ -84,6 +97,7 @@ _SURE = 0.1  # score of the events by which the price is chosen
 _FRAMES = 128  # of a stream, whose windows are computed together
 _STRIDE = 3  # of these frames, one is left in a stream that lacks frames
 # distance that a model can compare with: that of a few recordings may have a larger upper bound
+_ROUNDING = 1e-9  # of the score of an event
 _LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -112,6 +126,7 @@ class EventLayer(NamedTuple):
         farthest_motion: likewise, of its motion, in multiples of `MotionSpread.square`.
         sparse: `event` and `classes` of streams that lack frames, with the same `farthest`; empty
             if they cannot be fitted.
+        table: what was tried.
     """
 
     lengths: tuple[int, ...]
@@ -122,6 +137,7 @@ class EventLayer(NamedTuple):
     farthest: float | None
     farthest_motion: float | None = None
     sparse: tuple[LinearLayer, ...] = ()
+    table: tuple[TriedCandidate, ...] = ()
 
 
 class _Layers(NamedTuple):
@@ -209,26 +225,61 @@ class _EventFit(NamedTuple):
         net, clips, choice, decision: as for `fit_events`.
         lengths: numbers of frames of the windows, ascending.
         median: number of frames of the median event.
-        method: of the layer of events, with the temperature of its logits.
+        events: number of clips that are events.
+        method: of the layer of events.
+        temperature: of its logits.
+        table: the methods that were tried.
     """
 
     net: LinearClassifier
     clips: ClipStatistics
-    choice: EyeChoice
+    choice: LayerChoice
     decision: Decision
     lengths: tuple[int, ...]
     median: float
-    method: tuple[Method, float] = (_METHODS[0], 1.0)
+    events: int
+    method: Method = _METHODS[0]
+    temperature: float = 1.0
+    table: tuple[TriedCandidate, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        net: LinearClassifier,
+        clips: ClipStatistics,
+        choice: LayerChoice,
+        *,
+        decision: Decision,
+        stream_clips: Sequence[ClipFeatures],
+    ) -> "_EventFit | None":
+        """With windows that suit the clips; None if none of them is an event."""
+        events = [clip for clip in stream_clips if clips.y[clip.number] != clips.nothing]
+        if not events:
+            return None
+        counts = [len(clip.features) for clip in events]
+        labels = clips.y[[clip.number for clip in events]].tolist()
+        return cls(
+            net,
+            clips,
+            choice,
+            decision,
+            window_lengths(counts, labels, net.window),
+            median=float(np.median(counts)),
+            events=len(events),
+        )
 
     @property
     def rate(self) -> float:
         """Frames per second of streams."""
         return self.decision.frame_rate or RATE
 
-    def layers(self, windows: "_Windows", clips: ClipStatistics, choice: EyeChoice) -> _Layers:
+    def layers(self, windows: "_Windows", clips: ClipStatistics, choice: LayerChoice) -> _Layers:
         """Layers fitted to windows and clips."""
-        method, temperature = self.method
-        return _fit_layers(windows, clips, choice, method=method, temperature=temperature)
+        return _fit_layers(windows, clips, choice, method=self.method, temperature=self.temperature)
+
+    def penalty(self, price: float) -> Floats:
+        """What the logits of windows lose by their lengths, `L`."""
+        return price * np.log(np.array(self.lengths) / self.median)
 
     def finder(self, min_score: float) -> Finder:
         """What finds events in the scores of windows."""
@@ -252,7 +303,7 @@ class _EventFit(NamedTuple):
 def fit_events(
     net: LinearClassifier,
     clips: ClipStatistics,
-    choice: EyeChoice,
+    choice: LayerChoice,
     *,
     stream_clips: Sequence[ClipFeatures],
     decision: Decision,
@@ -268,46 +319,41 @@ def fit_events(
         decision: of the model, with the frame rate of streams.
         background: recordings in which none of the classes happens; None: there are none.
     """
-    counts = [len(clip.features) for clip in stream_clips if clips.y[clip.number] != clips.nothing]
-    if not counts:
+    fit = _EventFit.of(net, clips, choice, decision=decision, stream_clips=stream_clips)
+    if fit is None:
         return None
-    labels = clips.y[[clip.number for clip in stream_clips]]
-    lengths = window_lengths(counts, labels[labels != clips.nothing].tolist(), net.window)
-    fit = _EventFit(net, clips, choice, decision, lengths, median=float(np.median(counts)))
     random = np.random.default_rng(0)
     streams, test_streams = _streams(fit, stream_clips, random)
-    windows = _windows(net, streams, clips, lengths=lengths, random=random)
-    fit = fit._replace(method=_best_method(windows, clips.columns(STATISTICS)))
-    sparse_negatives = np.zeros((0, clips.x.shape[1]))
+    windows = _windows(fit, streams, clips, random=random)
+    fit = _with_method(fit, windows)
+    negatives = np.zeros((0, clips.x.shape[1]))
     if background is not None:
-        windows, sparse_negatives = _mined(
-            fit, windows, background, count=_MINED * len(counts), random=random
-        )
+        windows, negatives = _mined(fit, windows, background, random=random)
     tested, farthest = _tested(fit, test_streams, windows)
     layers = fit.layers(windows, clips, choice)
     if background is not None and tested:
-        quiet = (_background_stream(*background.read(piece)) for piece in background.held_out)
-        tested += [fit.played(stream, layers) for stream in quiet]
-    penalty = _best_penalty(fit, tested)
-    best, curve = _best_classes(fit, tested, penalty)
-    sparse_fit = fit._replace(choice=choice.of_sample)
+        tested += _quiet(fit, background, layers)
+    price = _chosen_price(fit, tested)
+    penalty = fit.penalty(price.value)
+    classes, curve = _chosen_classes(fit, tested, penalty)
     sparse = _fit_sparse(
-        sparse_fit,
+        fit._replace(choice=choice.of_sample),
         streams,
         stream_clips=stream_clips,
-        negatives=sparse_negatives,
-        limit=farthest[best],
+        negatives=negatives,
+        limit=farthest[classes.value],
         random=random,
     )
     return EventLayer(
-        lengths,
+        fit.lengths,
         layers.event.shifted(-penalty),
-        layers.classes[best],
+        layers.classes[classes.value],
         motion=0.0 if layers.motion is None else 1 / choice.temperature,
         curve=curve,
-        farthest=farthest[best],
+        farthest=farthest[classes.value],
         farthest_motion=farthest[-1],
         sparse=sparse and (sparse[0].shifted(-penalty), sparse[1]),
+        table=(*fit.table, *price.table, *classes.table),
     )
 
 
@@ -330,24 +376,26 @@ def _mined(
     windows: "_Windows",
     background: Background,
     *,
-    count: int,
     random: np.random.Generator,
 ) -> tuple["_Windows", Floats]:
-    """The windows, with those of the background that would be reported as events; and statistics of
-    the latter in streams that lack frames.
-
-    Args:
-        count: windows of the background in each round, at most.
+    """The windows, and false alarms of the background; and statistics of the latter in streams that
+    lack frames.
     """
     fitted = replace(background, read=remembered(background.read))
     negatives = [np.zeros((0, fit.clips.x.shape[1]))]
     for _ in range(_MINING_ROUNDS):
         layers = fit.layers(windows, fit.clips, fit.choice)
-        hardest = _hardest(fit, fitted, layers=layers, count=count)
+        hardest = _hardest(fit, fitted, layers=layers, count=_MINED * fit.events)
         windows = windows.with_negatives(_statistics(fit.net, hardest))
         lacking = [_sparse(window, random) for window in hardest]
         negatives.append(_statistics(fit.net, lacking))
     return windows, np.concatenate(negatives)
+
+
+def _quiet(fit: _EventFit, background: Background, layers: _Layers) -> list[_Played]:
+    """The held-out pieces of the background, played to layers."""
+    streams = (_background_stream(*background.read(piece)) for piece in background.held_out)
+    return [fit.played(stream, layers) for stream in streams]
 
 
 def _tested(
@@ -374,28 +422,71 @@ def _tested(
     return tested, [upper_bound(distances.tolist()) for distances in farthest]
 
 
-def _best_penalty(fit: _EventFit, tested: Sequence[_Played]) -> Floats:
-    """What the logits of windows lose, `L`."""
-    penalties = [price * np.log(np.array(fit.lengths) / fit.median) for price in _PRICES]
-    sure_finder = fit.finder(_SURE)
-    return max(penalties, key=lambda penalty: _tightness(sure_finder, tested, penalty))
+def _chosen_price(fit: _EventFit, tested: Sequence[_Played]) -> Chosen[float]:
+    """What the logit of a window loses when its length grows by a factor of e: with it, events begin
+    and end near the true ones. Streams without events count with each stream of events.
+    """
+    finder = fit.finder(_SURE)
+    quiet = [played for played in tested if not played.true]
+    eventful = [played for played in tested if played.true]
+
+    def test(price: float) -> Trial:
+        penalty = fit.penalty(price)
+        false = {str(i): played.events(finder, 1, penalty) for i, played in enumerate(quiet)}
+        losses = [
+            1
+            - segment_map(
+                {**false, "": played.events(finder, 1, penalty)}, {"": played.true}, _OVERLAPS
+            ).mean()
+            for played in eventful
+        ]
+        return Trial(np.array(losses), _numbers(losses), measure="1 - segment mAP")
+
+    return search("price of length", _PRICES, test, name="{:g}".format)
 
 
-def _best_classes(
+def _chosen_classes(
     fit: _EventFit, tested: Sequence[_Played], penalty: Floats
-) -> tuple[int, EventCurve | None]:
-    """The position of the layer of classes that finds more events, and its curve."""
+) -> tuple[Chosen[int], EventCurve | None]:
+    """The position of the layer of classes: the second one if it misses clearly fewer events; and
+    its curve.
+    """
     finder = fit.finder(_MIN_SCORE)
-    curves = [
-        calibrated_curve(
-            [played.events(finder, layer, penalty) for played in tested],
-            [played.true for played in tested],
-            [played.seconds for played in tested],
-        )
-        for layer in (0, 1)
-    ]
-    best = max((0, 1), key=lambda i: _quality(curves[i]))
-    return best, curves[best]
+    true = [played.true for played in tested]
+    seconds = [played.seconds for played in tested]
+    curves = list[EventCurve | None]()
+
+    def test(layer: int) -> Trial:
+        predicted = [played.events(finder, layer, penalty) for played in tested]
+        curve = calibrated_curve(predicted, true, seconds)
+        curves.append(curve)
+        decision = replace(fit.decision, curve=curve)
+        losses = [
+            _missed(events, truth, decision)
+            for events, truth in zip(predicted, true, strict=True)
+            if truth
+        ]
+        return Trial(np.array(losses), _numbers(losses), measure="share of missed events")
+
+    chosen = search("layer of classes", (0, 1), test, name=_CLASS_LAYERS.__getitem__)
+    return chosen, curves[chosen.value]
+
+
+def _missed(predicted: Sequence[Segment], true: Sequence[Segment], decision: Decision) -> float:
+    """The share of events that are not found at the default rate of false alarms."""
+    curve = decision.curve
+    point = None if curve is None else curve.point(StreamConfig.alarms_per_hour)
+    if curve is None or point is None:
+        return 1.0
+    scores = torch.tensor([event.score for event in predicted], dtype=torch.float64)
+    keeps = decision.calibrated(scores) > curve.thresholds[point] - _ROUNDING
+    errors = mistakes([predicted[i] for i in np.flatnonzero(keeps).tolist()], true)
+    return (len(errors.missed) + len(errors.wrong)) / len(true)
+
+
+def _numbers(values: Sequence[float]) -> NDArray[np.str_]:
+    """Names of streams: they share no recording."""
+    return np.arange(len(values)).astype(str)
 
 
 def _fit_sparse(
@@ -421,8 +512,8 @@ def _fit_sparse(
     if len(np.unique(clips.y)) < 2:
         return ()
     sparse_streams = _sparse_streams(streams, numbers, random)
-    windows = _windows(fit.net, sparse_streams, clips, lengths=fit.lengths, random=random)
-    fit = fit._replace(method=_best_method(windows, clips.columns(STATISTICS), fit.method[:1]))
+    windows = _windows(fit, sparse_streams, clips, random=random)
+    fit = _with_method(fit, windows, (fit.method,))
     windows = windows.with_negatives(negatives)
     recordings = np.unique(clips.groups, return_inverse=True)[1]
     farthest = np.zeros(recordings.max() + 1)
@@ -470,14 +561,6 @@ def _sparse(features: Tensor, random: np.random.Generator) -> Tensor:
         missed = next_place - place - 1
         frames += [features[place], *interpolated(features[place], features[next_place], missed)]
     return torch.stack([*frames, *features[arrived[-1:]].expand(count - len(frames), -1, -1, -1)])
-
-
-def _quality(curve: EventCurve | None) -> float:
-    """The share of events that are found at the default rate of false alarms."""
-    if curve is None:
-        return 0.0
-    point = curve.point(StreamConfig.alarms_per_hour)
-    return 0.0 if point is None else curve.found[point]
 
 
 def _held_out(
@@ -626,7 +709,7 @@ def _pauses(
     before = pause(clip.features[:edge], held, random).flip(0)
     after = pause(clip.features.flip(0)[:edge], held, random)
     if random.random() < _FOREIGN:
-        other = event_clips[random.integers(len(event_clips))].features
+        other = event_clips[int(random.integers(len(event_clips)))].features
         longest = int(_LONGEST_PART * fit.median)
         after = _with_motion(after, other, longest=longest, random=random)
     return before, after
@@ -672,41 +755,41 @@ class _Windows(NamedTuple):
 
 @torch.inference_mode()
 def _windows(
-    net: LinearClassifier,
+    fit: _EventFit,
     streams: Sequence[_Stream],
     clips: ClipStatistics,
     *,
-    lengths: Sequence[int],
     random: np.random.Generator,
 ) -> _Windows:
     """Some windows of each stream that are no event, some that are one, and the clips of its events
     themselves.
     """
-    x = list[Floats]()
-    y = list[int]()
-    clip_numbers = list[int]()
-    numbers = list[int]()
+    pieces = list[_Windows]()
     for number, stream in enumerate(streams):
-        overlaps, nearest = _overlaps(stream, lengths)
+        overlaps, nearest = _overlaps(stream, fit.lengths)
         count = len(stream.events)
-        parts = np.argwhere((overlaps >= 0) & (overlaps < _PART))
-        parts = parts[random.permutation(len(parts))[: _NEGATIVES * count]]
+        other = np.argwhere((overlaps >= 0) & (overlaps < _PART))
+        other = other[random.permutation(len(other))[: _NEGATIVES * count]]
         whole = np.argwhere(overlaps > _WHOLE)
         whole = whole[random.permutation(len(whole))[:count]]
-        for frame, place in [*parts.tolist(), *whole.tolist()]:
-            shown = stream.features[frame + 1 - lengths[place] : frame + 1]
-            x.append(_statistics(net, [shown]))
+        shown = [
+            stream.features[frame + 1 - fit.lengths[place] : frame + 1]
+            for frame, place in [*other.tolist(), *whole.tolist()]
+        ]
         event_clips = random.permutation(np.array(stream.clips, np.int64))
-        x.append(clips.x[event_clips].astype(np.float64))
-        y += [0] * len(parts) + [1] * (len(whole) + len(event_clips))
-        clip_numbers += [-1] * len(parts)
-        clip_numbers += stream.events[nearest[whole[:, 0], whole[:, 1]], 3].tolist()
-        clip_numbers += event_clips.tolist()
-        numbers += [number] * (len(parts) + len(whole) + len(event_clips))
-    clip = np.array(clip_numbers)
-    is_event = np.array(y)
-    labels = np.where(is_event == 1, clips.y[clip], -1)
-    return _Windows(np.concatenate(x), is_event, labels, clip=clip, stream=np.array(numbers))
+        whole_clips = stream.events[nearest[whole[:, 0], whole[:, 1]], 3]
+        clip = np.concatenate([np.full(len(other), -1), whole_clips, event_clips])
+        x = [_statistics(fit.net, [window]) for window in shown]
+        pieces.append(
+            _Windows(
+                np.concatenate([*x, clips.x[event_clips].astype(np.float64)]),
+                (clip >= 0).astype(np.int64),
+                np.where(clip >= 0, clips.y[clip], -1),
+                clip=clip,
+                stream=np.full(len(clip), number),
+            )
+        )
+    return _Windows(*map(np.concatenate, zip(*pieces, strict=True)))
 
 
 def _overlaps(stream: _Stream, lengths: Sequence[int]) -> tuple[Floats, Ints]:
@@ -763,29 +846,40 @@ def _background_stream(features: Tensor, motion: Tensor | None) -> _Stream:
     return _Stream(features, nothing, [], recordings=np.array([], str), motion=words)
 
 
-def _best_method(
-    windows: _Windows, columns: Ints, methods: Sequence[Method] = _METHODS
-) -> tuple[Method, float]:
-    """The method with the lowest log loss on streams that it was not fitted to, and the temperature
-    of its logits; the first method if no two streams have events.
+def _with_method(
+    fit: _EventFit, windows: _Windows, methods: Sequence[Method] = _METHODS
+) -> _EventFit:
+    """With the method of the layer of events, chosen by streams that it is not fitted to, and the
+    temperature of its logits; the first method if no two streams have events.
     """
-    parts = list[tuple[Floats, Ints, Ints]]()
+    x = np.ascontiguousarray(windows.x[:, fit.clips.columns(STATISTICS)])
+    folds = list[tuple[Batches, Ints]]()
     for stream in np.unique(windows.stream):
-        other_windows = windows.subset(windows.stream != stream)
-        if len(np.unique(other_windows.y)) > 1:
-            test = np.flatnonzero(windows.stream == stream)
-            parts.append((other_windows.x[:, columns], other_windows.y, test))
-    if not parts:
-        return methods[0], 1.0
-    x = np.ascontiguousarray(windows.x[:, columns])
-    best = cross_validate(x, windows.y, 2, parts=parts, methods=methods)
-    return best.method, best.temperature
+        other_rows = windows.stream != stream
+        if len(np.unique(windows.y[other_rows])) > 1:
+            batches = one_batch(x[other_rows], windows.y[other_rows])
+            folds.append((batches, np.flatnonzero(~other_rows)))
+    if not folds:
+        return fit._replace(method=methods[0], temperature=1.0)
+    logits = held_out_logits(x, windows.y, 2, folds=folds, methods=methods)
+    temperatures = dict[Method, float]()
+
+    def test(method: Method) -> Trial:
+        tested = np.isfinite(logits[method]).all(1)
+        temperatures[method] = best_temperature(logits[method][tested], windows.y[tested])
+        scores = softmax(logits[method] / temperatures[method], 1)
+        return Trial.of(HeldOut(scores, windows.y, windows.stream.astype(str)))
+
+    chosen = search("method of windows", methods, test)
+    return fit._replace(
+        method=chosen.value, temperature=temperatures[chosen.value], table=chosen.table
+    )
 
 
 def _fit_layers(
     windows: _Windows,
     clips: ClipStatistics,
-    choice: EyeChoice,
+    choice: LayerChoice,
     *,
     method: Method,
     temperature: float,
@@ -795,7 +889,7 @@ def _fit_layers(
     with them; that of motion to whole clips.
     """
     columns = clips.columns(STATISTICS)
-    (two_class,) = regress(windows.x[:, columns], windows.y, 2, methods=(method,))
+    (two_class,) = regress(one_batch(windows.x[:, columns], windows.y), 2, methods=(method,))
     event = two_class._replace(
         weight=two_class.weight[1:] - two_class.weight[:1],
         bias=two_class.bias[1:] - two_class.bias[:1],
@@ -803,8 +897,8 @@ def _fit_layers(
     positive = windows.y == 1
     whole = (windows.x[positive], windows.label[positive])
     classes = [
-        fitted_layer(clips, choice.pictures),
-        fitted_layer(clips._replace(copies=()), choice.pictures, windows=whole),
+        fitted_layer(clips, choice.candidate),
+        fitted_layer(clips._replace(copies=()), choice.candidate, windows=whole),
     ]
     weights = motion_weights(clips, choice)
     motion = None
@@ -822,15 +916,6 @@ def _fit_layers(
         [layer.scaled(choice.factors[0] / choice.temperature) for layer in classes],
         motion,
     )
-
-
-def _tightness(finder: Finder, tested: Sequence[_Played], penalty: Floats) -> float:
-    """Mean segment mAP of the events that are found in streams, where every window has a penalty:
-    events are only right if they begin and end near the true ones.
-    """
-    predicted = {str(i): played.events(finder, 1, penalty) for i, played in enumerate(tested)}
-    true = {str(i): played.true for i, played in enumerate(tested)}
-    return float(segment_map(predicted, true, _OVERLAPS).mean()) if any(true.values()) else 0.0
 
 
 @torch.inference_mode()
