@@ -299,7 +299,7 @@ def test_gaps_are_a_state_if_there_are_any() -> None:
     assert chain.labels(unknown, np.array([11.0, 13.0, 15.0])).tolist() == [0, UNKNOWN, 1]
 
 
-def tested(
+def cross_validation(
     recordings: list[states._Frames], chain: states._Chain, groups: list[str]
 ) -> states._StateTests:
     return states._StateTests(
@@ -323,7 +323,7 @@ def test_the_threshold_of_bouts_is_that_of_events_and_only_where_less_is_lost_by
     def chosen(logs: NDArray[np.float64], labels: NDArray[np.int64] = labels) -> float:
         recordings = [frames._replace(labels=[labels])] * 2
         return states._threshold(
-            tested(recordings, chain, groups=[*"ab"]),
+            cross_validation(recordings, chain, groups=[*"ab"]),
             0,
             paths=[path] * 2,
             logs=[logs] * 2,
@@ -378,7 +378,7 @@ def test_motion_is_added_where_something_moves_with_the_weight_of_the_lowest_los
             )
         )
     groups = [*"aabbcc"]
-    tests = tested(frames, chain, groups)
+    tests = cross_validation(frames, chain, groups)
     pictures = [[np.full((100, 3), -np.log(3))] for _ in frames]
     tests._of_pictures = lambda windows, C: pictures  # type: ignore[method-assign]
     alone = states._Candidate(())
