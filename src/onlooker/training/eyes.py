@@ -61,6 +61,7 @@ _WEIGHTS: dict[Eyes, tuple[tuple[float, float], ...]] = {
 # (results/answered.md): figures of few clips of these two sets are a little too high.
 _COPIES = {2: "two crops of each clip", 0: "none", 3: "two crops and the mirror image of each clip"}
 _SET_NAMES = {statistics: name for name, statistics in SETS.items()}
+_BALANCED = ("by numbers of clips", "equal")
 _STATISTICS = "statistics"
 _EYES = "eyes"
 _SPANNING = 1000  # clips at most whose motion spans the space in which the layer is fitted
@@ -326,7 +327,12 @@ def choose_eyes(clips: ClipStatistics, folds: int = FOLDS) -> LayerChoice:
     tests = _LayerTests(clips, divided)
     table = list[TriedCandidate]()
     for choice, candidates, test, name in (
-        ("class weights", tests.weightings, tests.errors, _weights_name),
+        (
+            "class weights",
+            tests.weightings,
+            tests.errors,
+            lambda option: _BALANCED[option.balanced],
+        ),
         (_STATISTICS, tests.layers, tests.loss, _layer_name),
         ("altered copies", tests.copied, tests.loss, lambda option: _COPIES[option.copies]),
         ("motion", tests.motions, tests.loss_of_motion, lambda option: str(option.motion)),
@@ -352,10 +358,6 @@ def _default(clips: ClipStatistics) -> Candidate:
         return candidate
     eyes = clips.motion.eyes
     return candidate._replace(eyes=eyes, weights=_WEIGHTS[eyes][0])
-
-
-def _weights_name(candidate: Candidate) -> str:
-    return "equal" if candidate.balanced else "by numbers of clips"
 
 
 def _layer_name(candidate: Candidate) -> str:

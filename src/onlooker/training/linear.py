@@ -300,39 +300,56 @@ def statistics_of(
     features_by_clip = dict[int, Tensor]()
     # Only sums are kept: statistics after each frame of all clips would take as much memory as the
     # frames.
-    sums = square_sums = torch.zeros(net.window - 1, net.num_features, dtype=torch.float64)
+    sums = torch.zeros(2, net.window - 1, net.num_features, dtype=torch.float64)
     few = copies and len(groups) <= FEW and not data.flow_channels
     batches = DataLoader(samples, _CLIP_BATCH)
     for frames, targets, positions in tracked(batches, "encoding clips", len(batches), title=title):
         features = encode_samples(net, frames, data, at_once=_FRAME_BATCH)
-        for position, clip_features in zip(positions.tolist(), features, strict=True):
-            if position in with_features:
-                features_by_clip[position] = clip_features.half().cpu()
+        features_by_clip |= {
+            position: clip_features.half().cpu()
+            for position, clip_features in zip(positions.tolist(), features, strict=True)
+            if position in with_features
+        }
         values = net.statistics(features).cpu()
         x[positions.numpy()] = values[:, -1]
         y[positions.numpy()] = targets
         if few and frames.dtype == torch.uint8:
-            copies_features = (
-                encode_samples(net, copy, data, at_once=_FRAME_BATCH)
-                for copy in altered_copies(frames)
-            )
-            altered.append(
-                torch.stack([net.statistics(copy)[:, -1].cpu() for copy in copies_features])
-            )
-        early = values[:, torch.arange(net.window - 1).clamp_max(values.shape[1] - 1)].double()
-        sums = sums + early.sum(0)
-        square_sums = square_sums + early.square().sum(0)
+            altered.append(_statistics_of_copies(net, frames, data))
+        sums = sums + _early_sums(values, net.window)
     _check_clips(x, y)
-    mean = sums / len(x)
-    deviation = (square_sums / len(x) - mean.square()).clamp_min(0).sqrt()
-    clips = ClipStatistics(
-        x,
-        y,
-        np.asarray(groups),
-        num_classes=net.num_classes,
-        copies=tuple(torch.cat(altered, 1).numpy()) if altered else (),
+    return EncodedClips(
+        ClipStatistics(
+            x,
+            y,
+            np.asarray(groups),
+            num_classes=net.num_classes,
+            copies=tuple(torch.cat(altered, 1).numpy()) if altered else (),
+        ),
+        _mean_and_deviation(sums / len(x)),
+        features_by_clip,
     )
-    return EncodedClips(clips, (mean.numpy(), deviation.numpy()), features_by_clip)
+
+
+def _statistics_of_copies(net: LinearClassifier, frames: Tensor, data: DataConfig) -> Tensor:
+    """Statistics `3 B M` of the altered copies of clips."""
+    copies = (
+        encode_samples(net, copy, data, at_once=_FRAME_BATCH) for copy in altered_copies(frames)
+    )
+    return torch.stack([net.statistics(copy)[:, -1].cpu() for copy in copies])
+
+
+def _mean_and_deviation(means: Tensor) -> tuple[Floats, Floats]:
+    """The mean and the standard deviation, from the means of values and of their squares, `2 …`."""
+    mean, square = means
+    return mean.numpy(), (square - mean.square()).clamp_min(0).sqrt().numpy()
+
+
+def _early_sums(values: Tensor, window: int) -> Tensor:
+    """Sums over clips, `2 W-1 M`, of statistics `B T M` after 1 to W - 1 frames, and of their
+    squares.
+    """
+    early = values[:, torch.arange(window - 1).clamp_max(values.shape[1] - 1)].double()
+    return torch.stack([early.sum(0), early.square().sum(0)])
 
 
 def _check_clips(x: Statistics, y: Ints) -> None:

@@ -6,7 +6,6 @@ often chance.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -18,8 +17,6 @@ from onlooker.report.metrics import balancing_weights
 
 Floats = NDArray[np.floating]
 C = TypeVar("C")
-
-LOG_LOSS = "log loss"
 
 
 class Trial(NamedTuple):
@@ -35,7 +32,7 @@ class Trial(NamedTuple):
     losses: Floats
     groups: NDArray[np.str_]
     accuracy: float | None = None
-    measure: str = LOG_LOSS
+    measure: str = "log loss"
 
     @classmethod
     def of(cls, held_out: HeldOut, *, balanced: bool = False) -> "Trial":
@@ -61,18 +58,15 @@ class Trial(NamedTuple):
         return bool(tested.any()) and is_clear(gains[tested], self.groups[tested])
 
 
-@dataclass(frozen=True, eq=False)
-class Chosen(Generic[C]):
+class Chosen(NamedTuple, Generic[C]):
     """What a search chose.
 
     Args:
         value: the candidate.
-        trial: its test.
         table: all candidates, each with its loss and why it was chosen or not.
     """
 
     value: C
-    trial: Trial
     table: tuple[TriedCandidate, ...]
 
 
@@ -97,10 +91,17 @@ def search(
         if trial.is_clearly_better(default) and trial.loss < trials[best][1].loss:
             best = place
     table = [
-        _row(choice, name(candidate), trial, outcome=_outcome(trial, default, trials[best][1]))
+        TriedCandidate(
+            choice=choice,
+            candidate=name(candidate),
+            loss=trial.loss if np.isfinite(trial.loss) else None,
+            measure=trial.measure,
+            accuracy=trial.accuracy,
+            outcome=_outcome(trial, default, trials[best][1]),
+        )
         for candidate, trial in trials
     ]
-    return Chosen(trials[best][0], trials[best][1], tuple(table))
+    return Chosen(trials[best][0], tuple(table))
 
 
 def _outcome(trial: Trial, default: Trial, best: Trial) -> str:
@@ -113,18 +114,6 @@ def _outcome(trial: Trial, default: Trial, best: Trial) -> str:
     if trial.loss < default.loss:
         return "better than the default, but within one standard error"
     return "not better"
-
-
-def _row(choice: str, candidate: str, trial: Trial, *, outcome: str) -> TriedCandidate:
-    loss = trial.loss if np.isfinite(trial.loss) else None
-    return TriedCandidate(
-        choice=choice,
-        candidate=candidate,
-        loss=loss,
-        measure=trial.measure,
-        accuracy=trial.accuracy,
-        outcome=outcome,
-    )
 
 
 def untested(choice: str, candidate: str, why: str) -> TriedCandidate:

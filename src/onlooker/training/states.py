@@ -691,22 +691,22 @@ def _read(
 ) -> list[_Frames]:
     """Encode the recordings; long ones are cut to a shared budget of frames."""
     share = min(1.0, _MOST_FRAMES / sum(recording.seconds * rate for recording in recordings))
-    hold = max(data.frames, *lengths)
     encoded = list[_Frames]()
     for recording in tracked(recordings, "encoding recordings", len(recordings)):
         reader = VideoReader(recording.path)
-        indices, times = slots(reader.times, rate, hold)
+        indices, times = slots(reader.times, rate, max(data.frames, *lengths))
         count = max(2, round(share * len(times)))
         indices = indices[:count]
-        times = times[:count]
+        offsets = window_offsets(lengths, rate)
         features = _features(net, reader, indices, data=data)
-        delay = max(window_offsets(lengths, rate))
-        statistics = _statistics(net, features, lengths, delay=delay)
-        labels = [chain.labels(recording, times) for chain in chains]
-        frames = _Frames(times, statistics, labels, samples=np.zeros(0, np.int64))
+        frames = _Frames(
+            times[:count],
+            _statistics(net, features, lengths, delay=max(offsets)),
+            [chain.labels(recording, times[:count]) for chain in chains],
+            samples=np.zeros(0, np.int64),
+        )
         if data.sees_motion:
-            offset = window_offsets(lengths, rate)[0]
-            vectors = _motion_vectors(reader, indices, n=lengths[0], offset=offset)
+            vectors = _motion_vectors(reader, indices, n=lengths[0], offset=offsets[0])
             frames = frames._replace(motion=vectors)
         encoded.append(frames)
     bouts = sum(len(bouts_of(labels)) for frames in encoded for labels in frames.labels)
