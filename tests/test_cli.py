@@ -467,7 +467,7 @@ def test_the_demo_trains_once_and_writes_a_report(
     measured = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
     assert measured["videos"] == 6
     assert measured["cross_validated"]
-    assert measured["chosen"].startswith("encoder small, because most clips are smaller"), (
+    assert measured["chosen"].startswith("encoder small; statistics "), (
         "as by the default command"
     )
     assert (run / "report.html").exists()

@@ -35,6 +35,7 @@ from onlooker.base.files import read_csv, read_json
 from onlooker.base.records import Clip, ClipError
 from onlooker.data.sets import asked_splits, read_set
 from onlooker.data.split import split_clips
+from onlooker.measure.held_out import HeldOut
 from onlooker.models.encoders.lite0 import Lite0
 from onlooker.models.encoders.small import Small
 from onlooker.models.linear import LinearClassifier
@@ -49,15 +50,10 @@ from onlooker.run.record import RunRecord, read_figures
 from onlooker.run.train import train_final, train_run
 from onlooker.training import encoders, eyes, fitters, linear, linear_fitter
 from onlooker.training.background import background_of
-from onlooker.training.eyes import cross_validated
+from onlooker.training.eyes import cross_validated, encoder_trial
 from onlooker.training.fitters import complete
-from onlooker.training.linear import (
-    ClipStatistics,
-    LayerChoice,
-    choose,
-    clearly_better,
-)
-from onlooker.training.regression import Method
+from onlooker.training.linear import ClipStatistics
+from onlooker.training.search import Trial
 from onlooker.video import video_file
 from onlooker.video.write import write
 
@@ -122,7 +118,7 @@ def test_a_run_is_complete_and_streams_equal_predictions(run: Path, squares: Pat
     assert (figures.videos, figures.cross_validated) == (24, True), "all of them"
     assert [*figures.class_accuracy] == figures.classes == ["down", "left", "right", "up"]
     assert figures.frame_accuracy is None
-    assert figures.chosen.startswith("statistics: ")
+    assert figures.chosen.startswith("statistics ")
     trained = onlooker.TrainedRun.read(run)
     assert trained.figures == figures
     assert (trained.clips, trained.curves) == (str(squares.resolve()), None)
@@ -540,21 +536,20 @@ def probabilities(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[float]]:
     """
     by_encoder = {"small": [0.6], "lite0": [0.6]}
 
-    def choose(clips: ClipStatistics) -> LayerChoice:
+    def encoder_trial(clips: ClipStatistics) -> Trial:
         width = clips.x.shape[1] // len(LinearClassifier.names)
         (first,) = (by_encoder[name] for name in D if D[name] == width)
         right = np.array([*first, *[first[-1]] * len(clips.y)])[: len(clips.y)]
-        return choice_with(clips, right)
+        return trial_with(clips, right)
 
-    monkeypatch.setattr(encoders, "choose", choose)
+    monkeypatch.setattr(encoders, "encoder_trial", encoder_trial)
     return by_encoder
 
 
-def choice_with(clips: ClipStatistics, right: np.ndarray) -> LayerChoice:
-    """A choice by which the true class of each of the clips has this probability."""
+def trial_with(clips: ClipStatistics, right: np.ndarray) -> Trial:
+    """A test by which the true class of each of the clips has this probability."""
     scores = np.where(np.arange(2) == clips.y[:, None], right[:, None], 1 - right[:, None])
-    tried = {"changes": -np.log(right).mean()}
-    return LayerChoice(("mean",), Method("logistic", 1.0), scores, 1.0, tried=tried)
+    return Trial.of(HeldOut(scores, clips.y, clips.groups))
 
 
 @pytest.fixture
@@ -573,9 +568,6 @@ def read(run: Path) -> tuple[RunRecord, Mapping[str, Any]]:
     return RunRecord.read(run), read_json(run / "cross_validation.json")
 
 
-CHANCE = ": its lower log loss may be chance (within one standard error)"
-
-
 @pytest.mark.parametrize(
     ("small", "lite0", "encoder", "why", "count"),
     [
@@ -583,35 +575,35 @@ CHANCE = ": its lower log loss may be chance (within one standard error)"
             [0.9],
             [0.6],
             "small",
-            r"; it was clearly better than lite0 \(log loss 0\.51, 100 % ",
+            "another one is better by more than one standard error",
             12,
         ),
         (
             [0.9],
             [0.6],
             "small",
-            r"; it was clearly better than lite0 \(log loss 0\.51, 100 % ",
+            "another one is better by more than one standard error",
             8,
         ),
         (
             [0.6],
             [0.6],
             "lite0",
-            r"; small \(log loss 0\.51, .*\) was not clearly better; stat",
+            "not better",
             8,
         ),
         (
             [0.6],
             [0.9],
             "lite0",
-            r"; small \(log loss 0\.51, .*\) was not clearly better; stat",
+            "not better",
             12,
         ),
         (
             [0.9, 0.5, 0.6],
             [0.6],
             "lite0",
-            rf" was not clearly better{re.escape(CHANCE)}; stat",
+            "better than the default, but within one standard error",
             12,
         ),
     ],
@@ -648,12 +640,12 @@ def test_lite0_is_kept_unless_small_is_clearly_better(
     normalization = {"small": "imagenet", "lite0": "lite0"}[encoder]
     assert record.settings.data.normalization == normalization
     assert ("Apache-2.0" in output) == (encoder == "lite0")
-    text = figures["chosen"]
-    assert re.match(
-        rf"encoder {encoder} \(log loss .*\), by cross-validation of {count} cl", text
-    )
-    assert re.search(why, text)
-    assert text.count(" s a clip)") == 2
+    assert re.match(rf"encoder {encoder} \(log loss 0\...,", figures["chosen"])
+    rows = [row for row in figures["tried"] if row["choice"] == "encoder"]
+    assert [row["candidate"] for row in rows] == ["lite0", "small"], "the default first"
+    (rejected,) = (row for row in rows if row["candidate"] != encoder)
+    assert rejected["outcome"] == why
+    assert rejected["loss"] == pytest.approx(0.51, abs=0.2)
     # no clip is encoded twice by the encoder that is kept
     encoded = [
         (made.args[0].encoder.num_features, len(made.args[1])) for made in encode.mock_calls
@@ -661,13 +653,9 @@ def test_lite0_is_kept_unless_small_is_clearly_better(
     again = [(D["small"], 12)] if encoder == "small" else []
     assert encoded == [(D["lite0"], 12), (D["small"], count), *again]
     # where all clips were compared, the encoder is chosen again in each fold, by the same rule
-    rival = test.call_args.kwargs["rival"]
-    if count < 12:
-        assert rival is None
-    else:
-        other = {"small": "lite0", "lite0": "small"}[encoder]
-        assert rival.x.shape == (12, len(LinearClassifier.names) * D[other])
-        assert test.call_args.kwargs["rival_first"] == (encoder == "small")
+    widths = [clips.x.shape[1] for clips in test.call_args.kwargs["encoded"]]
+    expected = [len(LinearClassifier.names) * D[name] for name in ("lite0", "small")]
+    assert widths == (expected if count == 12 else [])
     prediction = onlooker.load(run).predict(clips / "left" / "00.mp4")
     assert prediction.label in record.classes
 
@@ -678,8 +666,9 @@ def test_clips_that_cannot_be_tested_get_lite0_without_a_comparison(
     probabilities["lite0"] = [np.nan]
     record, figures = trained(clips, tmp_path / "run")
     assert record.settings.model.encoder == "lite0"
-    why = "encoder lite0, not compared with small: clips of too few recordings; "
-    assert figures["chosen"].startswith(why)
+    (row,) = (row for row in figures["tried"] if row["choice"] == "encoder")
+    why = "chosen: clips of too few recordings to compare others"
+    assert (row["candidate"], row["outcome"]) == ("lite0", why)
 
 
 def test_folds_have_the_encoder_for_clips_of_this_size(
@@ -698,12 +687,12 @@ def test_small_clips_given_encoders_and_other_models_are_not_compared(
 ) -> None:
     given, figures = trained(clips, tmp_path / "given", encoder="conv4")
     assert given.settings.model.encoder == "conv4"
-    assert figures["chosen"].startswith("statistics: ")
+    assert figures["chosen"].startswith("statistics ")
     monkeypatch.setattr(encoders, "_LEAST_SIDE", 1000)
     record, figures = trained(clips, tmp_path / "run")
     assert record.settings.model.encoder == "small"
-    why = "encoder small, because most clips are smaller than 1000 pixels; statistics: "
-    assert figures["chosen"].startswith(why)
+    assert figures["chosen"].startswith("encoder small; statistics ")
+    assert figures["tried"][0]["outcome"] == "chosen: most clips are smaller than 1000 pixels"
 
 
 @pytest.mark.parametrize(
@@ -755,22 +744,25 @@ def test_the_encoder_is_chosen_again_for_each_fold(monkeypatch: pytest.MonkeyPat
     weak, strong = (
         ClipStatistics(np.tile(x, 16), y, np.arange(30).astype(str), 2) for x in (noise, signal)
     )
-    assert np.mean(cross_validated(weak)[0].argmax(1) == y) < 0.8
-    assert (cross_validated(weak, rival=strong)[0].argmax(1) == y).all()
-    assert (cross_validated(strong, rival=weak)[0].argmax(1) == y).all()
+
+    def scores(*encoded: ClipStatistics) -> np.ndarray:
+        return cross_validated(encoded[0], encoded=encoded)[0].scores
+
+    assert np.mean(scores(weak).argmax(1) == y) < 0.8
+    assert (scores(weak, strong).argmax(1) == y).all()
+    assert (scores(strong, weak).argmax(1) == y).all()
     # The rival misleads in one fold, which only the clips say that are held out there.
     _, held_out = next(strong.folds(eyes.FOLDS))
     misleading = strong._replace(x=strong.x.copy())
     misleading.x[held_out] = np.tile(noise + 5 * (1 - y[:, None]), 16)[held_out]
     fair = weak._replace(x=np.tile(noise + y[:, None], 16))
-    assert not clearly_better(choose(misleading), choose(fair), fair)
-    found = cross_validated(fair, rival=misleading)[0].argmax(1)
+    assert not encoder_trial(misleading).is_clearly_better(encoder_trial(fair))
+    found = scores(fair, misleading).argmax(1)
     assert np.mean(found[held_out] == y[held_out]) < 0.2
     # equal ones: the other one has to be clearly better
     shifted = weak._replace(x=weak.x + 1)
-    for rival_first, expected in ((False, weak), (True, shifted)):
-        scores = cross_validated(weak, rival=shifted, rival_first=rival_first)[0]
-        np.testing.assert_array_equal(scores, cross_validated(expected)[0])
+    np.testing.assert_array_equal(scores(weak, shifted), scores(weak))
+    np.testing.assert_array_equal(scores(shifted, weak), scores(shifted))
 
 
 def test_a_difference_that_may_be_chance_does_not_count() -> None:
@@ -778,13 +770,11 @@ def test_a_difference_that_may_be_chance_does_not_count() -> None:
     groups = np.repeat(np.arange(5), 8).astype(str)
     clips = ClipStatistics(np.zeros((40, 16)), y, groups, 2)
 
-    usual = choice_with(clips, np.full(40, 0.6))
-    better = choice_with(clips, np.full(40, 0.7))
-    assert clearly_better(better, usual, clips)
-    assert not clearly_better(usual, better, clips)
-    assert not clearly_better(usual, usual, clips)
-    mixed = choice_with(clips, np.select([groups == "0", groups == "1"], [0.99, 0.5], 0.6))
-    assert not clearly_better(mixed, usual, clips), (
-        "the clips of one recording are one observation"
-    )
-    assert clearly_better(mixed, usual, clips._replace(groups=np.arange(40).astype(str)))
+    usual = trial_with(clips, np.full(40, 0.6))
+    better = trial_with(clips, np.full(40, 0.7))
+    assert better.is_clearly_better(usual)
+    assert not usual.is_clearly_better(better)
+    assert not usual.is_clearly_better(usual)
+    mixed = trial_with(clips, np.select([groups == "0", groups == "1"], [0.99, 0.5], 0.6))
+    assert not mixed.is_clearly_better(usual), "the clips of one recording are one observation"
+    assert mixed._replace(groups=np.arange(40).astype(str)).is_clearly_better(usual)

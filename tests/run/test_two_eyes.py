@@ -62,10 +62,10 @@ def test_motion_is_chosen_where_pictures_do_not_tell_the_class(run: Path) -> Non
     chosen = RunRecord.read(run).settings.data.eyes
     assert chosen in ("motion", "both")
     assert figures.eyes[0].name == chosen
-    assert str(figures.chosen).startswith("eyes: ")
-    assert "100 % correct), not pictures alone (log loss 0." in str(figures.chosen)
+    assert f"eyes {chosen} (log loss 0." in str(figures.chosen)
     report = (run / "report.html").read_text(encoding="utf-8")
-    assert "Eyes: " in report
+    assert f"eyes {chosen} (log loss 0." in report
+    assert "within one standard error" in report
 
 
 def test_new_clips_are_answered_by_their_motion_from_files_memory_and_lists(

@@ -15,6 +15,7 @@ from onlooker.base.alarm_curve import AlarmCurve
 from onlooker.base.decision import Decision
 from onlooker.base.fisher import fisher_vector
 from onlooker.base.records import Segment
+from onlooker.measure.held_out import HeldOut
 from onlooker.models.linear import LinearClassifier
 from onlooker.stream.segmenters import WindowSegmenter
 from onlooker.training import events as event_layer
@@ -28,16 +29,15 @@ from onlooker.training.events import (
     fit_events,
     window_lengths,
 )
-from onlooker.training.eyes import EyeChoice, fit_eyes
-from onlooker.training.linear import ClipStatistics, LayerChoice, MotionVectors
+from onlooker.training.eyes import LayerChoice, fit_eyes
+from onlooker.training.linear import Candidate, ClipStatistics, MotionVectors
 from onlooker.training.regression import Method
 
 RATE = 10.0
 USUAL = 12
-PICTURES = LayerChoice(
-    ("spread", "change", "largest"), Method("logistic", 10.0), np.zeros((0, 0)), 1.0
-)
-CHOICE = EyeChoice(PICTURES, PICTURES.scores, PICTURES.temperature)
+PICTURES = Candidate(("spread", "change", "largest"), Method("logistic", 10.0))
+UNTESTED = HeldOut(np.zeros((0, 3)), np.zeros(0, np.int64), np.zeros(0, str))
+CHOICE = LayerChoice(PICTURES, UNTESTED)
 
 
 @given(
@@ -175,7 +175,7 @@ class Made:
         return torch.cat(parts)
 
     def layer(
-        self, background: Background | None = None, choice: EyeChoice = CHOICE
+        self, background: Background | None = None, choice: LayerChoice = CHOICE
     ) -> EventLayer | None:
         return fit_events(
             self.net,
@@ -344,7 +344,7 @@ def test_events_that_look_alike_are_named_by_their_motion(sees_motion: bool) -> 
     made.clips = made.clips._replace(x=x, motion=motion)
     choice = CHOICE
     if sees_motion:
-        choice = replace(CHOICE, method=PICTURES.method, factors=(1.0, 1.0), eyes="both")
+        choice = replace(CHOICE, factors=(1.0, 1.0))
     fit_eyes(made.net, made.clips, choice)
     layer = made.layer(choice=choice)
     assert layer is not None
@@ -409,7 +409,7 @@ def test_layers_fitted_to_a_sample_of_many_clips_have_its_temperature(
     fitted = list[tuple[int, float]]()
     fit = event_layer._fit_layers
 
-    def noted(windows: Any, clips: ClipStatistics, choice: EyeChoice, **settings: Any) -> Any:
+    def noted(windows: Any, clips: ClipStatistics, choice: LayerChoice, **settings: Any) -> Any:
         fitted.append((len(clips.y), choice.temperature))
         return fit(windows, clips, choice, **settings)
 

@@ -22,7 +22,7 @@ from onlooker.data.transforms import to_video
 from onlooker.models.linear import ORDERED, UNORDERED, LinearClassifier
 from onlooker.models.registry import configured
 from onlooker.training import linear
-from onlooker.training.eyes import EyeChoice, choose_eyes, cross_validated
+from onlooker.training.eyes import LayerChoice, choose_eyes, cross_validated
 from onlooker.training.fitters import complete
 from onlooker.training.forward import encode_samples
 from onlooker.training.linear import (
@@ -30,14 +30,13 @@ from onlooker.training.linear import (
     INNER_FOLDS,
     ClipStatistics,
     EncodedClips,
-    LayerChoice,
     MotionVectors,
-    choose,
     fit_layer,
     fitted_layer,
     statistics_of,
 )
-from onlooker.training.regression import METHODS, Method, regress
+from onlooker.training.regression import METHODS, Method, one_batch, regress
+from onlooker.training.search import summary
 from onlooker.video.resize import resize
 
 DATA = DataConfig(frames=4, size=16, normalization="half")
@@ -82,8 +81,8 @@ def statistics(
 
 def fitted(model: LinearClassifier, samples: TensorDataset) -> LayerChoice:
     clips, early, _ = statistics(model, samples)
-    choice = choose(clips)
-    fit_layer(model, clips, choice, early=early)
+    choice = choose_eyes(clips)
+    fit_layer(model, clips, choice.candidate, early=early)
     return choice
 
 
@@ -120,7 +119,9 @@ def test_weights_equal_those_of_scikit_learn_on_all_columns(classes: int, clips:
     x = (rng.standard_normal((classes, 90))[y] + 3 * rng.standard_normal((clips, 90))) / 90**0.5
     standard = (x - x.mean(0)) / (x.std(0) * 90**0.5)
     methods = [method for method in METHODS if method.name == "logistic"]
-    for method, layer in zip(methods, regress(x, y, classes, methods=methods), strict=True):
+    for method, layer in zip(
+        methods, regress(one_batch(x, y), classes, methods=methods), strict=True
+    ):
         direct = LogisticRegression(C=method.setting, tol=1e-8, max_iter=5000).fit(standard, y)
         logits = layer.logits(x)
         np.testing.assert_allclose(_softmax(logits), direct.predict_proba(standard), atol=2e-3)
@@ -136,7 +137,7 @@ def test_balanced_layers_equal_those_of_scikit_learn() -> None:
     x = rng.standard_normal((2, 20))[y] + rng.standard_normal((72, 20))
     standard = (x - x.mean(0)) / (x.std(0) * 20**0.5)
     methods = [Method("logistic", 10.0), Method("discriminant", 0.1)]
-    logistic, discriminant = regress(x, y, 2, methods=methods, balanced=True)
+    logistic, discriminant = regress(one_batch(x, y), 2, methods=methods, balanced=True)
     direct = LogisticRegression(C=10.0, tol=1e-8, max_iter=5000, class_weight="balanced").fit(
         standard, y
     )
@@ -151,7 +152,8 @@ def test_balanced_layers_equal_those_of_scikit_learn() -> None:
         equal.fit(standard, y).predict(standard) == discriminant.logits(x).argmax(1)
     ).mean() > 0.9
     difference = np.diff(
-        discriminant.logits(x) - regress(x, y, 2, methods=methods)[1].logits(x), axis=1
+        discriminant.logits(x) - regress(one_batch(x, y), 2, methods=methods)[1].logits(x),
+        axis=1,
     )
     np.testing.assert_allclose(difference, np.log(60 / 12), atol=1e-9)
 
@@ -161,26 +163,26 @@ def test_equal_weights_are_chosen_where_they_find_more_of_a_rare_class(
     shift: float, gains: bool
 ) -> None:
     rng = np.random.default_rng(4)
-    y = np.repeat([0, 1], [100, 8])
-    x = in_each_block(rng.standard_normal((108, 3)) + shift * y[:, None] * np.eye(3)[0])
-    clips = ClipStatistics(x, y, np.arange(108).astype(str), 2, class_weights="auto")
-    choice = choose(clips)
-    plain, balanced = choice.mean_accuracies
-    assert choice.balanced == gains == (balanced - plain > 1 / 16)
-    assert f"(mean accuracy of the classes: {100 * balanced:.0f} % with equal weights" in str(
-        choice
+    y = np.repeat([0, 1], [100, 16])
+    x = in_each_block(rng.standard_normal((116, 3)) + shift * y[:, None] * np.eye(3)[0])
+    clips = ClipStatistics(x, y, np.arange(116).astype(str), 2, class_weights="auto")
+    choice = choose_eyes(clips)
+    plain, balanced = [row for row in choice.table if row.choice == "class weights"]
+    assert choice.candidate.balanced == gains == balanced.is_chosen
+    assert (plain.measure, plain.loss - balanced.loss > 1 / 32) == (
+        "mean error of the classes",
+        gains,
     )
-    answers = choice.scores.argmax(1)
-    assert np.mean([(answers[y == k] == k).mean() for k in (0, 1)]) == pytest.approx(
-        max(plain, balanced)
-    )
-    fixed = choose(clips._replace(class_weights="balanced" if gains else "none"))
-    np.testing.assert_array_equal(fixed.scores, choice.scores)
-    alike = choose(clips.subset(np.arange(95, 108)))
-    assert (alike.balanced, alike.mean_accuracies) == (False, None), (
+    unweighted = choose_eyes(clips._replace(class_weights="none")).held_out
+    gain = choice.held_out.mean_class_accuracy() - unweighted.mean_class_accuracy()
+    assert gain > 1 / 16 if gains else gain == 0
+    fixed = choose_eyes(clips._replace(class_weights="balanced" if gains else "none"))
+    np.testing.assert_array_equal(fixed.held_out.scores, choice.held_out.scores)
+    alike = choose_eyes(clips.subset(np.arange(95, 108)))
+    assert (alike.candidate.balanced, alike.table[0].choice) == (False, "statistics"), (
         "not tried: five clips and eight"
     )
-    assert str(fixed).endswith("classes weigh equally") == gains
+    assert fixed.candidate.balanced == gains
 
 
 @pytest.mark.parametrize(("share", "columns"), [(0.0, 12), (0.1, 12), (0.6, 120)])
@@ -192,7 +194,7 @@ def test_the_discriminant_equals_that_of_scikit_learn(share: float, columns: int
     standard = (x - x.mean(0)) / (x.std(0) * columns**0.5)
     estimator = ShrunkCovariance(shrinkage=share)
     direct = LinearDiscriminantAnalysis(solver="lsqr", covariance_estimator=estimator)
-    logits = regress(x, y, 4, methods=[Method("discriminant", share)])[0].logits(x)
+    logits = regress(one_batch(x, y), 4, methods=[Method("discriminant", share)])[0].logits(x)
     scores = direct.fit(standard, y).predict_proba(standard)
     np.testing.assert_allclose(_softmax(logits[:, [0, 1, 3]]), scores, atol=1e-6)
     assert _softmax(logits)[:, 2].max() < 1e-6, "a class without clips"
@@ -202,7 +204,7 @@ def test_the_discriminant_equals_that_of_scikit_learn(share: float, columns: int
 def test_equal_clips_of_each_class_have_a_discriminant(copies: int) -> None:
     x = np.random.default_rng(0).standard_normal((3, 20)).repeat(copies, 0)
     y = np.arange(3).repeat(copies)
-    logits = regress(x, y, 3, methods=[Method("discriminant", 0.3)])[0].logits(x)
+    logits = regress(one_batch(x, y), 3, methods=[Method("discriminant", 0.3)])[0].logits(x)
     assert (logits.argmax(1) == y).all()
     assert np.abs(logits).max() < 100
 
@@ -237,9 +239,9 @@ def test_the_first_frames_of_a_stream_are_standardized_as_first_frames_were() ->
         values = net.statistics(features[:, :count])[:, -1].double().numpy()
         np.testing.assert_allclose(early[0][count - 1], values.mean(0), atol=1e-6)
         np.testing.assert_allclose(early[1][count - 1], values.std(0), atol=1e-6)
-    fit_layer(net, clips, choose(clips), early=early)
+    fit_layer(net, clips, choose_eyes(clips).candidate, early=early)
     ends = torch.stack([net.head.center[-1], net.head.scale[-1]])
-    fit_layer(net, clips, choose(clips))
+    fit_layer(net, clips, choose_eyes(clips).candidate)
     assert torch.equal(ends, torch.stack([net.head.center[0], net.head.scale[0]]))
 
 
@@ -249,7 +251,7 @@ def test_the_choice_equals_a_naive_cross_validation() -> None:
     x = rng.standard_normal((30, 64))
     x[:, 16:] += 0.4 * rng.standard_normal((3, 48))[y]  # statistics of order tell the class
     clips = ClipStatistics(x, y, np.arange(30).astype(str), 3)
-    choice = choose(clips)
+    choice = choose_eyes(clips)
     losses = {}
     for label, columns in {
         "all but order": slice(0, 16),
@@ -258,7 +260,7 @@ def test_the_choice_equals_a_naive_cross_validation() -> None:
     }.items():
         of_methods = np.zeros((len(METHODS), 10))
         for fit, test in clips.folds(5):
-            layers = regress(x[fit][:, columns], y[fit], 3)
+            layers = regress(one_batch(x[fit][:, columns], y[fit]), 3)
             for loss, layer in zip(of_methods, layers, strict=True):
                 logits = layer.logits(x[test][:, columns])
                 for t, temperature in enumerate(2.0 ** np.arange(-2, 8)):
@@ -269,9 +271,11 @@ def test_the_choice_equals_a_naive_cross_validation() -> None:
             (label, method): loss.min()
             for method, loss in zip(METHODS, of_methods, strict=True)
         }
-    assert (choice.statistics_set, choice.method) == min(losses, key=lambda key: losses[key])
+    assert (choice.statistics_set, choice.candidate.method) == min(
+        losses, key=lambda key: losses[key]
+    )
     assert choice.statistics_set == "changes and order"
-    assert (choice.scores.argmax(1) == y).mean() > 0.5
+    assert (choice.held_out.scores.argmax(1) == y).mean() > 0.5
 
 
 def test_a_model_that_was_moved_to_another_device_can_be_fitted(
@@ -288,13 +292,16 @@ def test_a_model_that_was_moved_to_another_device_can_be_fitted(
 def test_clips_of_a_recording_are_kept_together() -> None:
     clips = twins()
     apart = clips._replace(groups=np.arange(80).astype(str))
-    assert (choose(apart).scores.argmax(1) == clips.y).all(), (
+    assert (choose_eyes(apart).held_out.scores.argmax(1) == clips.y).all(), (
         "copies on both sides tell the class"
     )
     choice = choose_eyes(clips)
-    assert (choice.scores.argmax(1) == clips.y).mean() < 0.75
-    np.testing.assert_allclose(cross_validated(clips, choice)[0], choice.scores, atol=1e-3)
-    scores, thresholds = cross_validated(clips)
+    assert (choice.held_out.scores.argmax(1) == clips.y).mean() <= 0.75
+    np.testing.assert_allclose(
+        cross_validated(clips, choice)[0].scores, choice.held_out.scores, atol=1e-3
+    )
+    held_out, thresholds = cross_validated(clips)
+    scores = held_out.scores
     assert (scores.argmax(1) == clips.y).mean() < 0.75, (
         "though the layer fits all training clips"
     )
@@ -318,7 +325,7 @@ def test_two_clips_of_each_class_make_nobody_certain(seed: int) -> None:
     few = clips(2)
     new = clips(40)
     choice = choose_eyes(few)
-    logits = linear.fitted_layer(few, choice.pictures, np.arange(10)).logits(new.x)
+    logits = linear.fitted_layer(few, choice.candidate, np.arange(10)).logits(new.x)
     confidence = softmax(logits / choice.temperature, 1).max(1)
     assert (logits.argmax(1) == new.y).mean() < 0.5
     assert confidence.mean() < 0.8
@@ -339,13 +346,13 @@ def seen_twice(pictures: float, motion: float) -> ClipStatistics:
 
 def test_motion_counts_only_if_it_is_clearly_better() -> None:
     choice = choose_eyes(seen_twice(1, 0))
-    losses = {figures.name: figures.log_loss for figures in choice.tried}
+    losses = {figures.name: figures.log_loss for figures in choice.eye_figures}
     assert losses["both"] < losses["pictures"] < losses["motion"]
-    assert choice.eyes == choice.tried[0].name == "pictures", "by chance"
-    assert "(a lower log loss may be chance: within one standard error)" in str(choice)
+    assert choice.eyes == choice.eye_figures[0].name == "pictures", "by chance"
+    outcomes = {row.candidate: row.outcome for row in choice.table if row.choice == "eyes"}
+    assert outcomes["both"] == "better than the default, but within one standard error"
     choice = choose_eyes(seen_twice(0.4, 0.4))
-    assert choice.eyes == choice.tried[0].name != "pictures"
-    assert "chance" not in str(choice)
+    assert choice.eyes == choice.eye_figures[0].name != "pictures"
 
 
 def test_of_many_clips_a_sample_of_all_classes_and_recordings_chooses(
@@ -354,18 +361,18 @@ def test_of_many_clips_a_sample_of_all_classes_and_recordings_chooses(
     clips = twins()
     few = clips.sampled()
     assert few.tolist() == [*range(len(clips.y))], "all of few clips"
-    monkeypatch.setattr(linear, "MOST_CHOOSING", 30)
+    monkeypatch.setattr(linear, "MANY", 30)
     positions = clips.sampled()
     assert len(positions) == len({*positions.tolist()}) == 30
     shares = np.bincount(clips.y[positions]) / 30
     np.testing.assert_allclose(shares, np.bincount(clips.y) / len(clips.y), atol=1 / 30)
     choice = choose_eyes(clips)
     expected = choose_eyes(clips.subset(positions), INNER_FOLDS)
-    assert str(choice) == str(expected)
-    assert np.flatnonzero(choice.pictures.tested).tolist() == positions.tolist()
-    np.testing.assert_equal(choice.scores[positions], expected.scores)
+    assert summary(choice.table) == summary(expected.table)
+    assert np.flatnonzero(choice.held_out.tested).tolist() == positions.tolist()
+    np.testing.assert_equal(choice.held_out.scores[positions], expected.held_out.scores)
     # the layer is fitted to all clips
-    layer = fitted_layer(clips, choice.pictures)
+    layer = fitted_layer(clips, choice.candidate)
     assert not np.allclose(layer.center, clips.x[positions].mean(0))
     np.testing.assert_allclose(
         layer.center[layer.weight.any(0)], clips.x.mean(0)[layer.weight.any(0)]
@@ -374,21 +381,23 @@ def test_of_many_clips_a_sample_of_all_classes_and_recordings_chooses(
 
 def test_the_threshold_of_a_cross_validated_clip_is_chosen_without_it() -> None:
     clips = twins()._replace(nothing=1)
-    scores, thresholds = cross_validated(clips)
+    held_out, thresholds = cross_validated(clips)
     for fit, test in clips.folds(FOLDS):
-        inside = choose(clips.subset(fit), INNER_FOLDS)
-        assert {*thresholds[test]} == {inside.event_threshold(clips.subset(fit)).probability}
+        inside = choose_eyes(clips.subset(fit), INNER_FOLDS)
+        assert {*thresholds[test]} == {inside.held_out.event_threshold().probability}
     assert len({*thresholds}) > 1
-    assert not np.isnan(scores).any()
+    assert held_out.tested.all()
     choice = choose_eyes(clips)
-    assert {*cross_validated(clips, choice)[1]} == {choice.event_threshold(clips).probability}
+    assert {*cross_validated(clips, choice)[1]} == {
+        choice.held_out.event_threshold().probability
+    }
 
 
 def test_a_single_recording_cannot_be_divided() -> None:
     clips = twins()._replace(groups=np.array(["one"] * 80))
-    choice = choose(clips)
-    assert (choice.statistics, choice.temperature) == (UNORDERED, 1.0)
-    assert np.isnan([choice.scores, cross_validated(clips)[0]]).all()
+    choice = choose_eyes(clips)
+    assert (choice.candidate.statistics, choice.temperature) == (UNORDERED, 1.0)
+    assert np.isnan([choice.held_out.scores, cross_validated(clips)[0].scores]).all()
 
 
 def test_a_class_without_training_clips_is_never_predicted() -> None:
@@ -445,20 +454,26 @@ def test_copies_are_used_if_they_help() -> None:
     # as mirrored gestures of the left and the right
     wrong = in_each_block(rng.normal(0, 1.5, (24, 20)) + np.eye(20)[1 - y] * 3)
     clips = ClipStatistics(seen, y, np.arange(24).astype(str), 2)
-    cropped = choose(clips._replace(copies=(crop, other, wrong)))
-    assert "fitted also to two crops of each clip" in str(cropped)
+    given = clips._replace(copies=(crop, other, wrong))
+    cropped = choose_eyes(given)
+    assert "altered copies two crops of each clip (log loss" in summary(cropped.table)
     similar = clips._replace(copies=(crop, other, other + crop - seen))
-    assert [choose(clips).copies, cropped.copies, choose(similar).copies] == [0, 2, 3]
+    assert [choose_eyes(option).candidate.copies for option in (clips, given, similar)] == [
+        0,
+        2,
+        2,
+    ]
     # A layer is fitted to the clips and to their copies, and tested by clips alone.
-    choice = EyeChoice(cropped, cropped.scores, cropped.temperature)
-    held_out, _ = cross_validated(clips._replace(copies=(crop, other)), choice)
+    held_out, _ = cross_validated(clips._replace(copies=(crop, other)), cropped)
     for fit, test in clips.folds(5):
-        columns = clips.columns(cropped.statistics)
+        columns = clips.columns(cropped.candidate.statistics)
         x = np.concatenate([seen[fit], crop[fit], other[fit]])[:, columns]
-        (layer,) = regress(x, np.tile(y[fit], 3), 2, methods=(cropped.method,))
+        (layer,) = regress(
+            one_batch(x, np.tile(y[fit], 3)), 2, methods=(cropped.candidate.method,)
+        )
         logits = layer.logits(seen[test][:, columns])
         scores = _softmax(logits / cropped.temperature)
-        np.testing.assert_allclose(held_out[test], scores, atol=1e-9)
+        np.testing.assert_allclose(held_out.scores[test], scores, atol=1e-9)
 
 
 DEFAULT = complete(Settings())
@@ -492,10 +507,12 @@ def test_a_clip_and_its_reverse_are_told_apart(action: str, people: int) -> None
     net = configured(DEFAULT, 2).eval()
     groups = [str(index // 2) for index in range(len(training))]
     clips, early, _ = statistics_of(net, training, groups, data=DEFAULT_DATA)
-    choice = choose(clips)
-    assert set(ORDERED) < set(choice.statistics)
-    assert choice.tried["changes and order"] < 0.5 < choice.tried["changes"]
-    fit_layer(net, clips, choice, early=early)
+    choice = choose_eyes(clips)
+    assert set(ORDERED) < set(choice.candidate.statistics)
+    losses = {row.candidate: row.loss or 0 for row in choice.table}
+    method = choice.candidate.method
+    assert losses[f"changes and order, {method}"] < 0.5 < losses[f"changes, {method}"]
+    fit_layer(net, clips, choice.candidate, early=early)
     with torch.inference_mode():
         features = (encode_samples(net, sample[None], DEFAULT_DATA) for sample in frames)
         logits = torch.cat([net.forward_features(each).logits[:, -1] for each in features])

@@ -25,6 +25,7 @@ from onlooker.recognizer import Recognizer, load
 from onlooker.stream.segmenters.semi_markov import window_offsets
 from onlooker.training import states
 from onlooker.training.forward import encode_samples
+from onlooker.training.search import search
 from onlooker.training.states import (
     LabeledRecording,
     durations,
@@ -293,6 +294,14 @@ def test_gaps_are_a_state_if_there_are_any() -> None:
     assert chain.labels(unknown, np.array([11.0, 13.0, 15.0])).tolist() == [0, UNKNOWN, 1]
 
 
+def cross_validation(
+    recordings: list[states._Frames], chain: states._Chain, groups: list[str]
+) -> states._StateTests:
+    return states._StateTests(
+        model(), recordings, [chain], groups=groups, lengths=(3,), rate=5.0
+    )
+
+
 def test_the_threshold_of_bouts_is_that_of_events_and_only_where_less_is_lost_by_it() -> None:
     """A state of 3 s after each pause of 7 s, and a false one in each third pause."""
     labels = np.tile(np.repeat([1, 0], [35, 15]), 12)
@@ -303,18 +312,17 @@ def test_the_threshold_of_bouts_is_that_of_events_and_only_where_less_is_lost_by
         scores[50 * pause + 10 : 50 * pause + 15] = 0.6
     logs = np.log(np.stack([scores, 1 - scores], 1))
     times = np.arange(len(labels)) / 5
-    part = states._Frames(times, [], [labels], samples=np.zeros(0, np.int64))
+    frames = states._Frames(times, [], [labels], samples=np.zeros(0, np.int64))
     chain = states._Chain([0, -1], gap=1)
 
     def chosen(logs: NDArray[np.float64], labels: NDArray[np.int64] = labels) -> float:
+        recordings = [frames._replace(labels=[labels])] * 2
         return states._threshold(
-            [part._replace(outputs=[labels])] * 2,
+            cross_validation(recordings, chain, groups=[*"ab"]),
             0,
-            chain,
             paths=[path] * 2,
             logs=[logs] * 2,
             decision=Decision(("sit",)),
-            rate=5.0,
         )
 
     assert 0.6 < chosen(logs) <= 0.9
@@ -364,21 +372,28 @@ def test_motion_is_added_where_something_moves_with_the_weight_of_the_lowest_los
                 motion=motion.astype(np.float16),
             )
         )
+    groups = [*"aabbcc"]
+    tests = cross_validation(frames, chain, groups)
     pictures = [[np.full((100, 3), -np.log(3))] for _ in frames]
-    folds = states._folds([str(number) for number in range(6)])
-    both = states._with_motion(pictures, frames, [chain], folds=folds)
-    assert both.loss == pytest.approx(states._loss(both.logits, frames))
-    assert both.loss < 0.5 < states._loss(pictures, frames)
-    layer = both.layer(frames, [chain])
-    for part, ((logs,),) in zip(frames, zip(both.logits, strict=True), strict=True):
-        is_still = part.outputs[0] == 2
+    tests._of_pictures = lambda windows, C: pictures  # type: ignore[method-assign]
+    alone = states._Candidate(())
+    candidates = tests.motions(alone, is_requested=False)
+    assert candidates[0] == alone
+    assert tests.motions(alone, is_requested=True) == candidates[1:]
+    both = search("eyes", candidates, tests.trial).value
+    assert both.motion_weight > 0
+    trial = tests.trial(both)
+    assert trial.loss == min(tests.trial(candidate).loss for candidate in candidates)
+    assert trial.loss < 0.5 < tests.trial(alone).loss
+    assert trial.groups.tolist() == np.repeat([*"abc"], 100).tolist()
+    weight, bias = tests.motion_layer(both)
+    for recording, (logs,) in zip(frames, tests.logits(both), strict=True):
+        is_still = recording.labels[0] == 2
         assert np.allclose(logs[is_still], -np.log(3)), "pictures alone"
-        assert (logs.argmax(1) == part.outputs[0])[~is_still].mean() > 0.95
-        assert part.motion is not None
-        fitted = part.motion @ layer.weight.T + layer.bias
-        assert (fitted.argmax(1) == part.outputs[0])[~is_still].mean() > 0.95
-    groups = states._of_samples([*"aabbcc"], frames)
-    assert groups.tolist() == np.repeat([*"abc"], 100).tolist()
+        assert (logs.argmax(1) == recording.labels[0])[~is_still].mean() > 0.95
+        assert recording.motion is not None
+        fitted = recording.motion @ weight.T + bias
+        assert (fitted.argmax(1) == recording.labels[0])[~is_still].mean() > 0.95
 
 
 @pytest.mark.parametrize(("gains", "clear"), [((0.2, 0.3, 0.4), True), ((0.9, -0.3, 0), False)])

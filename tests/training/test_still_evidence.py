@@ -14,7 +14,8 @@ from onlooker.data.stick_figures import FINER, draw_figure, perform, place_joint
 from onlooker.localization.boxes import heat_maps, peaks
 from onlooker.models.heads import Head
 from onlooker.models.linear import LinearClassifier
-from onlooker.training.linear import ClipStatistics, choose, fit_layer
+from onlooker.training.eyes import choose_eyes
+from onlooker.training.linear import ClipStatistics, fit_layer
 from onlooker.training.still_evidence import still_evidence
 
 SIZE = 112
@@ -77,7 +78,7 @@ def fitted() -> tuple[LinearClassifier, Tensor, NDArray[np.int64]]:
         x = model.statistics(features)[:, -1].double().numpy()
     groups = np.array([str(i) for i in range(len(targets))])
     statistics = ClipStatistics(x, targets, groups, num_classes=2)
-    fit_layer(model, statistics, choose(statistics))
+    fit_layer(model, statistics, choose_eyes(statistics).candidate)
     return model, features, targets
 
 

@@ -15,18 +15,26 @@ from torch import Tensor
 
 from onlooker.base.fisher import fisher_vector
 from onlooker.data.clips import ClipFrames
+from onlooker.measure.held_out import HeldOut
 from onlooker.models.linear import UNORDERED
-from onlooker.training import eyes, linear
-from onlooker.training.eyes import EyeChoice, choose_eyes, cross_validated, motion_vectors
+from onlooker.training import eyes, linear, regression
+from onlooker.training.eyes import LayerChoice, choose_eyes, cross_validated, motion_vectors
 from onlooker.training.linear import (
     INNER_FOLDS,
+    Candidate,
     ClipStatistics,
-    LayerChoice,
     MotionVectors,
     fitted_layer,
 )
-from onlooker.training.regression import Floats, Ints, LinearLayer, Method, regress
-from onlooker.training.sums import moments, regress_batches
+from onlooker.training.regression import (
+    Floats,
+    Ints,
+    LinearLayer,
+    Method,
+    mean_and_std,
+    one_batch,
+    regress,
+)
 from onlooker.training.unusual import usual_distance
 
 METHODS = (
@@ -67,29 +75,39 @@ def assert_alike(layer: LinearLayer, expected: LinearLayer, x: Floats, error: fl
 @pytest.mark.parametrize("balanced", [False, True])
 @pytest.mark.parametrize("one_scale", [False, True])
 def test_layers_of_batches_equal_those_of_all_rows(
-    method: Method, labels: tuple[int, ...], balanced: bool, one_scale: bool
+    method: Method,
+    labels: tuple[int, ...],
+    balanced: bool,
+    one_scale: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     x, y, classes = made(labels)
     options = {"balanced": balanced, "one_scale": one_scale}
-    layer = regress_batches(batches(x, y), classes, method=method, **options)
-    (expected,) = regress(x.astype(np.float64), y, classes, methods=[method], **options)
+    everything = one_batch(x.astype(np.float64), y)
+    (expected,) = regress(everything, classes, methods=[method], **options)
+    monkeypatch.setattr(regression, "MANY", 100)
+    (layer,) = regress(batches(x, y), classes, methods=[method], **options)
     # of probabilities: those of logistic regression end with the steps of its solver
     assert_alike(layer, expected, x, 1e-4 if method.name == "discriminant" else 5e-3)
     absent = np.setdiff1d(np.arange(classes), labels)
     assert softmax(layer.logits(x), 1)[:, absent].sum() < 1e-4
 
 
-def test_equal_clips_of_each_class_have_a_discriminant() -> None:
+@pytest.mark.parametrize("many", [5, 2000])
+def test_equal_clips_of_each_class_have_a_discriminant(
+    many: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(regression, "MANY", many)
     x = np.random.default_rng(0).standard_normal((3, 20)).repeat(4, 0)
     y = np.arange(3).repeat(4)
-    layer = regress_batches(batches(x, y, 5), 3, method=Method("discriminant", 0.3))
+    (layer,) = regress(batches(x, y, 5), 3, methods=[Method("discriminant", 0.3)])
     assert (layer.logits(x).argmax(1) == y).all()
     assert np.abs(layer.logits(x)).max() < 100
 
 
 def test_moments_are_those_of_all_rows() -> None:
     x, y, _ = made()
-    mean, deviation = moments(batches(x, y))
+    mean, deviation = mean_and_std(batches(x, y))
     np.testing.assert_allclose(mean, x.mean(0, dtype=np.float64))
     np.testing.assert_allclose(deviation, x.std(0, dtype=np.float64), atol=1e-12)
 
@@ -110,22 +128,21 @@ def test_many_clips_are_fitted_in_batches_with_the_same_layer(
     monkeypatch: pytest.MonkeyPatch, method: Method, statistics: tuple[str, ...]
 ) -> None:
     clips = recorded()
-    scores = np.zeros((len(clips.y), clips.num_classes))
-    choice = LayerChoice(statistics, method, scores, temperature=1.0)
+    candidate = Candidate(statistics, method)
     positions = np.arange(0, 400, 3)
     windows = clips.x[1:30:2].astype(np.float64), clips.y[1:30:2]
-    fit = partial(fitted_layer, clips, choice, positions, windows=windows)
+    fit = partial(fitted_layer, clips, candidate, positions, windows=windows)
     together = fit()
-    monkeypatch.setattr(linear, "MOST_CHOOSING", 100)
+    monkeypatch.setattr(regression, "MANY", 100)
     monkeypatch.setattr(linear, "_ROWS", 32)
     layer = fit()
     assert not np.array_equal(layer.weight, together.weight)
     assert_alike(layer, together, clips.x, 5e-3)
+    monkeypatch.undo()
     columns = clips.columns(statistics)
     x = np.concatenate([clips.x[positions], windows[0]])
     (direct,) = regress(
-        x[:, columns],
-        np.concatenate([clips.y[positions], windows[1]]),
+        one_batch(x[:, columns], np.concatenate([clips.y[positions], windows[1]])),
         clips.num_classes,
         methods=[method],
     )
@@ -142,17 +159,18 @@ def test_scores_and_distances_of_many_clips_are_those_of_all_rows(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clips = recorded()
+    candidate = Candidate(("change", "largest"), METHODS[1], motion=METHODS[2])
     untested = np.full((len(clips.y), clips.num_classes), np.nan)
-    pictures = LayerChoice(("change", "largest"), METHODS[1], untested, temperature=1.0)
-    choice = EyeChoice(pictures, untested, 1.0, method=METHODS[2], factors=(0.5, 2.0))
+    held_out = HeldOut(untested, clips.y, clips.groups)
+    choice = LayerChoice(candidate, held_out, factors=(0.5, 2.0))
     expected, _ = cross_validated(clips, choice)
-    distance = usual_distance(clips, choice.pictures)
-    monkeypatch.setattr(linear, "MOST_CHOOSING", 100)
+    distance = usual_distance(clips, candidate)
+    monkeypatch.setattr(regression, "MANY", 100)
     monkeypatch.setattr(linear, "_ROWS", 32)
     scores, _ = cross_validated(clips, choice)
-    assert not np.array_equal(scores, expected)
-    np.testing.assert_allclose(scores, expected, atol=0.01)
-    assert usual_distance(clips, choice.pictures) == pytest.approx(distance, rel=1e-6)
+    assert not np.array_equal(scores.scores, expected.scores)
+    np.testing.assert_allclose(scores.scores, expected.scores, atol=0.01)
+    assert usual_distance(clips, candidate) == pytest.approx(distance, rel=1e-6)
 
 
 def test_the_temperature_is_that_of_layers_fitted_to_many_clips(
@@ -162,12 +180,13 @@ def test_the_temperature_is_that_of_layers_fitted_to_many_clips(
     y = np.arange(900) % 3
     x = 0.3 * random.standard_normal((3, 32))[y] + random.standard_normal((900, 32))
     clips = ClipStatistics(x, y, np.arange(900).astype(str), num_classes=3)
-    monkeypatch.setattr(linear, "MOST_CHOOSING", 60)
+    monkeypatch.setattr(linear, "MANY", 60)
+    monkeypatch.setattr(regression, "MANY", 60)
     sample = choose_eyes(clips.subset(clips.sampled()), INNER_FOLDS)
     choice = choose_eyes(clips)
-    assert choice.pictures.method == sample.pictures.method
+    assert choice.candidate == sample.candidate
     assert choice.of_sample.temperature == sample.temperature == sample.of_sample.temperature
-    logits = choice.temperature * np.log(cross_validated(clips, choice)[0])
+    logits = choice.temperature * np.log(cross_validated(clips, choice)[0].scores)
 
     def loss(temperature: float) -> float:
         return -float(np.log(softmax(logits / temperature, 1)[np.arange(900), y]).mean())
@@ -205,12 +224,11 @@ def test_statistics_of_all_clips_are_never_copied(monkeypatch: pytest.MonkeyPatc
         x, np.arange(4000) % 2, np.repeat(["one", "two"], 2000), num_classes=2
     )
     monkeypatch.setattr(linear, "_ROWS", 200)
-    scores = np.full((4000, 2), np.nan)
     for method in METHODS[1:3]:
-        choice = LayerChoice(("change", "largest"), method, scores, temperature=1.0)
+        candidate = Candidate(("change", "largest"), method)
         tracemalloc.start()
-        fitted_layer(clips, choice)
-        usual_distance(clips, choice)
+        fitted_layer(clips, candidate)
+        usual_distance(clips, candidate)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert peak < x.nbytes / 2

@@ -6,13 +6,11 @@ import torch
 from scipy.stats import t
 
 from onlooker.models.linear import UNORDERED, LinearClassifier
-from onlooker.training.linear import ClipStatistics, LayerChoice, MotionVectors, fit_layer
+from onlooker.training.linear import Candidate, ClipStatistics, MotionVectors, fit_layer
 from onlooker.training.regression import Method
 from onlooker.training.unusual import MotionSpread, upper_bound, usual_distance, usual_motion
 
-CHOICE = LayerChoice(
-    ("spread", "change"), Method("discriminant", 0.6), np.zeros((0, 0)), temperature=1.0
-)
+CHOICE = Candidate(("spread", "change"), Method("discriminant", 0.6))
 
 
 class Made:

@@ -72,7 +72,9 @@ def episodes(clips: ClipStatistics, ways: int, shots: int, *, count: int = EPISO
             y=np.concatenate((np.repeat(np.arange(ways), shots), truth)), num_classes=ways
         )
         fit, test = np.split(np.arange(len(shown.y)), [len(support)])
-        logits = choose_eyes(shown.subset(fit)).held_out_logits(shown, fit=fit, test=test)
+        logits = choose_eyes(shown.subset(fit)).held_out_logits(
+            shown, train_rows=fit, test_rows=test
+        )
         right.append(float((logits.argmax(1) == truth).mean()))
     half = 1.959964 * float(np.std(right)) / count**0.5
     return [float(np.mean(right)), float(np.mean(right)) - half, float(np.mean(right)) + half]

@@ -83,6 +83,38 @@ class EyeFigures(_Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TriedCandidate(_Record):
+    """A candidate of a search (`training.search`).
+
+    Args:
+        choice: what was chosen, such as the encoder.
+        candidate: its name.
+        loss: the mean loss on recordings that it was not fitted to; None: it was not tested.
+        measure: what the loss is.
+        accuracy: None: nothing was classified.
+        outcome: begins with "chosen", or says why not.
+    """
+
+    choice: str
+    candidate: str
+    loss: float | None = None
+    measure: str = "log loss"
+    accuracy: float | None = None
+    outcome: str
+
+    @property
+    def is_chosen(self) -> bool:
+        """Whether the search chose it."""
+        return self.outcome.startswith("chosen")
+
+    def __str__(self) -> str:
+        figures = [] if self.loss is None else [f"{self.measure} {self.loss:.2f}"]
+        if self.accuracy is not None:
+            figures.append(f"{100 * self.accuracy:.0f} % correct")
+        return f"{self.candidate} ({', '.join(figures)})" if figures else self.candidate
+
+
+@dataclass(frozen=True, kw_only=True)
 class HeldOutStates(_Record):
     """The states of recordings that a model was not fitted to, in the cross-validation that chose it.
 
@@ -134,6 +166,7 @@ class CrossValidationFigures(_Record):
     """
 
     chosen: str | None = None
+    tried: Sequence[TriedCandidate] | None = None
     statistics: str | None = None
     eyes: Sequence[EyeFigures] | None = None
     states: HeldOutStates | None = None
@@ -196,7 +229,8 @@ class Figures(CrossValidationFigures, _EvaluationFigures):
         unusual: how many of the videos are unlike all clips of training (`Prediction.unusual`).
         unusual_correct: how many of these are classified correctly.
         balanced: classes weighed equally in training because that was asked for.
-        chosen: the choice of the cross-validation, with its reason, in a sentence.
+        chosen: what the searches of the training chose, in a line.
+        tried: their candidates, each with its loss and why it was chosen or not.
         statistics: the statistics that the linear model uses.
         eyes: pictures, motion and both in the cross-validation that chose, the chosen one first;
             each has `name`, `log_loss` and `accuracy`.
@@ -259,6 +293,7 @@ class Figures(CrossValidationFigures, _EvaluationFigures):
 
 
 _RECORDS: dict[str, type[ClipError] | type[_Record]] = {
+    "tried": TriedCandidate,
     "eyes": EyeFigures,
     "states": HeldOutStates,
     "skipped": ClipError,

@@ -265,7 +265,7 @@ def summary_page(figures: Figures, evaluation: Evaluation, shown: ReportContent)
         add_ethograms(page, figures.states.pairs, figures.states.classes)
     if figures.judges_clips:
         _mistakes(page, evaluation, figures)
-    _training(page, shown.curves, figures.chosen)
+    _training(page, shown.curves, figures)
     _add_notes(page, shown.notes)
     add_left_out(page, evaluation.skipped, unit="clip")
     page.heading("Settings")
@@ -399,6 +399,12 @@ _FITTED = (
 )
 
 
+_RULE = (
+    "On recordings that a candidate was not fitted to. The first one is the default; another one is chosen if it is "
+    "better by more than one standard error over recordings."
+)
+
+
 def _mistakes(page: Page, evaluation: Evaluation, figures: Figures) -> None:
     page.heading("Mistakes")
     predicted = evaluation.answers
@@ -441,9 +447,25 @@ def _mistakes(page: Page, evaluation: Evaluation, figures: Figures) -> None:
         page.table(rows, ["clip", "label", "prediction", "confidence"])
 
 
-def _training(page: Page, curves: Curves | None, choice: str | None) -> None:
-    if choice:
-        page.heading("What was chosen").text(escaped(f"{_capital(choice)}."))
+def _training(page: Page, curves: Curves | None, figures: Figures) -> None:
+    if figures.chosen:
+        page.heading("What was chosen").text(escaped(f"{_capital(figures.chosen)}."))
+    if figures.tried:
+        with page.details("All candidates"):
+            page.table(
+                [
+                    [
+                        row.choice,
+                        row.candidate,
+                        None if row.loss is None else f"{row.loss:.3f} {row.measure}",
+                        None if row.accuracy is None else percent(row.accuracy),
+                        row.outcome,
+                    ]
+                    for row in figures.tried
+                ],
+                ["choice", "candidate", "loss", "correct", "outcome"],
+                _RULE,
+            )
     if curves and curves["training"]["loss"]:
         page.heading("Training")
         best_epoch = 1 + int(np.nanargmin(curves["validation"]["loss"]))

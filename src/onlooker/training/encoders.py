@@ -1,6 +1,5 @@
 """Encode clips for the linear model, with one of two encoders if that is to be chosen."""
 
-import time
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,18 +14,13 @@ from onlooker.base.config import AUTO_ENCODER, ModelConfig, Settings
 from onlooker.base.records import Clip, ClipError
 from onlooker.data.clips import ClipFrames, read_header
 from onlooker.data.split import group_of
+from onlooker.measure.figures import TriedCandidate
 from onlooker.models.encoders.lite0 import LITE0, LITE0_SIZE
 from onlooker.training.events import MOST_CLIPS
+from onlooker.training.eyes import encoder_trial
 from onlooker.training.fitter import FitContext
-from onlooker.training.linear import (
-    FEW,
-    ClipStatistics,
-    EncodedClips,
-    LayerChoice,
-    choose,
-    clearly_better,
-    statistics_of,
-)
+from onlooker.training.linear import FEW, ClipStatistics, EncodedClips, statistics_of
+from onlooker.training.search import Trial, search, untested
 
 _LEAST_SIDE = 120  # pixels: smaller clips do not show what an encoder of photographs could see
 _OPENED = 20  # clips whose size is looked at
@@ -47,28 +41,24 @@ class EncoderChoice(NamedTuple):
     """The encoder that a linear model gets.
 
     Args:
-        samples: those of all clips for it.
+        samples: all clips for this encoder.
         context: what the fitter is given, with the model that has this encoder, and its settings.
-        encoded: these clips.
-        rival: the same clips by another encoder, which was compared with it; None: none was, or
-            some clips were enough.
-        rival_first: whether the rival is Lite0, which is kept unless the other encoder is clearly
-            better.
-        why: what the comparison found, in words; empty without one.
+        encoded: the clips.
+        candidates: the clips by all encoders that were compared, the default first; empty: none
+            were, or some clips were enough.
+        table: what was tried.
     """
 
     samples: ClipFrames
     context: FitContext
     encoded: EncodedClips
-    rival: ClipStatistics | None = None
-    rival_first: bool = False
-    why: str = ""
+    candidates: tuple[ClipStatistics, ...] = ()
+    table: tuple[TriedCandidate, ...] = ()
 
 
 def choose_encoder(samples: ClipFrames, context: FitContext) -> EncoderChoice:
     """The encoder of the settings; if that is to be chosen (`auto`), Lite0 at 224 pixels or more,
-    unless the clips are small, or the log loss of the smaller encoder in cross-validation is
-    clearly lower.
+    unless the clips are small, or the smaller encoder is clearly better in cross-validation.
 
     Lite0 is kept in doubt, because it recognizes new people better than cross-validation of a few
     recordings can tell. Of many clips some are compared.
@@ -76,14 +66,14 @@ def choose_encoder(samples: ClipFrames, context: FitContext) -> EncoderChoice:
     Args:
         samples: the training and validation clips.
     """
-    asked = context.settings
-    context = replace(context, settings=asked.decided)
-    if asked.model.encoder != AUTO_ENCODER or not _fits(asked):
+    requested = context.settings
+    context = replace(context, settings=requested.decided)
+    if requested.model.encoder != AUTO_ENCODER or not _fits(requested):
         return EncoderChoice(samples, context, encode(samples, context))
     if not _large_enough(samples.clips):
-        name = context.settings.model.encoder
-        why = f"encoder {name}, because most clips are smaller than {_LEAST_SIDE} pixels"
-        return EncoderChoice(samples, context, encode(samples, context), why=why)
+        why = f"most clips are smaller than {_LEAST_SIDE} pixels"
+        row = untested("encoder", context.settings.model.encoder, why)
+        return EncoderChoice(samples, context, encode(samples, context), table=(row,))
     return _compare(samples, context)
 
 
@@ -150,90 +140,65 @@ def compared(clips: Sequence[Clip]) -> NDArray[np.int64]:
     return np.sort([place for label in labels for place in places[label][:share]])
 
 
-class EncoderResult(NamedTuple):
-    """An encoder in cross-validation of some clips, without altered copies.
+class _Encoder(NamedTuple):
+    """An encoder to choose: samples and context for it, and what it makes of them.
 
     Args:
-        encoder: its name.
-        encoded: all clips that were encoded.
-        clips: those that count.
-        choice: the best layer for these.
-        seconds: to encode a clip.
+        encoded: the clips.
+        trial: of the clips that are compared.
     """
 
-    encoder: str
+    samples: ClipFrames
+    context: FitContext
     encoded: EncodedClips
-    clips: ClipStatistics
-    choice: LayerChoice
-    seconds: float
+    trial: Trial
+
+    @classmethod
+    def of(
+        cls,
+        samples: ClipFrames,
+        context: FitContext,
+        positions: NDArray[np.int64],
+        *,
+        copies: bool,
+    ) -> "_Encoder":
+        """Encode the samples, and compare those at some positions."""
+        encoded = encode(samples, context, copies=copies)
+        trial = encoder_trial(encoded.clips.subset(positions))
+        return cls(samples, context, encoded, trial)
 
     def __str__(self) -> str:
-        tested = self.choice.tested
-        answers = self.choice.scores[tested].argmax(1)
-        correct = 100 * float(np.mean(answers == self.clips.y[tested]))
-        loss = self.choice.loss
-        return f"{self.encoder} (log loss {loss:.2f}, {correct:.0f} % correct, {self.seconds:.2g} s a clip)"
+        return self.context.settings.model.encoder
 
 
-def _compare(samples: ClipFrames, small: FitContext) -> EncoderChoice:
-    """Lite0, unless the smaller encoder is clearly better in cross-validation of some clips; with
-    what is known of both if these are all clips.
+def _compare(samples: ClipFrames, context: FitContext) -> EncoderChoice:
+    """Lite0, unless the smaller encoder is clearly better in cross-validation of some clips.
 
     Args:
-        samples, small: for the smaller encoder.
+        samples, context: for the smaller encoder.
     """
-    size = max(small.settings.data.size, LITE0_SIZE)
-    model, settings, large_samples = small.with_encoder(LITE0, samples.clips, size=size)
-    lite0 = replace(small, model=model, settings=settings)
+    size = max(context.settings.data.size, LITE0_SIZE)
+    model, settings, large_samples = context.with_encoder(LITE0, samples.clips, size=size)
     clips = large_samples.clips
     positions = compared(clips)
+    lite0_context = replace(context, model=model, settings=settings)
+    lite0 = _Encoder.of(large_samples, lite0_context, positions, copies=True)
+    if not np.isfinite(lite0.trial.losses).any():
+        row = untested("encoder", LITE0, "clips of too few recordings to compare others")
+        return EncoderChoice(large_samples, lite0_context, lite0.encoded, table=(row,))
+    compared_samples = samples.subset([clips[place] for place in positions])
+    every_row = np.arange(len(positions))
+    small = _Encoder.of(compared_samples, context, every_row, copies=False)
+    chosen = search("encoder", (lite0, small), lambda encoder: encoder.trial)
     is_complete = len(positions) == len(clips)
-    default = _result(large_samples, lite0, positions, copies=True)
-    if not default.choice.tested.any():
-        name = small.settings.model.encoder
-        why = f"encoder {LITE0}, not compared with {name}: clips of too few recordings"
-        return EncoderChoice(large_samples, lite0, default.encoded, why=why)
-    some = samples.subset([clips[place] for place in positions])
-    rival = _result(some, small, np.arange(len(positions)), copies=False)
-    counted = f"by cross-validation of {len(positions)} clips"
-    if clearly_better(rival.choice, default.choice, rival.clips):
-        if is_complete:
-            samples = some
-        # the altered copies of few clips are not encoded yet
-        is_encoded = is_complete and len(clips) > FEW
-        return EncoderChoice(
-            samples,
-            small,
-            rival.encoded if is_encoded else encode(samples, small),
-            rival=default.clips if is_complete else None,
-            rival_first=True,
-            why=f"encoder {rival}, {counted}; it was clearly better than {default}",
-        )
-    why = f"encoder {default}, {counted}; {rival} was not clearly better"
-    if rival.choice.loss < default.choice.loss:
-        why += ": its lower log loss may be chance (within one standard error)"
-    return EncoderChoice(
-        large_samples,
-        lite0,
-        default.encoded,
-        rival=rival.clips if is_complete else None,
-        why=why,
-    )
-
-
-def _result(
-    samples: ClipFrames, context: FitContext, positions: NDArray[np.int64], *, copies: bool
-) -> EncoderResult:
-    """Clips that are encoded, of which those at some positions count.
-
-    Args:
-        copies: as in `statistics_of`.
-    """
-    began = time.perf_counter()
-    encoded = encode(samples, context, copies=copies)
-    count = len(encoded.clips.y) * (1 + len(encoded.clips.copies))
-    seconds = (time.perf_counter() - began) / count
-    clips = encoded.clips.subset(positions)
-    choice = choose(clips._replace(copies=()))
-    name = context.settings.model.encoder
-    return EncoderResult(name, encoded, clips, choice=choice, seconds=seconds)
+    candidates = (lite0.encoded.clips, small.encoded.clips) if is_complete else ()
+    encoder = chosen.value
+    encoded = encoder.encoded
+    if encoder is small:
+        samples = compared_samples if is_complete else samples
+        if not is_complete or len(clips) <= FEW:  # altered copies of few clips are missing
+            encoded = encode(samples, context)
+            candidates = candidates and (candidates[0], encoded.clips)
+    else:
+        samples = large_samples
+    return EncoderChoice(samples, encoder.context, encoded, candidates, chosen.table)

@@ -30,7 +30,9 @@ from onlooker.base.alarm_curve import AlarmCurve
 from onlooker.base.config import StreamConfig
 from onlooker.base.decision import Decision
 from onlooker.base.records import Segment
-from onlooker.measure.events import calibrated_curve, segment_map
+from onlooker.measure.events import calibrated_curve, mistakes, segment_map
+from onlooker.measure.figures import TriedCandidate
+from onlooker.measure.held_out import HeldOut
 from onlooker.measure.timeline import Pair, Timeline
 from onlooker.models.heads import Head
 from onlooker.models.linear import EVENT_HEADS, LinearClassifier
@@ -38,16 +40,25 @@ from onlooker.models.motion_memory import motion_layer, motion_outputs, rounded_
 from onlooker.models.windows import interpolated
 from onlooker.stream.segmenters import WindowSegmenter
 from onlooker.training.background import Background, remembered
-from onlooker.training.eyes import EyeChoice, motion_weights
+from onlooker.training.eyes import LayerChoice, motion_weights
 from onlooker.training.linear import ClipStatistics, fitted_layer, one_thread
-from onlooker.training.regression import LinearLayer, Method, cross_validate, regress
+from onlooker.training.regression import (
+    Batches,
+    Floats,
+    Ints,
+    LinearLayer,
+    Method,
+    best_temperature,
+    held_out_logits,
+    one_batch,
+    regress,
+)
+from onlooker.training.search import Chosen, Trial, search
 from onlooker.training.unusual import MotionSpread, upper_bound
 from onlooker.video.rates import RATE
 
 __all__ = ["ClipFeatures"]
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 # frames, and the motion words `1+F` of the blocks that end with them
 Motion = Sequence[tuple[int, Tensor]]
 
@@ -66,9 +77,11 @@ _LONGEST_PART = 0.2  # of these parts, times the median clip
 _PART = 0.35  # IoU with a clip below which a window is no event
 _WHOLE = 0.75  # IoU with a clip above which a window is one
 _NEGATIVES = 6  # windows for each clip, besides one that is an event and the clip itself
-# to choose from: what the logit of a window loses when its length grows by a factor of e
+# to choose from, the default first: what the logit of a window loses when its length grows by a
+# factor of e
 _PRICES = (0.0, 0.5, 1.0, 2.0, 4.0)
 _OVERLAPS = (0.3, 0.5, 0.7)  # IoU thresholds of the mean by which the price is chosen
+_CLASS_LAYERS = ("fitted to clips", "fitted to clips and windows")
 _METHODS = (
     Method("logistic", 1.0),
     Method("logistic", 10.0),
@@ -88,6 +101,7 @@ _SURE = 0.1  # score of the events by which the price is chosen
 _FRAMES = 128  # of a stream, whose windows are computed together
 _STRIDE = 3  # of these frames, one is left in a stream that lacks frames
 # distance that a model can compare with: that of a few recordings may have a larger upper bound
+_ROUNDING = 1e-9  # of the score of an event
 _LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -116,6 +130,7 @@ class EventLayer(NamedTuple):
         farthest_motion: likewise, of its motion, in multiples of `MotionSpread.square`.
         sparse: `event` and `classes` of streams that lack frames, with the same `farthest`; empty
             if they cannot be fitted.
+        table: what was tried.
     """
 
     lengths: tuple[int, ...]
@@ -126,6 +141,7 @@ class EventLayer(NamedTuple):
     farthest: float | None
     farthest_motion: float | None = None
     sparse: tuple[LinearLayer, ...] = ()
+    table: tuple[TriedCandidate, ...] = ()
 
     @property
     def heads(self) -> dict[str, Head]:
@@ -189,12 +205,12 @@ class _Played(NamedTuple):
     seconds: float
     motion: Floats
 
-    def pair(self, finder: WindowSegmenter, layer: int, penalty: Floats) -> Pair:
+    def pair(self, segmenter: WindowSegmenter, layer: int, penalty: Floats) -> Pair:
         """The true events, and the events that are found by a layer of classes, if the logits of
         windows are reduced by `L` penalties.
         """
         scores = expit(self.event - penalty)[..., None] * self.classes[layer]
-        events = finder.find(self.times, scores)
+        events = segmenter.find(self.times, scores)
         return Timeline(self.true, self.seconds), Timeline(events, self.seconds)
 
 
@@ -221,144 +237,320 @@ def window_lengths(counts: Sequence[int], labels: Sequence[int], W: int) -> tupl
     return tuple(lengths)
 
 
+class _EventFit(NamedTuple):
+    """What all steps of a fit share.
+
+    Args:
+        net, clips, choice, decision: as for `fit_events`.
+        lengths: numbers of frames of the windows, ascending.
+        median: number of frames of the median event.
+        events: number of clips that are events.
+        method: of the layer of events.
+        temperature: of its logits.
+        table: the methods that were tried.
+    """
+
+    net: LinearClassifier
+    clips: ClipStatistics
+    choice: LayerChoice
+    decision: Decision
+    lengths: tuple[int, ...]
+    median: float
+    events: int
+    method: Method = _METHODS[0]
+    temperature: float = 1.0
+    table: tuple[TriedCandidate, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        net: LinearClassifier,
+        clips: ClipStatistics,
+        choice: LayerChoice,
+        *,
+        decision: Decision,
+        stream_clips: Sequence[ClipFeatures],
+    ) -> "_EventFit | None":
+        """With windows that suit the clips; None if none of them is an event."""
+        events = [clip for clip in stream_clips if clips.y[clip.number] != clips.nothing]
+        if not events:
+            return None
+        counts = [len(clip.features) for clip in events]
+        labels = clips.y[[clip.number for clip in events]].tolist()
+        return cls(
+            net,
+            clips,
+            choice,
+            decision,
+            window_lengths(counts, labels, net.window),
+            median=float(np.median(counts)),
+            events=len(events),
+        )
+
+    @property
+    def rate(self) -> float:
+        """Frames per second of streams."""
+        return self.decision.frame_rate or RATE
+
+    def layers(self, windows: "_Windows", clips: ClipStatistics, choice: LayerChoice) -> _Layers:
+        """Layers fitted to windows and clips."""
+        return _fit_layers(windows, clips, choice, method=self.method, temperature=self.temperature)
+
+    def penalty(self, price: float) -> Floats:
+        """What the logits of windows lose by their lengths, `L`."""
+        return price * np.log(np.array(self.lengths) / self.median)
+
+    def segmenter(self, min_score: float) -> WindowSegmenter:
+        """What finds events in the scores of windows."""
+        return WindowSegmenter(self.decision, self.lengths, min_score)
+
+    def played(self, stream: _Stream, layers: _Layers) -> _Played:
+        """Play a stream to fitted layers."""
+        outputs = _outputs(self.net, stream, self.lengths, layers=layers)
+        true = [
+            Segment(self.decision.classes[label], start / self.rate, end / self.rate)
+            for start, end, label, _ in stream.events.tolist()
+        ]
+        count = len(stream.features)
+        times = (np.arange(count) / self.rate).tolist()
+        return _Played(
+            *outputs[:2], true, times=times, seconds=count / self.rate, motion=outputs[2]
+        )
+
+
 @one_thread
 def fit_events(
     net: LinearClassifier,
     clips: ClipStatistics,
-    choice: EyeChoice,
+    choice: LayerChoice,
     *,
     stream_clips: Sequence[ClipFeatures],
     decision: Decision,
     background: Background | None = None,
 ) -> EventLayer | None:
-    """Fit an event layer for a model, with the layer of classes that finds more events in streams;
-    None if no clip of the streams is an event.
+    """Fit an event layer, with the layer of classes that finds more events in streams; None if no
+    clip of the streams is an event.
 
     Args:
         net: a model with fitted layers, which is not changed.
-        clips, choice: those of `fit_eyes`.
-        stream_clips: the clips that streams are made of.
-        decision: that of the model, with the frame rate of streams.
+        clips, choice: as for `fit_eyes`.
+        stream_clips: clips that streams are made of.
+        decision: of the model, with the frame rate of streams.
         background: recordings in which none of the classes happens; None: there are none.
     """
-    events = [clip for clip in stream_clips if clips.y[clip.number] != clips.nothing]
-    if not events:
+    fit = _EventFit.of(net, clips, choice, decision=decision, stream_clips=stream_clips)
+    if fit is None:
         return None
-    counts = [len(clip.features) for clip in events]
-    labels = clips.y[[clip.number for clip in events]].tolist()
-    rate = decision.frame_rate or RATE
-    lengths = window_lengths(counts, labels, net.window)
     random = np.random.default_rng(0)
-    divided = _divided(stream_clips, clips, random)
-    median = float(np.median(counts))
-    # pauses of the streams that test layers are made in another way than of those they are fitted to
-    streams, test_streams = (
-        [
-            _stream(members, clips, pause=pause, median=median, rate=rate, random=random)
-            for members in divided
-        ]
-        for pause in (_swaying, _wandering)
-    )
-    windows = _windows(net, streams, clips, lengths=lengths, random=random)
-    method, temperature = _best_method(windows, clips.columns(STATISTICS))
-    fit = partial(_fit_layers, choice=choice, method=method, temperature=temperature)
-    finder = WindowSegmenter(decision, lengths, _MIN_SCORE)
-    sparse_negatives = np.zeros((0, clips.x.shape[1]))
+    streams, test_streams = _streams(fit, stream_clips, random)
+    windows = _windows(fit, streams, clips, random=random)
+    fit = _with_method(fit, windows)
+    negatives = np.zeros((0, clips.x.shape[1]))
     if background is not None:
-        fitted = replace(background, read=remembered(background.read))
-        for _ in range(_MINING_ROUNDS):
-            hardest = _hardest(
-                net, finder, fitted, layers=fit(windows, clips), count=_MINED * len(events)
-            )
-            windows = windows.with_negatives(_statistics(net, hardest))
-            lacking = [_sparse(window, random) for window in hardest]
-            sparse_negatives = np.concatenate([sparse_negatives, _statistics(net, lacking)])
-    play = partial(_played, net, lengths=lengths, classes=decision.classes, rate=rate)
-    tested = list[_Played]()
-    # for each layer of classes, the distance of the farthest event of each recording
-    recordings = np.unique(clips.groups, return_inverse=True)[1]
-    farthest = np.zeros((2, recordings.max() + 1))
-    farthest_motion = np.zeros(recordings.max() + 1)
-    for number, other_windows, other_clips in _held_out(test_streams, windows, clips):
-        held_out_layers = fit(other_windows, other_clips, choice=choice.of_sample)
-        stream = test_streams[number]
-        played = play(stream, layers=held_out_layers)
-        tested.append(played)
-        overlaps, nearest = _overlaps(stream, lengths)
-        whole = overlaps > _WHOLE
-        event_clips = stream.events[nearest[whole], 3]
-        np.maximum.at(farthest_motion, recordings[event_clips], played.motion[whole])
-        held_out = windows.subset((windows.stream == number) & (windows.y == 1))
-        for distances, layer in zip(farthest, held_out_layers.classes, strict=True):
-            np.maximum.at(distances, recordings[held_out.clip], layer.distances(held_out.x))
-    layers = fit(windows, clips)
+        windows, negatives = _mined(fit, windows, background, random=random)
+    tested, farthest = _tested(fit, test_streams, windows)
+    layers = fit.layers(windows, clips, choice)
     if background is not None and tested:
-        quiet = (_background_stream(*background.read(piece)) for piece in background.held_out)
-        tested += [play(stream, layers=layers) for stream in quiet]
-    penalties = [price * np.log(np.array(lengths) / median) for price in _PRICES]
-    sure_finder = WindowSegmenter(decision, lengths, _SURE)
-    penalty = max(penalties, key=lambda penalty: _tightness(sure_finder, tested, penalty))
-    curves = [
-        calibrated_curve([played.pair(finder, layer, penalty) for played in tested])
-        for layer in (0, 1)
-    ]
-    best = max((0, 1), key=lambda i: _quality(curves[i]))
-    event_layer = layers.event._replace(bias=layers.event.bias - penalty)
-    limit = upper_bound(farthest[best].tolist())
+        tested += _quiet(fit, background, layers)
+    price = _chosen_price(fit, tested)
+    penalty = fit.penalty(price.value)
+    classes, curve = _chosen_classes(fit, tested, penalty)
     sparse = _fit_sparse(
-        net,
+        fit._replace(choice=choice.of_sample),
         streams,
-        clips,
-        choice=choice,
         stream_clips=stream_clips,
-        lengths=lengths,
-        negatives=sparse_negatives,
-        method=method,
-        limit=limit,
+        negatives=negatives,
+        limit=farthest[classes.value],
         random=random,
     )
     return EventLayer(
-        lengths,
-        event_layer,
-        layers.classes[best],
+        fit.lengths,
+        layers.event.shifted(-penalty),
+        layers.classes[classes.value],
         motion=0.0 if layers.motion is None else 1 / choice.temperature,
-        curve=curves[best],
-        farthest=limit,
-        farthest_motion=upper_bound(farthest_motion.tolist()),
-        sparse=sparse and (sparse[0]._replace(bias=sparse[0].bias - penalty), sparse[1]),
+        curve=curve,
+        farthest=farthest[classes.value],
+        farthest_motion=farthest[-1],
+        sparse=sparse and (sparse[0].shifted(-penalty), sparse[1]),
+        table=(*fit.table, *price.table, *classes.table),
     )
 
 
-def _fit_sparse(
-    net: LinearClassifier,
-    streams: Sequence[_Stream],
-    clips: ClipStatistics,
+def _streams(
+    fit: _EventFit, stream_clips: Sequence[ClipFeatures], random: np.random.Generator
+) -> tuple[list[_Stream], list[_Stream]]:
+    """Streams that layers are fitted to; and streams of the same clips that test them, whose pauses
+    are made in another way.
+    """
+    divided = _divided(stream_clips, fit.clips, random)
+    streams, test_streams = (
+        [_stream(fit, members, pause=pause, random=random) for members in divided]
+        for pause in (_swaying, _wandering)
+    )
+    return streams, test_streams
+
+
+def _mined(
+    fit: _EventFit,
+    windows: "_Windows",
+    background: Background,
     *,
-    choice: EyeChoice,
+    random: np.random.Generator,
+) -> tuple["_Windows", Floats]:
+    """The windows, and false alarms of the background; and statistics of the latter in streams that
+    lack frames.
+    """
+    fitted = replace(background, read=remembered(background.read))
+    negatives = [np.zeros((0, fit.clips.x.shape[1]))]
+    for _ in range(_MINING_ROUNDS):
+        layers = fit.layers(windows, fit.clips, fit.choice)
+        hardest = _hardest(fit, fitted, layers=layers, count=_MINED * fit.events)
+        windows = windows.with_negatives(_statistics(fit.net, hardest))
+        lacking = [_sparse(window, random) for window in hardest]
+        negatives.append(_statistics(fit.net, lacking))
+    return windows, np.concatenate(negatives)
+
+
+def _quiet(fit: _EventFit, background: Background, layers: _Layers) -> list[_Played]:
+    """The held-out pieces of the background, played to layers."""
+    streams = (_background_stream(*background.read(piece)) for piece in background.held_out)
+    return [fit.played(stream, layers) for stream in streams]
+
+
+def _tested(
+    fit: _EventFit, streams: Sequence[_Stream], windows: "_Windows"
+) -> tuple[list[_Played], list[float | None]]:
+    """Streams, each played to layers that are fitted to other recordings; and limits of distances
+    (`upper_bound`) of both layers of classes and of motion.
+    """
+    tested = list[_Played]()
+    recordings = np.unique(fit.clips.groups, return_inverse=True)[1]
+    farthest = np.zeros((3, recordings.max() + 1))  # distance of the farthest event of a recording
+    fit_to_sample = fit._replace(choice=fit.choice.of_sample)
+    for stream, held_out, layers in _held_out(
+        fit_to_sample, streams, windows=windows, clips=fit.clips
+    ):
+        played = fit.played(stream, layers)
+        tested.append(played)
+        overlaps, nearest = _overlaps(stream, fit.lengths)
+        whole = overlaps > _WHOLE
+        event_clips = stream.events[nearest[whole], 3]
+        np.maximum.at(farthest[2], recordings[event_clips], played.motion[whole])
+        for distances, layer in zip(farthest[:2], layers.classes, strict=True):
+            np.maximum.at(distances, recordings[held_out.clip], layer.distances(held_out.x))
+    return tested, [upper_bound(distances.tolist()) for distances in farthest]
+
+
+def _chosen_price(fit: _EventFit, tested: Sequence[_Played]) -> Chosen[float]:
+    """What the logit of a window loses when its length grows by a factor of e: with it, events begin
+    and end near the true ones. Streams without events count with each stream of events.
+    """
+    segmenter = fit.segmenter(_SURE)
+    quiet = [played for played in tested if not played.true]
+    eventful = [played for played in tested if played.true]
+
+    def test(price: float) -> Trial:
+        penalty = fit.penalty(price)
+        false = [played.pair(segmenter, 1, penalty) for played in quiet]
+        losses = [
+            1 - segment_map([*false, played.pair(segmenter, 1, penalty)], _OVERLAPS).mean()
+            for played in eventful
+        ]
+        return Trial(np.array(losses), _numbers(losses), measure="1 - segment mAP")
+
+    return search("price of length", _PRICES, test, name="{:g}".format)
+
+
+def _chosen_classes(
+    fit: _EventFit, tested: Sequence[_Played], penalty: Floats
+) -> tuple[Chosen[int], AlarmCurve | None]:
+    """The position of the layer of classes: the second one if it misses clearly fewer events; and
+    its curve.
+    """
+    segmenter = fit.segmenter(_MIN_SCORE)
+    curves = list[AlarmCurve | None]()
+
+    def test(layer: int) -> Trial:
+        pairs = [played.pair(segmenter, layer, penalty) for played in tested]
+        curve = calibrated_curve(pairs)
+        curves.append(curve)
+        decision = replace(fit.decision, curve=curve)
+        losses = [_missed(*pair, decision) for pair in pairs if pair[0].segments]
+        return Trial(np.array(losses), _numbers(losses), measure="share of missed events")
+
+    chosen = search("layer of classes", (0, 1), test, name=_CLASS_LAYERS.__getitem__)
+    return chosen, curves[chosen.value]
+
+
+def _missed(true: Timeline, predicted: Timeline, decision: Decision) -> float:
+    """The share of events that are not found at the default rate of false alarms."""
+    curve = decision.curve
+    point = None if curve is None else curve.operating_point(StreamConfig.alarms_per_hour)
+    if curve is None or point is None:
+        return 1.0
+    scores = torch.tensor([event.score for event in predicted.segments], dtype=torch.float64)
+    keeps = decision.calibrated(scores) > curve.thresholds[point] - _ROUNDING
+    events = [predicted.segments[i] for i in np.flatnonzero(keeps).tolist()]
+    errors = mistakes(true, replace(predicted, segments=events))
+    return (len(errors.missed) + len(errors.wrong)) / len(true.segments)
+
+
+def _numbers(values: Sequence[float]) -> NDArray[np.str_]:
+    """Names of streams: they share no recording."""
+    return np.arange(len(values)).astype(str)
+
+
+def _fit_sparse(
+    fit: _EventFit,
+    streams: Sequence[_Stream],
+    *,
     stream_clips: Sequence[ClipFeatures],
-    lengths: Sequence[int],
     negatives: Floats,
-    method: Method,
     limit: float | None,
     random: np.random.Generator,
 ) -> tuple[LinearLayer, ...]:
-    """The layers of events and of classes for streams that lack frames, fitted to some streams as if
-    they did; empty if their clips are of one class, or the distance of their windows is not known.
+    """The layers of events and of classes for streams that lack frames, fitted to streams without
+    these frames; empty if their clips are of one class, or the distance of their windows is unknown.
 
     Args:
-        stream_clips: the clips in the streams.
+        stream_clips: the clips in the streams; they may be a sample of all clips.
         negatives: statistics of windows of the background.
-        method: of the layer of events.
         limit: of the distance for complete streams, with which distances here are made comparable.
     """
     numbers = np.array([clip.number for clip in stream_clips])
-    places = np.zeros(len(clips.y), np.int64)
-    places[numbers] = np.arange(len(numbers))
-    x = _statistics(net, [_sparse(clip.features, random) for clip in stream_clips])
-    sparse_clips = clips.subset(numbers)._replace(x=x, copies=())
-    if len(np.unique(sparse_clips.y)) < 2:
+    x = _statistics(fit.net, [_sparse(clip.features, random) for clip in stream_clips])
+    clips = fit.clips.subset(numbers)._replace(x=x, copies=())
+    if len(np.unique(clips.y)) < 2:
         return ()
-    sparse_streams = [
+    sparse_streams = _sparse_streams(streams, numbers, random)
+    windows = _windows(fit, sparse_streams, clips, random=random)
+    fit = _with_method(fit, windows, (fit.method,))
+    windows = windows.with_negatives(negatives)
+    recordings = np.unique(clips.groups, return_inverse=True)[1]
+    farthest = np.zeros(recordings.max() + 1)
+    for _, held_out, held_out_layers in _held_out(
+        fit, sparse_streams, windows=windows, clips=clips
+    ):
+        distances = held_out_layers.classes[1].distances(held_out.x)
+        np.maximum.at(farthest, recordings[held_out.clip], distances)
+    layers = fit.layers(windows, clips, fit.choice)
+    if limit is None:
+        return layers.event, layers.classes[1]
+    sparse_limit = upper_bound(farthest.tolist())
+    if sparse_limit is None or max(sparse_limit, limit) > _LARGEST:
+        return ()
+    return layers.event, layers.classes[1].with_unit(np.sqrt(sparse_limit / limit))
+
+
+def _sparse_streams(
+    streams: Sequence[_Stream], numbers: Ints, random: np.random.Generator
+) -> list[_Stream]:
+    """The streams with events, without two of three frames; their clips are those with these
+    `numbers`, in this order.
+    """
+    places = np.zeros(numbers.max() + 1, np.int64)
+    places[numbers] = np.arange(len(numbers))
+    return [
         stream._replace(
             features=_sparse(stream.features, random),
             events=np.column_stack((stream.events[:, :3], places[stream.events[:, 3]])),
@@ -367,26 +559,6 @@ def _fit_sparse(
         for stream in streams
         if len(stream.events)
     ]
-    windows = _windows(net, sparse_streams, sparse_clips, lengths=lengths, random=random)
-    _, temperature = _best_method(windows, clips.columns(STATISTICS), (method,))
-    windows = windows.with_negatives(negatives)
-    # the clips of streams may be a sample of all clips
-    fit = partial(_fit_layers, choice=choice.of_sample, method=method, temperature=temperature)
-    recordings = np.unique(sparse_clips.groups, return_inverse=True)[1]
-    farthest = np.zeros(recordings.max() + 1)
-    for number, other_windows, other_clips in _held_out(sparse_streams, windows, sparse_clips):
-        held_out = windows.subset((windows.stream == number) & (windows.y == 1))
-        distances = fit(other_windows, other_clips).classes[1].distances(held_out.x)
-        np.maximum.at(farthest, recordings[held_out.clip], distances)
-    layers = fit(windows, sparse_clips)
-    classes = layers.classes[1]
-    if limit is not None:
-        sparse_limit = upper_bound(farthest.tolist())
-        if sparse_limit is None or max(sparse_limit, limit) > _LARGEST:
-            return ()
-        unit = np.sqrt(sparse_limit / limit)
-        classes = classes._replace(scale=classes.scale * unit, weight=classes.weight * unit)
-    return layers.event, classes
 
 
 def _sparse(features: Tensor, random: np.random.Generator) -> Tensor:
@@ -402,19 +574,11 @@ def _sparse(features: Tensor, random: np.random.Generator) -> Tensor:
     return torch.stack([*frames, *features[arrived[-1:]].expand(count - len(frames), -1, -1, -1)])
 
 
-def _quality(curve: AlarmCurve | None) -> float:
-    """The share of events that are found at the default rate of false alarms."""
-    if curve is None:
-        return 0.0
-    point = curve.operating_point(StreamConfig.alarms_per_hour)
-    return 0.0 if point is None else curve.recall[point]
-
-
 def _held_out(
-    streams: Sequence[_Stream], windows: "_Windows", clips: ClipStatistics
-) -> Iterator[tuple[int, "_Windows", ClipStatistics]]:
-    """The number of each stream with events, and the windows and clips of other recordings, if
-    layers can be fitted to these.
+    fit: _EventFit, streams: Sequence[_Stream], *, windows: "_Windows", clips: ClipStatistics
+) -> Iterator[tuple[_Stream, "_Windows", _Layers]]:
+    """Each stream with events, its windows that are events, and layers fitted to the windows and
+    clips of other recordings, where this is possible.
     """
     sample = clips.subset(clips.sampled())
     for number, stream in enumerate(streams):
@@ -422,7 +586,8 @@ def _held_out(
         other_clips = sample.subset(np.flatnonzero(~np.isin(sample.groups, stream.recordings)))
         can_fit = len(np.unique(other_windows.y)) > 1 and len(np.unique(other_clips.y)) > 1
         if can_fit and len(stream.events):
-            yield number, other_windows, other_clips
+            held_out = windows.subset((windows.stream == number) & (windows.y == 1))
+            yield stream, held_out, fit.layers(other_windows, other_clips, fit.choice)
 
 
 def _divided(
@@ -498,12 +663,10 @@ def _with_motion(
 
 
 def _stream(
+    fit: _EventFit,
     stream_clips: Sequence[ClipFeatures],
-    clips: ClipStatistics,
     *,
     pause: _Pause,
-    median: float,
-    rate: float,
     random: np.random.Generator,
 ) -> _Stream:
     """The stream of some clips in random order: before and after each event a pause, in which
@@ -512,44 +675,55 @@ def _stream(
 
     Args:
         pause: how pauses are made.
-        median: frames of the median event.
-        rate: frames per second.
     """
+    clips = fit.clips
     event_clips = [clip for clip in stream_clips if clips.y[clip.number] != clips.nothing]
     background = [clip for clip in stream_clips if clips.y[clip.number] == clips.nothing]
-    edge = 1 + max(1, round(_EDGE * rate))
-    parts = list[Tensor]()
+    shown = list[Tensor]()
     events = list[list[int]]()
     motion = list[tuple[int, Tensor]]()
     time = 0
     for place in random.permutation(len(event_clips)).tolist():
-        features, number, words = event_clips[place]
-        held = max(1, round(median * random.uniform(*_PAUSE) / 2))
-        shown = [
-            pause(features[:edge], held, random).flip(0),
-            features,
-            pause(features.flip(0)[:edge], held, random),
-        ]
-        events.append([time + held, time + held + len(features), int(clips.y[number]), number])
-        motion += _later(words, time + held)
-        if random.random() < _FOREIGN:
-            other = event_clips[random.integers(len(event_clips))]
-            shown[2] = _with_motion(
-                shown[2], other.features, longest=int(_LONGEST_PART * median), random=random
-            )
+        clip = event_clips[place]
+        before, after = _pauses(fit, clip, event_clips, pause=pause, random=random)
+        start = time + len(before)
+        end = start + len(clip.features)
+        events.append([start, end, int(clips.y[clip.number]), clip.number])
+        motion += _later(clip.motion, start)
+        shown += [before, clip.features, after]
+        time = end + len(after)
         if background:
             idle = background[random.integers(len(background))]
-            motion += _later(idle.motion, time + sum(map(len, shown)))
+            motion += _later(idle.motion, time)
             shown.append(idle.features)
-        parts += shown
-        time += sum(map(len, shown))
+            time += len(idle.features)
     return _Stream(
-        torch.cat(parts) if parts else stream_clips[0].features[:0],
+        torch.cat(shown) if shown else stream_clips[0].features[:0],
         np.array(events, np.int64).reshape(-1, 4),
         [clip.number for clip in event_clips],
         recordings=clips.groups[[clip.number for clip in stream_clips]],
         motion=motion,
     )
+
+
+def _pauses(
+    fit: _EventFit,
+    clip: ClipFeatures,
+    event_clips: Sequence[ClipFeatures],
+    *,
+    pause: _Pause,
+    random: np.random.Generator,
+) -> tuple[Tensor, Tensor]:
+    """The pauses before and after an event; in the latter, a part of another one may move."""
+    edge = 1 + max(1, round(_EDGE * fit.rate))
+    held = max(1, round(fit.median * random.uniform(*_PAUSE) / 2))
+    before = pause(clip.features[:edge], held, random).flip(0)
+    after = pause(clip.features.flip(0)[:edge], held, random)
+    if random.random() < _FOREIGN:
+        other = event_clips[int(random.integers(len(event_clips)))].features
+        longest = int(_LONGEST_PART * fit.median)
+        after = _with_motion(after, other, longest=longest, random=random)
+    return before, after
 
 
 def _later(motion: Motion, frames: int) -> list[tuple[int, Tensor]]:
@@ -592,41 +766,41 @@ class _Windows(NamedTuple):
 
 @torch.inference_mode()
 def _windows(
-    net: LinearClassifier,
+    fit: _EventFit,
     streams: Sequence[_Stream],
     clips: ClipStatistics,
     *,
-    lengths: Sequence[int],
     random: np.random.Generator,
 ) -> _Windows:
     """Some windows of each stream that are no event, some that are one, and the clips of its events
     themselves.
     """
-    x = list[Floats]()
-    y = list[int]()
-    clip_numbers = list[int]()
-    numbers = list[int]()
+    pieces = list[_Windows]()
     for number, stream in enumerate(streams):
-        overlaps, nearest = _overlaps(stream, lengths)
+        overlaps, nearest = _overlaps(stream, fit.lengths)
         count = len(stream.events)
-        parts = np.argwhere((overlaps >= 0) & (overlaps < _PART))
-        parts = parts[random.permutation(len(parts))[: _NEGATIVES * count]]
+        other = np.argwhere((overlaps >= 0) & (overlaps < _PART))
+        other = other[random.permutation(len(other))[: _NEGATIVES * count]]
         whole = np.argwhere(overlaps > _WHOLE)
         whole = whole[random.permutation(len(whole))[:count]]
-        for frame, place in [*parts.tolist(), *whole.tolist()]:
-            shown = stream.features[frame + 1 - lengths[place] : frame + 1]
-            x.append(_statistics(net, [shown]))
+        shown = [
+            stream.features[frame + 1 - fit.lengths[place] : frame + 1]
+            for frame, place in [*other.tolist(), *whole.tolist()]
+        ]
         event_clips = random.permutation(np.array(stream.clips, np.int64))
-        x.append(clips.x[event_clips].astype(np.float64))
-        y += [0] * len(parts) + [1] * (len(whole) + len(event_clips))
-        clip_numbers += [-1] * len(parts)
-        clip_numbers += stream.events[nearest[whole[:, 0], whole[:, 1]], 3].tolist()
-        clip_numbers += event_clips.tolist()
-        numbers += [number] * (len(parts) + len(whole) + len(event_clips))
-    clip = np.array(clip_numbers)
-    is_event = np.array(y)
-    labels = np.where(is_event == 1, clips.y[clip], -1)
-    return _Windows(np.concatenate(x), is_event, labels, clip=clip, stream=np.array(numbers))
+        whole_clips = stream.events[nearest[whole[:, 0], whole[:, 1]], 3]
+        clip = np.concatenate([np.full(len(other), -1), whole_clips, event_clips])
+        x = [_statistics(fit.net, [window]) for window in shown]
+        pieces.append(
+            _Windows(
+                np.concatenate([*x, clips.x[event_clips].astype(np.float64)]),
+                (clip >= 0).astype(np.int64),
+                np.where(clip >= 0, clips.y[clip], -1),
+                clip=clip,
+                stream=np.full(len(clip), number),
+            )
+        )
+    return _Windows(*map(np.concatenate, zip(*pieces, strict=True)))
 
 
 def _overlaps(stream: _Stream, lengths: Sequence[int]) -> tuple[Floats, Ints]:
@@ -647,26 +821,22 @@ def _overlaps(stream: _Stream, lengths: Sequence[int]) -> tuple[Floats, Ints]:
 
 @torch.inference_mode()
 def _hardest(
-    net: LinearClassifier,
-    finder: WindowSegmenter,
-    background: Background,
-    *,
-    layers: _Layers,
-    count: int,
+    fit: _EventFit, background: Background, *, layers: _Layers, count: int
 ) -> list[Tensor]:
     """The features of the windows of the background with the highest scores, at most `count`,
-    equally many of each piece: those that would be reported as events.
+    equally many of each piece: false alarms.
     """
     layers = layers._replace(classes=layers.classes[:1])
+    segmenter = fit.segmenter(_MIN_SCORE)
     share = -(-count // len(background.fitted))
     windows = list[Tensor]()
     for path in background.fitted:
         features, motion = background.read(path)
         frames = range(len(features))
         stream = _background_stream(features, motion)
-        logits, (probabilities,), _ = _outputs(net, stream, finder.lengths, layers=layers)
+        logits, (probabilities,), _ = _outputs(fit.net, stream, fit.lengths, layers=layers)
         scores = expit(logits)[..., None] * probabilities
-        candidates = sorted(finder.find(frames, scores), key=lambda window: -window.score)
+        candidates = sorted(segmenter.find(frames, scores), key=lambda window: -window.score)
         windows += [features[round(w.start) : round(w.end)] for w in candidates[:share]]
     return windows[:count]
 
@@ -687,29 +857,40 @@ def _background_stream(features: Tensor, motion: Tensor | None) -> _Stream:
     return _Stream(features, nothing, [], recordings=np.array([], str), motion=words)
 
 
-def _best_method(
-    windows: _Windows, columns: Ints, methods: Sequence[Method] = _METHODS
-) -> tuple[Method, float]:
-    """The method with the lowest log loss on streams that it was not fitted to, and the temperature
-    of its logits; the first method if no two streams have events.
+def _with_method(
+    fit: _EventFit, windows: _Windows, methods: Sequence[Method] = _METHODS
+) -> _EventFit:
+    """With the method of the layer of events, chosen by streams that it is not fitted to, and the
+    temperature of its logits; the first method if no two streams have events.
     """
-    parts = list[tuple[Floats, Ints, Ints]]()
+    x = np.ascontiguousarray(windows.x[:, fit.clips.columns(STATISTICS)])
+    folds = list[tuple[Batches, Ints]]()
     for stream in np.unique(windows.stream):
-        other_windows = windows.subset(windows.stream != stream)
-        if len(np.unique(other_windows.y)) > 1:
-            test = np.flatnonzero(windows.stream == stream)
-            parts.append((other_windows.x[:, columns], other_windows.y, test))
-    if not parts:
-        return methods[0], 1.0
-    x = np.ascontiguousarray(windows.x[:, columns])
-    best = cross_validate(x, windows.y, 2, parts=parts, methods=methods)
-    return best.method, best.temperature
+        other_rows = windows.stream != stream
+        if len(np.unique(windows.y[other_rows])) > 1:
+            batches = one_batch(x[other_rows], windows.y[other_rows])
+            folds.append((batches, np.flatnonzero(~other_rows)))
+    if not folds:
+        return fit._replace(method=methods[0], temperature=1.0)
+    logits = held_out_logits(x, windows.y, 2, folds=folds, methods=methods)
+    temperatures = dict[Method, float]()
+
+    def test(method: Method) -> Trial:
+        tested = np.isfinite(logits[method]).all(1)
+        temperatures[method] = best_temperature(logits[method][tested], windows.y[tested])
+        scores = softmax(logits[method] / temperatures[method], 1)
+        return Trial.of(HeldOut(scores, windows.y, windows.stream.astype(str)))
+
+    chosen = search("method of windows", methods, test)
+    return fit._replace(
+        method=chosen.value, temperature=temperatures[chosen.value], table=chosen.table
+    )
 
 
 def _fit_layers(
     windows: _Windows,
     clips: ClipStatistics,
-    choice: EyeChoice,
+    choice: LayerChoice,
     *,
     method: Method,
     temperature: float,
@@ -719,7 +900,7 @@ def _fit_layers(
     with them; that of motion to whole clips.
     """
     columns = clips.columns(STATISTICS)
-    (two_class,) = regress(windows.x[:, columns], windows.y, 2, methods=(method,))
+    (two_class,) = regress(one_batch(windows.x[:, columns], windows.y), 2, methods=(method,))
     event = two_class._replace(
         weight=two_class.weight[1:] - two_class.weight[:1],
         bias=two_class.bias[1:] - two_class.bias[:1],
@@ -727,8 +908,8 @@ def _fit_layers(
     positive = windows.y == 1
     whole = (windows.x[positive], windows.label[positive])
     classes = [
-        fitted_layer(clips, choice.pictures),
-        fitted_layer(clips._replace(copies=()), choice.pictures, windows=whole),
+        fitted_layer(clips, choice.candidate),
+        fitted_layer(clips._replace(copies=()), choice.candidate, windows=whole),
     ]
     weights = motion_weights(clips, choice)
     motion = None
@@ -746,36 +927,6 @@ def _fit_layers(
         [layer.scaled(choice.factors[0] / choice.temperature) for layer in classes],
         motion,
     )
-
-
-def _tightness(finder: WindowSegmenter, tested: Sequence[_Played], penalty: Floats) -> float:
-    """Mean segment mAP of the events that are found in streams, where every window has a penalty:
-    events are only right if they begin and end near the true ones.
-    """
-    if not any(played.true for played in tested):
-        return 0.0
-    pairs = [played.pair(finder, 1, penalty) for played in tested]
-    return float(segment_map(pairs, _OVERLAPS).mean())
-
-
-def _played(
-    net: LinearClassifier,
-    stream: _Stream,
-    *,
-    lengths: Sequence[int],
-    classes: Sequence[str],
-    layers: _Layers,
-    rate: float,
-) -> _Played:
-    """Play a stream to fitted layers."""
-    logits, probabilities, motion = _outputs(net, stream, lengths, layers=layers)
-    true = [
-        Segment(classes[label], start / rate, end / rate)
-        for start, end, label, _ in stream.events.tolist()
-    ]
-    count = len(stream.features)
-    times = (np.arange(count) / rate).tolist()
-    return _Played(logits, probabilities, true, times=times, seconds=count / rate, motion=motion)
 
 
 @torch.inference_mode()

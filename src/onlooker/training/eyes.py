@@ -1,11 +1,12 @@
-"""The eyes of the linear model: pictures (statistics of sampled frames), motion (words of all
-frames), or both, whose log probabilities are added. Cross-validation chooses.
+"""Choose the layers of the linear model by cross-validation, and fit and test them: its eyes are
+pictures (statistics of sampled frames), motion (words of all frames), or both, whose log
+probabilities are added.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import NamedTuple, TypeVar, cast
+from functools import cache, partial
+from itertools import product
 
 import numpy as np
 import torch
@@ -13,116 +14,128 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax, softmax
 from torch import Tensor
 
+from onlooker.base.answer import decide
 from onlooker.base.config import Eyes
 from onlooker.base.fisher import fisher_vector
 from onlooker.base.progress import tracked
-from onlooker.measure.events import EventThreshold, choose_threshold
-from onlooker.measure.figures import EyeFigures
-from onlooker.measure.metrics import balancing_weights, fit_temperature
+from onlooker.data.findings import IMBALANCE
+from onlooker.measure.figures import EyeFigures, TriedCandidate
+from onlooker.measure.held_out import HeldOut
+from onlooker.measure.metrics import balancing_weights
 from onlooker.models.heads import Head
 from onlooker.models.linear import LinearClassifier
 from onlooker.training.linear import (
     FOLDS,
     INNER_FOLDS,
+    SETS,
+    Candidate,
     ClipStatistics,
-    Floats,
-    Ints,
-    LayerChoice,
     MotionVectors,
-    choose,
-    clearly_better,
     fit_layer,
-    fit_method,
     fitted_layer,
     one_thread,
 )
 from onlooker.training.regression import (
+    METHODS,
+    Floats,
+    Ints,
     LinearLayer,
     Method,
-    MethodResult,
     best_temperature,
-    cross_validate,
+    held_out_logits,
+    one_batch,
+    regress,
 )
+from onlooker.training.search import Trial, search
 
 __all__ = ["choose_eyes", "motion_vectors"]
 
-# of the log probabilities of pictures and of motion, the default of each first. The layer of
+# Weights of the log probabilities of pictures and of motion, the default of each first. The layer of
 # pictures stays where motion alone is better: attention and events are found by it.
 _WEIGHTS: dict[Eyes, tuple[tuple[float, float], ...]] = {
     "pictures": ((1.0, 0.0),),
     "motion": ((1e-3, 1.0),),
     "both": ((1.0, 1.0), (1.0, 0.25), (1.0, 0.5), (1.0, 2.0)),
 }
-_NAMES = {"pictures": "pictures alone", "motion": "motion alone", "both": "pictures and motion"}
-Weights = NDArray[np.float32]
-_DEFAULT = Method("logistic", 10.0)  # of motion, for clips that cannot be divided
-Name = TypeVar("Name", bound=str | tuple[float, float])
+# Numbers of altered copies of each clip. Two crops are the default, and copies are made of few clips
+# only, by a trial that was tested on other recordings of hand gestures and Weizmann
+# (results/answered.md): figures of few clips of these two sets are a little too high.
+_COPIES = {2: "two crops of each clip", 0: "none", 3: "two crops and the mirror image of each clip"}
+_SET_NAMES = {statistics: name for name, statistics in SETS.items()}
+_BALANCED = ("by numbers of clips", "equal")
+_STATISTICS = "statistics"
+_EYES = "eyes"
 _SPANNING = 1000  # clips at most whose motion spans the space in which the layer is fitted
 _BATCH = 2000  # clips whose Fisher vectors are held at once
 
 
 @dataclass(frozen=True, eq=False)
-class EyeChoice:
-    """The layers of a linear model, and how much each of them counts, as cross-validation chose
-    them.
+class LayerChoice:
+    """The layers of a linear model, as cross-validation chose them.
 
     Args:
-        pictures: the layer of pictures.
-        scores: as in `LayerChoice`, of both layers.
-        temperature: for the model and, unless a sample chose, for `scores`.
-        method: of the layer of motion; None: there is none.
-        factors: of the logits of both layers.
-        eyes: which layers count, as in `DataConfig`.
-        tried: pictures, motion and both, the chosen one first; empty without motion words.
-        sample_temperature: for `scores` and for layers that are fitted to as many clips as chose, if
-            that was a sample of many clips.
+        candidate: how they are fitted.
+        held_out: predictions of the clips by layers that were fitted without them.
+        temperature: for the model and, unless a sample chose, for `held_out`.
+        factors: of the logits of pictures and of motion.
+        table: what was tried.
+        sample_temperature: for layers that are fitted to as many clips as chose, if that was a
+            sample of many clips.
     """
 
-    pictures: LayerChoice
-    scores: Floats
-    temperature: float
-    method: Method | None = None
+    candidate: Candidate
+    held_out: HeldOut
+    temperature: float = 1.0
     factors: tuple[float, float] = (1.0, 0.0)
-    eyes: Eyes = "pictures"
-    tried: Sequence[EyeFigures] = ()
+    table: tuple[TriedCandidate, ...] = ()
     sample_temperature: float | None = None
 
     @property
-    def of_sample(self) -> "EyeChoice":
+    def eyes(self) -> Eyes:
+        """The eyes of the model, as in `DataConfig`."""
+        return self.candidate.eyes
+
+    @property
+    def statistics_set(self) -> str | None:
+        """The name of the statistics (`SETS`); None if they were not chosen."""
+        is_chosen = any(row.choice == _STATISTICS for row in self.table)
+        return _SET_NAMES.get(self.candidate.statistics) if is_chosen else None
+
+    @property
+    def eye_figures(self) -> list[EyeFigures]:
+        """Pictures, motion and both in cross-validation, the chosen one first; empty if they were
+        not chosen.
+        """
+        rows = [row for row in self.table if row.choice == _EYES and row.loss is not None]
+        return [
+            EyeFigures(name=row.candidate, log_loss=row.loss or 0.0, accuracy=row.accuracy or 0.0)
+            for row in sorted(rows, key=lambda row: not row.is_chosen)
+        ]
+
+    @property
+    def of_sample(self) -> "LayerChoice":
         """The same choice for layers that are fitted to as many clips as chose."""
         return replace(self, temperature=self.sample_temperature or self.temperature)
 
-    def event_threshold(self, clips: ClipStatistics) -> EventThreshold | None:
-        """As in `LayerChoice`."""
-        tested = np.isfinite(self.scores).all(1)
-        return choose_threshold(self.scores[tested], clips.y[tested], nothing=clips.nothing)
+    def tempered(self, factor: float) -> "LayerChoice":
+        """The same choice with another temperature, also of the predictions."""
+        scores = softmax(np.log(self.held_out.scores.clip(1e-300)) / factor, 1)
+        held_out = replace(self.held_out, scores=scores)
+        return replace(self, held_out=held_out, temperature=self.temperature * factor)
 
-    def held_out_logits(self, clips: ClipStatistics, *, fit: Ints, test: Ints) -> Floats:
-        """The logits `B K` of the clips at some positions, by the chosen layers of pictures and of
-        motion, fitted to the clips at others.
+    def held_out_logits(
+        self, clips: ClipStatistics, *, train_rows: Ints, test_rows: Ints
+    ) -> Floats:
+        """The logits `B K` of the clips at some positions, by layers that are fitted to the clips at
+        others.
         """
-        pictures = fitted_layer(clips, self.pictures, fit).scaled(self.factors[0])
-        tested = clips.subset(test)
+        pictures = fitted_layer(clips, self.candidate, train_rows).scaled(self.factors[0])
+        tested = clips.subset(test_rows)
         logits = pictures.logits(tested.x)
-        motion = _motion_layer(clips, self, fit)
+        motion = _motion_layer(clips, self, train_rows)
         if motion is None or tested.motion is None:
             return logits
         return logits + _where_moving(motion.logits(tested.motion.x), tested.motion)
-
-    def __str__(self) -> str:
-        if not self.tried:
-            return str(self.pictures)
-        best, *rejected = map(_in_words, self.tried)
-        text = f"eyes: {best}, not {' or '.join(rejected)}, by cross-validation"
-        if min(figures.log_loss for figures in self.tried) < self.tried[0].log_loss:
-            text += " (a lower log loss may be chance: within one standard error)"
-        text += f"; {self.pictures}"
-        return f"{text}; motion: {self.method}" if self.method else text
-
-
-def _in_words(figures: EyeFigures) -> str:
-    accuracy = f"{100 * figures.accuracy:.0f} % correct"
-    return f"{_NAMES[figures.name]} (log loss {figures.log_loss:.2f}, {accuracy})"
 
 
 def _where_moving(logits: Floats, motion: MotionVectors) -> Floats:
@@ -151,175 +164,249 @@ def _fisher_vectors(motion: Callable[[int], Tensor], positions: Ints) -> NDArray
     return torch.stack([fisher_vector(row) for row in sums]).numpy()
 
 
-@one_thread
-def choose_eyes(clips: ClipStatistics, folds: int = FOLDS) -> EyeChoice:
-    """The best layer of pictures (`choose`), and the eyes among those that are asked for
-    (`MotionVectors.eyes`).
+class _LayerTests:
+    """Candidates in cross-validation. Layers that differ in their method alone are fitted together.
 
-    With `auto`, they are pictures, unless the log loss of motion or of both is clearly lower in
-    cross-validation: with a few recordings, motion often seems better by chance. Both weigh the
-    same, unless another weight is clearly better. Of many clips, a sample chooses in fewer folds,
-    and only they have scores.
-    """
-    positions = clips.sampled()
-    if len(positions) < len(clips.y):
-        choice = choose_eyes(clips.subset(positions), INNER_FOLDS)
-        scores = partial(_of_all, positions=positions, count=len(clips.y))
-        pictures = replace(choice.pictures, scores=scores(choice.pictures.scores))
-        choice = replace(choice, pictures=pictures, scores=scores(choice.scores))
-        temperature = _temperature(clips, choice)
-        return replace(choice, temperature=temperature, sample_temperature=choice.temperature)
-    pictures = choose(clips, folds)
-    only_pictures = EyeChoice(pictures, pictures.scores, pictures.temperature)
-    if clips.motion is None:
-        return only_pictures
-    parts = [*clips.folds(folds)]
-    if not parts:  # of a single recording
-        if clips.motion.eyes == "auto":
-            return only_pictures
-        factors = _WEIGHTS[clips.motion.eyes][0]
-        return replace(only_pictures, method=_DEFAULT, factors=factors, eyes=clips.motion.eyes)
-    x = clips.motion.x
-    motion = cross_validate(
-        x,
-        clips.y,
-        clips.num_classes,
-        parts=((x[fit], clips.y[fit], test) for fit, test in parts),
-        balanced=pictures.balanced,
-        one_scale=True,
-    )
-    tested = np.concatenate([test for _, test in parts])
-    results = _combined(clips, pictures, motion, tested=tested)
-    best = clips.motion.eyes
-    if best == "auto":
-        best = _unless_clearly_better("pictures", results, clips)
-    tried = [results[name].figures(name, clips, tested) for name in dict.fromkeys((best, *results))]
-    if best == "pictures":
-        return replace(only_pictures, tried=tried)
-    choice = _calibrated(pictures, motion, results[best], clips=clips, tested=tested)
-    return replace(choice, eyes=best, tried=tried)
-
-
-def _temperature(clips: ClipStatistics, choice: EyeChoice) -> float:
-    """The temperature that calibrates layers fitted to many clips, which are right more often than
-    those of the sample that chose; a fifth of the clips is held out.
-    """
-    parts = [*clips.folds(FOLDS)]
-    if not parts:  # of a single recording
-        return choice.temperature
-    fit, test = parts[0]
-    logits = choice.held_out_logits(clips, fit=fit, test=test)
-    scores = softmax(logits / choice.temperature, 1)
-    y = clips.y[test]
-    weights = balancing_weights(y) if choice.pictures.balanced else None
-    factor = fit_temperature([*scores[:, None]], y, aggregation="last", weights=weights)
-    return choice.temperature * factor
-
-
-def _of_all(scores: Floats, positions: Ints, count: int) -> Floats:
-    """The scores `B K` of the clips at some positions, with NaN for the others of `count` clips."""
-    values = np.full((count, scores.shape[1]), np.nan)
-    values[positions] = scores
-    return values
-
-
-class _Combined(NamedTuple):
-    """Added log probabilities `B K`, NaN for clips that were not tested, with their weights, their
-    best temperature and its log loss.
+    Args:
+        folds: positions of the clips to train with and to test.
     """
 
-    logits: Floats
-    weights: tuple[float, float]
-    temperature: float
-    loss: float
+    def __init__(self, clips: ClipStatistics, folds: Sequence[tuple[Ints, Ints]]) -> None:
+        self.clips = clips
+        self.folds = folds
+        self._of_pictures = cache(self._fit_pictures)
+        self._of_motion = cache(self._fit_motion)
 
     @property
-    def scores(self) -> Floats:
-        """As in `LayerChoice`."""
-        return cast(Floats, softmax(self.logits / self.temperature, 1))
+    def methods(self) -> list[Method]:
+        """The methods to choose from, the default first. There are no discriminants where a layer
+        is fitted to one clip of each class: with more of them, it would have another scale.
+        """
+        y = self.clips.y
+        spread_is_known = all(len(np.unique(y[rows])) < len(rows) for rows, _ in self.folds)
+        names = {"logistic", "discriminant"} if spread_is_known else {"logistic"}
+        default = Candidate().method
+        return sorted((m for m in METHODS if m.name in names), key=lambda m: m != default)
 
-    def figures(self, name: str, clips: ClipStatistics, tested: Ints) -> EyeFigures:
-        correct = self.logits[tested].argmax(1) == clips.y[tested]
-        return EyeFigures(name=name, log_loss=self.loss, accuracy=float(correct.mean()))
+    def weightings(self, candidate: Candidate) -> list[Candidate]:
+        """Classes that weigh by their numbers of clips, and equally, if they differ much."""
+        counts = np.unique(self.clips.y, return_counts=True)[1]
+        if self.clips.class_weights != "auto" or counts.max() <= IMBALANCE * counts.min():
+            return [candidate]
+        return [candidate, candidate._replace(balanced=True)]
+
+    def layers(self, candidate: Candidate) -> list[Candidate]:
+        """All statistics and methods of pictures."""
+        pairs = product(SETS.values(), self.methods)
+        return [candidate._replace(statistics=names, method=method) for names, method in pairs]
+
+    def copied(self, candidate: Candidate) -> list[Candidate]:
+        """All numbers of altered copies."""
+        counts = [count for count in _COPIES if count <= len(self.clips.copies)]
+        return [candidate._replace(copies=count) for count in counts]
+
+    def motions(self, candidate: Candidate) -> list[Candidate]:
+        """All methods of motion."""
+        if self.clips.motion is None:
+            return [candidate]
+        return [candidate._replace(motion=method) for method in self.methods]
+
+    def eyes(self, candidate: Candidate) -> list[Candidate]:
+        """All eyes, unless some are requested."""
+        if self.clips.motion is None or self.clips.motion.eyes != "auto":
+            return [candidate]
+        return [
+            candidate._replace(eyes=eyes, weights=weights[0]) for eyes, weights in _WEIGHTS.items()
+        ]
+
+    def weights(self, candidate: Candidate) -> list[Candidate]:
+        """All weights of the eyes."""
+        return [candidate._replace(weights=weights) for weights in _WEIGHTS[candidate.eyes]]
+
+    def layer(self, candidate: Candidate) -> LayerChoice:
+        """The layers of a candidate, at one of a few temperatures."""
+        clips = self.clips
+        logits, temperature = self._of_pictures(
+            candidate.statistics, candidate.copies, candidate.balanced
+        )[candidate.method]
+        factors = candidate.weights
+        if factors[1] and clips.motion is not None:
+            moved, motion_temperature = self._of_motion(candidate.balanced)[candidate.motion]
+            logits = factors[0] * logits + factors[1] * _where_moving(moved, clips.motion)
+            tested = np.isfinite(logits).all(1)
+            common = best_temperature(logits[tested], clips.y[tested], candidate.balanced)
+            logits = logits / common
+            factors = (factors[0], factors[1] * temperature / motion_temperature)
+            temperature *= common
+        held_out = HeldOut(softmax(logits, 1), clips.y, clips.groups, nothing=clips.nothing)
+        return LayerChoice(candidate, held_out, temperature, factors)
+
+    def loss(self, candidate: Candidate) -> Trial:
+        """The log loss."""
+        return Trial.of(self.layer(candidate).held_out, balanced=candidate.balanced)
+
+    def loss_of_motion(self, candidate: Candidate) -> Trial:
+        """The log loss with motion alone."""
+        return self.loss(candidate._replace(weights=_WEIGHTS["motion"][0]))
+
+    def errors(self, candidate: Candidate) -> Trial:
+        """Wrong answers, where all classes weigh equally: log losses with different weights of the
+        classes cannot be compared.
+        """
+        held_out = self.layer(candidate).held_out
+        tested = held_out.subset(held_out.tested)
+        threshold = tested.event_threshold()
+        answers = decide(tested.scores, tested.nothing, threshold and threshold.probability)
+        errors = np.full(len(held_out.targets), np.nan)
+        weights = balancing_weights(tested.targets)
+        errors[held_out.tested] = weights * (answers != tested.targets)
+        return Trial(errors, held_out.groups, held_out.accuracy, "mean error of the classes")
+
+    def _fit_pictures(
+        self, statistics: tuple[str, ...], copies: int, balanced: bool
+    ) -> dict[Method, tuple[Floats, float]]:
+        columns = self.clips.columns(statistics)
+        folds = (
+            (partial(self.clips.batches, train_rows, columns, copies), test_rows)
+            for train_rows, test_rows in self.folds
+        )
+        x = np.ascontiguousarray(self.clips.x[:, columns], np.float64)
+        return self._tempered(
+            held_out_logits(
+                x,
+                self.clips.y,
+                self.clips.num_classes,
+                folds=folds,
+                methods=self.methods,
+                balanced=balanced,
+            ),
+            balanced=balanced,
+        )
+
+    def _fit_motion(self, balanced: bool) -> dict[Method, tuple[Floats, float]]:
+        assert self.clips.motion is not None
+        x = self.clips.motion.x
+        y = self.clips.y
+        logits = held_out_logits(
+            x,
+            y,
+            self.clips.num_classes,
+            folds=((one_batch(x[rows], y[rows]), test) for rows, test in self.folds),
+            methods=self.methods,
+            balanced=balanced,
+            one_scale=True,
+        )
+        return self._tempered(logits, balanced=balanced)
+
+    def _tempered(
+        self, logits: dict[Method, Floats], *, balanced: bool
+    ) -> dict[Method, tuple[Floats, float]]:
+        """Log probabilities `B K` of each method at its best temperature, and this temperature."""
+        results = dict[Method, tuple[Floats, float]]()
+        for method, values in logits.items():
+            tested = np.isfinite(values).all(1)
+            temperature = best_temperature(values[tested], self.clips.y[tested], balanced)
+            results[method] = log_softmax(values / temperature, 1), temperature
+        return results
 
 
-def _combined(
-    clips: ClipStatistics, pictures: LayerChoice, motion: MethodResult, *, tested: Ints
-) -> Mapping[Eyes, _Combined]:
-    """Pictures, motion and both, each with the weights of the lowest log loss."""
-    assert clips.motion is not None
-    seen = np.log(pictures.scores.clip(1e-30))
-    moved = _where_moving(log_softmax(motion.logits / motion.temperature, 1), clips.motion)
-    results = dict[Eyes, _Combined]()
-    for name, choices in _WEIGHTS.items():
-        candidates = dict[tuple[float, float], _Combined]()
-        for weights in choices:
-            logits = weights[0] * seen + weights[1] * moved
-            calibration = best_temperature(logits[tested], clips.y[tested], pictures.balanced)
-            candidates[weights] = _Combined(logits, weights, *calibration)
-        results[name] = candidates[_unless_clearly_better(choices[0], candidates, clips)]
-    return results
-
-
-def _unless_clearly_better(
-    default: Name, candidates: Mapping[Name, _Combined], clips: ClipStatistics
-) -> Name:
-    """The default, or the best of the candidates whose loss is lower and that are clearly better
-    (`clearly_better`, without the two clips that `regression.best_temperature` adds).
+@one_thread
+def choose_eyes(clips: ClipStatistics, folds: int = FOLDS) -> LayerChoice:
+    """The layers of a linear model that are best in cross-validation (`training.search`): one thing
+    after another is chosen. Of many clips, a sample chooses in fewer folds, and only they have
+    predictions.
     """
-    better = [
-        name
-        for name, candidate in candidates.items()
-        if candidate.loss < candidates[default].loss
-        and clearly_better(candidate, candidates[default], clips)
-    ]
-    return min(better, key=lambda name: candidates[name].loss, default=default)
-
-
-def _calibrated(
-    pictures: LayerChoice,
-    motion: MethodResult,
-    combined: _Combined,
-    *,
-    clips: ClipStatistics,
-    tested: Ints,
-) -> EyeChoice:
-    """The choice of combined layers, at the temperature that calibrates the scores of the tested
-    clips.
-    """
-    y = clips.y[tested]
-    logits = combined.logits[tested] / combined.temperature
-    class_weights = balancing_weights(y) if pictures.balanced else None
-    factor = fit_temperature(
-        [*softmax(logits, 1)[:, None]], y, aggregation="last", weights=class_weights
-    )
-    scores = np.full_like(combined.logits, np.nan)
-    scores[tested] = softmax(logits / factor, 1)
-    return EyeChoice(
-        pictures,
-        scores,
-        combined.temperature * factor,
-        method=motion.method,
-        factors=(
-            combined.weights[0] / pictures.temperature,
-            combined.weights[1] / motion.temperature,
+    rows = clips.sampled()
+    if len(rows) < len(clips.y):
+        return _chosen_by_sample(clips, rows)
+    candidate = _default(clips)
+    divided = [*clips.folds(folds)]
+    if not divided:
+        scores = np.full((len(clips.y), clips.num_classes), np.nan)
+        held_out = HeldOut(scores, clips.y, clips.groups, nothing=clips.nothing)
+        return LayerChoice(candidate, held_out, factors=candidate.weights)
+    tests = _LayerTests(clips, divided)
+    table = list[TriedCandidate]()
+    for choice, candidates, test, name in (
+        (
+            "class weights",
+            tests.weightings,
+            tests.errors,
+            lambda option: _BALANCED[option.balanced],
         ),
+        (_STATISTICS, tests.layers, tests.loss, _layer_name),
+        ("altered copies", tests.copied, tests.loss, lambda option: _COPIES[option.copies]),
+        ("motion", tests.motions, tests.loss_of_motion, lambda option: str(option.motion)),
+        (_EYES, tests.eyes, tests.loss, lambda option: option.eyes),
+        ("weight of motion", tests.weights, tests.loss, lambda option: f"{option.weights[1]:g}"),
+    ):
+        options = candidates(candidate)
+        if len(options) > 1:
+            chosen = search(choice, options, test, name=name)
+            candidate = chosen.value
+            table += chosen.table
+    layer = tests.layer(candidate)
+    factor = layer.held_out.temperature(balanced=candidate.balanced)
+    return replace(layer.tempered(factor), table=tuple(table))
+
+
+def _default(clips: ClipStatistics) -> Candidate:
+    """What clips get that cannot be divided, and the default of all others."""
+    candidate = Candidate(
+        copies=2 if clips.copies else 0, balanced=clips.class_weights == "balanced"
+    )
+    if clips.motion is None or clips.motion.eyes == "auto":
+        return candidate
+    eyes = clips.motion.eyes
+    return candidate._replace(eyes=eyes, weights=_WEIGHTS[eyes][0])
+
+
+def _layer_name(candidate: Candidate) -> str:
+    return f"{_SET_NAMES[candidate.statistics]}, {candidate.method}"
+
+
+def _chosen_by_sample(clips: ClipStatistics, rows: Ints) -> LayerChoice:
+    """The choice of the clips at some positions, with predictions of these clips, and a temperature
+    that calibrates layers fitted to many clips: they are right more often than layers of a sample.
+    """
+    choice = choose_eyes(clips.subset(rows), INNER_FOLDS)
+    scores = np.full((len(clips.y), clips.num_classes), np.nan)
+    scores[rows] = choice.held_out.scores
+    held_out = HeldOut(scores, clips.y, clips.groups, nothing=clips.nothing)
+    temperature = choice.temperature
+    divided = [*clips.folds(FOLDS)]
+    if divided:  # a fifth of the clips is held out
+        train_rows, test_rows = divided[0]
+        logits = choice.held_out_logits(clips, train_rows=train_rows, test_rows=test_rows)
+        tested = clips.subset(test_rows)
+        large = HeldOut(softmax(logits / temperature, 1), tested.y, tested.groups)
+        temperature *= large.temperature(balanced=choice.candidate.balanced)
+    return replace(
+        choice,
+        held_out=held_out,
+        temperature=temperature,
+        sample_temperature=choice.temperature,
     )
 
 
-def _motion_layer(clips: ClipStatistics, choice: EyeChoice, positions: Ints) -> LinearLayer | None:
-    if choice.method is None or clips.motion is None:
+def _motion_layer(clips: ClipStatistics, choice: LayerChoice, rows: Ints) -> LinearLayer | None:
+    if not choice.factors[1] or clips.motion is None:
         return None
-    x = clips.motion.x[positions]
-    y = clips.y[positions]
-    balanced = choice.pictures.balanced
-    layer = fit_method(
-        choice.method, lambda: [(x, y)], clips.num_classes, balanced=balanced, one_scale=True
+    x = clips.motion.x[rows]
+    y = clips.y[rows]
+    (layer,) = regress(
+        one_batch(x, y),
+        clips.num_classes,
+        methods=(choice.candidate.motion,),
+        balanced=choice.candidate.balanced,
+        one_scale=True,
     )
     return layer.scaled(choice.factors[1])
 
 
-def motion_weights(clips: ClipStatistics, choice: EyeChoice) -> tuple[Weights, Weights] | None:
+def motion_weights(
+    clips: ClipStatistics, choice: LayerChoice
+) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
     """The layer of motion, fitted to all clips, as one on Fisher vectors: weight `K F` and bias
     `K`; None if the choice has none.
     """
@@ -337,14 +424,14 @@ def motion_weights(clips: ClipStatistics, choice: EyeChoice) -> tuple[Weights, W
 def fit_eyes(
     model: LinearClassifier,
     clips: ClipStatistics,
-    choice: EyeChoice,
+    choice: LayerChoice,
     *,
     early: tuple[Floats, Floats] | None = None,
 ) -> None:
-    """Fit the chosen layers to all clips, and set them on a model; `early` and errors as for
-    `fit_layer`.
+    """Fit the chosen layers to all clips, and set them on a model; `early` and errors are explained
+    in `fit_layer`.
     """
-    fit_layer(model, clips, choice.pictures, early=early, factor=choice.factors[0])
+    fit_layer(model, clips, choice.candidate, early=early, factor=choice.factors[0])
     layer = motion_weights(clips, choice)
     if layer is not None:
         model.set_heads({"motion": Head(*layer)})
@@ -353,54 +440,50 @@ def fit_eyes(
 @one_thread
 def cross_validated(
     clips: ClipStatistics,
-    choice: EyeChoice | None = None,
+    choice: LayerChoice | None = None,
     *,
-    rival: ClipStatistics | None = None,
-    rival_first: bool = False,
+    encoded: Sequence[ClipStatistics] = (),
     title: str = "cross-validation",
-) -> tuple[Floats, Floats]:
+) -> tuple[HeldOut, Floats]:
     """Test all clips, each by a layer that was fitted without it and its recording.
 
     Args:
-        clips: divided into `FOLDS` parts.
-        choice: eyes, statistics, methods and temperature; None: chosen again for each fold, from
-            its training clips alone.
-        rival: the same clips by another encoder; without `choice`, the encoder is chosen again for
-            each fold, too.
-        rival_first: the encoder of `rival` is kept unless that of `clips` is clearly better, not
-            the other way around.
+        clips: divided into `FOLDS` folds.
+        choice: of the layers; None: chosen again for each fold, from its training clips alone.
+        encoded: the same clips by the encoders to choose from, the default first; without `choice`,
+            the encoder is chosen again for each fold, too.
         title: of the progress bar.
 
     Returns:
-        Scores `B K`, NaN for a clip without which no layer could be fitted; and thresholds of
-        events `B`, NaN where there is none: that of a clip is the one of the choice (`event_threshold`)
-        by which it was tested.
+        Predictions; and thresholds of events `B`, each from the fold that tested the clip, NaN
+        where there is none.
     """
     scores = np.full((len(clips.y), clips.num_classes), np.nan)
     thresholds = np.full(len(clips.y), np.nan)
-    parts = [*clips.folds(FOLDS)]
-    for fit, test in tracked(parts, "fitting", len(parts), title=title):
-        encoded = clips
-        if choice is None and rival is not None:
-            both = (rival, clips) if rival_first else (clips, rival)
-            encoded = _better_encoded(*both, fit)
-        training = clips if choice else encoded.subset(fit)
-        fold_choice = choice or choose_eyes(training, INNER_FOLDS)
-        logits = fold_choice.held_out_logits(encoded, fit=fit, test=test)
-        scores[test] = softmax(logits / fold_choice.temperature, 1)
-        threshold = fold_choice.event_threshold(training)
+    folds = [*clips.folds(FOLDS)]
+    for train_rows, test_rows in tracked(folds, "fitting", len(folds), title=title):
+        fold_clips = clips
+        if choice is None and encoded:
+            fold_clips = _better_encoded(encoded, train_rows)
+        fold_choice = choice or choose_eyes(fold_clips.subset(train_rows), INNER_FOLDS)
+        logits = fold_choice.held_out_logits(fold_clips, train_rows=train_rows, test_rows=test_rows)
+        scores[test_rows] = softmax(logits / fold_choice.temperature, 1)
+        threshold = fold_choice.held_out.event_threshold()
         if threshold:
-            thresholds[test] = threshold.probability
-    return scores, thresholds
+            thresholds[test_rows] = threshold.probability
+    return HeldOut(scores, clips.y, clips.groups, nothing=clips.nothing), thresholds
 
 
-def _better_encoded(simple: ClipStatistics, rival: ClipStatistics, fit: Ints) -> ClipStatistics:
-    """The same clips by the better one of two encoders.
+def _better_encoded(encoded: Sequence[ClipStatistics], rows: Ints) -> ClipStatistics:
+    """The clips by the better encoder, chosen with the clips at some positions."""
+    trials = [encoder_trial(clips.subset(rows), INNER_FOLDS) for clips in encoded]
+    place = search("encoder", range(len(encoded)), trials.__getitem__).value
+    return encoded[place]
 
-    Args:
-        fit: the clips to choose with; their altered copies are left out, because only one of the
-            encoders has them.
+
+def encoder_trial(clips: ClipStatistics, folds: int = FOLDS) -> Trial:
+    """The log loss of clips by one encoder; without their altered copies, because only one of the
+    encoders has them, and without motion, which does not depend on the encoder.
     """
-    parts = [clips.subset(fit)._replace(copies=()) for clips in (simple, rival)]
-    choice, rival_choice = (choose(part, INNER_FOLDS) for part in parts)
-    return rival if clearly_better(rival_choice, choice, parts[0]) else simple
+    choice = choose_eyes(clips._replace(copies=(), motion=None), folds)
+    return Trial.of(choice.held_out, balanced=choice.candidate.balanced)

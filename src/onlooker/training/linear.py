@@ -1,59 +1,46 @@
-"""Fit the linear model: statistics of each clip once, then logistic regression or linear
-discriminant analysis.
+"""Encode clips for the linear model, and fit its layer: statistics of each clip once, then logistic
+regression or linear discriminant analysis (`training.regression`).
 
-Cross-validation chooses the statistics: those of order are many, and where order does not matter
-they only add noise. With few clips, the layer is also fitted to altered copies of them, if that is
-better.
+`training.eyes` chooses the statistics and the method. With few clips, the layer is also fitted to
+altered copies of them.
 """
 
 import warnings
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
-from typing import Any, NamedTuple, Protocol, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from scipy.special import softmax
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from onlooker.base.answer import decide
 from onlooker.base.config import ClassWeights, DataConfig, Eyes
 from onlooker.base.progress import tracked
-from onlooker.data.findings import IMBALANCE
-from onlooker.measure.events import EventThreshold, choose_threshold
-from onlooker.measure.held_out import HeldOut
-from onlooker.measure.metrics import balancing_weights, fit_temperature
 from onlooker.models.heads import Head
 from onlooker.models.linear import ORDERED, UNORDERED, LinearClassifier
 from onlooker.models.video_model import VideoModel, choose_device
 from onlooker.training.forward import encode_samples
 from onlooker.training.regression import (
+    MANY,
+    Floats,
+    Ints,
     LinearLayer,
     Method,
-    MethodResult,
     Statistics,
-    cross_validate,
+    mean_and_std,
     regress,
     standard_scale,
 )
-from onlooker.training.sums import Batches, moments, regress_batches
 
 __all__ = ["ClipStatistics", "altered_copies", "statistics_of"]
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-
 FOLDS = 5
-# clips with which layers are chosen; of more, what is best changes no more, and layers are fitted to
-# batches of them
-MOST_CHOOSING = 2000
 _ROWS = 2000  # of a batch
-INNER_FOLDS = 3  # of the clips that `cross_validated` does not hold out
+INNER_FOLDS = 3  # inside of a fold, and where a sample of many clips chooses
 _CLIP_BATCH = 8  # read together
 _FRAME_BATCH = 32  # encoded together
 # The matrices are small: threads that wait for each other cost more than they save, most of all on
@@ -68,94 +55,32 @@ SETS: dict[str, tuple[str, ...]] = {
     "changes": UNORDERED[1:],
     "changes and order": (*UNORDERED[1:], *ORDERED),
 }
-# Numbers of altered copies of each training clip to choose from, and what they are: they are made
-# if there are few clips. These, and two for clips that cannot be divided, come from a trial that was tested on other
-# recordings of hand gestures and Weizmann (results/answered.md): figures of few clips of these two
-# sets are a little too high.
-COPIES = {2: "two crops of each clip", 3: "two crops and the mirror image of each clip"}
 # clips with which copies are made; with more clips they gain little, and encoding them takes most
 # of the time
 FEW = 64
 _CROP = 0.84  # of the height and width of the frames
-_DEFAULT = Method("logistic", 10.0)  # for clips that cannot be divided
 
 
-@dataclass(frozen=True, eq=False)
-class LayerChoice:
-    """The statistics and the method of a linear model, as cross-validation chose them.
+class Candidate(NamedTuple):
+    """How the layers of a linear model are fitted: a value for each thing that is chosen.
 
     Args:
-        statistics: their names.
-        scores: `B K`, probabilities of each clip by a layer that was fitted without it and its
-            recording; NaN if no layer could be fitted without the clip.
-        temperature: for `scores` and for the model.
-        tried: the log loss of each of `SETS` in cross-validation, ascending.
-        copies: number of altered copies of each clip that the layer is fitted to as well, one of
-            `COPIES`, or 0.
-        balanced: classes weigh equally, in the layer, the log loss and the temperature.
-        mean_accuracies: the mean accuracy of the classes in cross-validation, with classes that
-            weigh by their numbers of clips, and equally; None unless both were tried.
+        statistics: names of those that the layer of pictures uses.
+        method: of the layer of pictures.
+        copies: number of altered copies of each clip that it is fitted to as well.
+        balanced: classes weigh equally, in layers, log loss and temperature.
+        eyes: which layers count, as in `DataConfig`.
+        motion: method of the layer of motion.
+        weights: of the log probabilities of pictures and of motion.
     """
 
-    statistics: tuple[str, ...]
-    method: Method
-    scores: Floats
-    temperature: float
-    tried: Mapping[str, float] = field(default_factory=dict)
+    statistics: tuple[str, ...] = UNORDERED
+    method: Method = Method("logistic", 10.0)
     copies: int = 0
     balanced: bool = False
-    mean_accuracies: tuple[float, float] | None = None
-
-    @property
-    def tested(self) -> NDArray[np.bool_]:
-        """Whether each clip has scores, `B`."""
-        return cast(NDArray[np.bool_], np.isfinite(self.scores).all(1))
-
-    def mean_class_accuracy(self, clips: "ClipStatistics") -> float:
-        """The mean over classes of the share of their clips that are answered correctly, in
-        cross-validation.
-        """
-        y = clips.y[self.tested]
-        threshold = self.event_threshold(clips)
-        answers = decide(
-            self.scores[self.tested], clips.nothing, threshold and threshold.probability
-        )
-        return float(np.average(answers == y, weights=balancing_weights(y)))
-
-    def event_threshold(self, clips: "ClipStatistics") -> EventThreshold | None:
-        """The threshold of events that is best for `scores`, which are those of these clips."""
-        tested = self.tested
-        return choose_threshold(self.scores[tested], clips.y[tested], nothing=clips.nothing)
-
-    @property
-    def statistics_set(self) -> str | None:
-        """The name of the chosen one of `SETS`, the first in `tried`; None if none was tried."""
-        return next(iter(self.tried), None)
-
-    @property
-    def loss(self) -> float:
-        """The log loss of the chosen statistics in cross-validation; infinite if none were tried."""
-        return next(iter(self.tried.values()), np.inf)
-
-    def __str__(self) -> str:
-        copies = f", fitted also to {COPIES[self.copies]}" if self.copies else ""
-        return f"{self._statistics_text()}; {self.method}{copies}{self._weights_text()}"
-
-    def _statistics_text(self) -> str:
-        if not self.tried:
-            return f"statistics {', '.join(self.statistics)}"
-        best, *worse = (f"{name} (log loss {loss:.2f})" for name, loss in self.tried.items())
-        rest = f", not {' or '.join(worse)}" if worse else ""
-        return f"statistics: {best}{rest}, by cross-validation"
-
-    def _weights_text(self) -> str:
-        equal = "; classes weigh equally" if self.balanced else ""
-        if self.mean_accuracies is None:
-            return equal
-        plain, balanced = (f"{100 * accuracy:.0f} %" for accuracy in self.mean_accuracies)
-        weights = equal or "; classes weigh by their numbers of clips"
-        accuracies = f"{balanced} with equal weights, {plain} without"
-        return f"{weights} (mean accuracy of the classes: {accuracies})"
+    eyes: Eyes = "pictures"
+    motion: Method = Method("logistic", 10.0)
+    weights: tuple[float, float] = (1.0, 0.0)
 
 
 class MotionVectors(NamedTuple):
@@ -164,7 +89,7 @@ class MotionVectors(NamedTuple):
     Args:
         x: `B R`, coordinates; zero for a clip in which nothing moves.
         basis: `F R`.
-        eyes: those that are asked for, as in `DataConfig`.
+        eyes: the requested ones, as in `DataConfig`.
     """
 
     x: Floats
@@ -197,40 +122,40 @@ class ClipStatistics(NamedTuple):
     class_weights: ClassWeights = "none"
     motion: MotionVectors | None = None
 
-    def subset(self, positions: Ints) -> "ClipStatistics":
+    def subset(self, rows: Ints) -> "ClipStatistics":
         """The clips at some positions."""
         motion = self.motion
         return self._replace(
-            motion=None if motion is None else motion._replace(x=motion.x[positions]),
-            x=self.x[positions],
-            y=self.y[positions],
-            groups=self.groups[positions],
-            copies=tuple(copy[positions] for copy in self.copies),
+            motion=None if motion is None else motion._replace(x=motion.x[rows]),
+            x=self.x[rows],
+            y=self.y[rows],
+            groups=self.groups[rows],
+            copies=tuple(copy[rows] for copy in self.copies),
         )
 
     def sampled(self) -> Ints:
-        """The positions of the clips with which layers are chosen: all, or at most `MOST_CHOOSING`
-        from all classes and recordings, in proportion.
+        """The positions of the clips with which layers are chosen: all, or at most `MANY` from all
+        classes and recordings, in proportion.
         """
         count = len(self.y)
         by_recording = np.lexsort((self.groups, self.y))
-        places = np.linspace(0, count - 1, min(count, MOST_CHOOSING)).round().astype(np.int64)
+        places = np.linspace(0, count - 1, min(count, MANY)).round().astype(np.int64)
         return np.sort(by_recording[places])
 
     def batches(
-        self, positions: Ints, columns: Ints, copies: int = 0
+        self, rows: Ints, columns: Ints, copies: int = 0
     ) -> Iterator[tuple[Statistics, Ints]]:
-        """Some columns of the statistics, and the classes, of the clips at some positions, followed
-        by those of this many altered copies of each; in batches, in the precision of the statistics.
+        """Batches of statistics and classes of clips at some positions, then of this many altered
+        copies of each clip.
         """
         block = slice(columns[0], columns[-1] + 1)  # a view, from which only rows are copied
         within = columns - columns[0]
         is_whole = len(columns) == block.stop - block.start
         for x in (self.x, *self.copies[:copies]):
-            for start in range(0, len(positions), _ROWS):
-                places = positions[start : start + _ROWS]
-                rows = x[:, block][places]
-                yield rows if is_whole else rows[:, within], self.y[places]
+            for start in range(0, len(rows), _ROWS):
+                places = rows[start : start + _ROWS]
+                values = x[:, block][places]
+                yield values if is_whole else values[:, within], self.y[places]
 
     def columns(self, statistics: Sequence[str]) -> Ints:
         """The columns of some of the statistics, given by their names."""
@@ -238,8 +163,8 @@ class ClipStatistics(NamedTuple):
         return blocks[[LinearClassifier.names.index(name) for name in statistics]].ravel()
 
     def folds(self, count: int) -> Iterator[tuple[Ints, Ints]]:
-        """Positions to fit and to test, for each of `count` folds, or as many as the clips allow;
-        none if they cannot be divided.
+        """Positions of the clips to train with and to test, for each of `count` folds, or as many as
+        the clips allow; none if they cannot be divided.
         """
         from sklearn.model_selection import StratifiedGroupKFold
 
@@ -248,20 +173,11 @@ class ClipStatistics(NamedTuple):
             return
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # a class with fewer clips than folds
-            parts = [
-                *StratifiedGroupKFold(count, shuffle=True, random_state=0).split(
-                    self.y, self.y, self.groups
-                )
-            ]
-        yield from (
-            (fit, test) for fit, test in parts if len(np.unique(self.y[fit])) > 1 and len(test)
-        )
-
-
-def joined(batches: Iterable[tuple[Statistics, Ints]]) -> tuple[Floats, Ints]:
-    """All statistics and classes of some batches, in double precision."""
-    x, y = zip(*batches, strict=True)
-    return np.concatenate(x).astype(np.float64, order="C"), np.concatenate(y)
+            divided = StratifiedGroupKFold(count, shuffle=True, random_state=0)
+            folds = [*divided.split(self.y, self.y, self.groups)]
+        for train_rows, test_rows in folds:
+            if len(np.unique(self.y[train_rows])) > 1 and len(test_rows):
+                yield train_rows, test_rows
 
 
 class EncodedClips(NamedTuple):
@@ -278,202 +194,70 @@ class EncodedClips(NamedTuple):
     features: dict[int, Tensor]
 
 
-def choose(clips: ClipStatistics, folds: int = FOLDS) -> LayerChoice:
-    """The best layer in cross-validation, with classes that weigh equally or by their numbers of
-    clips.
-
-    With `class_weights="auto"`, equal weights are chosen if with them more than one further clip of
-    the smallest class is classified correctly: log losses with different weights of the classes
-    cannot be compared, and the mean accuracy of the classes can.
-    """
-    if clips.class_weights != "auto":
-        return _choose_layer(clips, folds, balanced=clips.class_weights == "balanced")
-    plain = _choose_layer(clips, folds, balanced=False)
-    counts = np.unique(clips.y, return_counts=True)[1]
-    if not plain.tried or counts.max() <= IMBALANCE * counts.min():
-        return plain
-    balanced = _choose_layer(clips, folds, balanced=True)
-    accuracies = plain.mean_class_accuracy(clips), balanced.mean_class_accuracy(clips)
-    gains = accuracies[1] - accuracies[0] > 1 / (len(counts) * counts.min())
-    return replace(balanced if gains else plain, mean_accuracies=accuracies)
-
-
-@one_thread
-def _choose_layer(clips: ClipStatistics, folds: int, *, balanced: bool) -> LayerChoice:
-    """The statistics and the method with the lowest log loss in cross-validation; then the number
-    of altered copies with the lowest one.
-    """
-    parts = [*clips.folds(folds)]
-    if not parts:
-        return _default_choice(clips, balanced=balanced)
-    best_method = partial(_best_method, clips, parts, balanced=balanced)
-    by_set = {name: best_method(statistics=SETS[name]) for name in SETS}
-    names = sorted(SETS, key=lambda name: by_set[name].loss)
-    best_set = names[0]
-    by_copies = {0: by_set[best_set]}
-    for count in COPIES:
-        if count <= len(clips.copies):
-            by_copies[count] = best_method(statistics=SETS[best_set], copies=count)
-    copies = min(by_copies, key=lambda count: by_copies[count].loss)
-    tested = np.concatenate([test for _, test in parts])
-    result = _calibrated(by_copies[copies], clips, tested, balanced=balanced)
-    scores = np.full((len(clips.y), clips.num_classes), np.nan)
-    scores[tested] = softmax(result.logits[tested] / result.temperature, 1)
-    return LayerChoice(
-        SETS[best_set],
-        result.method,
-        scores,
-        temperature=result.temperature,
-        tried={name: by_set[name].loss for name in names},
-        copies=copies,
-        balanced=balanced,
-    )
-
-
-def _default_choice(clips: ClipStatistics, *, balanced: bool) -> LayerChoice:
-    """For clips of a single recording, which cannot be divided: the first of `SETS`, logistic
-    regression, and crops.
-    """
-    return LayerChoice(
-        next(iter(SETS.values())),
-        _DEFAULT,
-        np.full((len(clips.y), clips.num_classes), np.nan),
-        temperature=1.0,
-        copies=2 if clips.copies else 0,
-        balanced=balanced,
-    )
-
-
-def _best_method(
-    clips: ClipStatistics,
-    parts: Sequence[tuple[Ints, Ints]],
-    *,
-    statistics: Sequence[str],
-    copies: int = 0,
-    balanced: bool,
-) -> MethodResult:
-    """The best method on some statistics in cross-validation, with layers fitted also to this many
-    altered copies of each clip.
-    """
-    columns = clips.columns(statistics)
-    fit_and_test = ((*joined(clips.batches(fit, columns, copies)), test) for fit, test in parts)
-    x = np.ascontiguousarray(clips.x[:, columns], np.float64)
-    return cross_validate(x, clips.y, clips.num_classes, parts=fit_and_test, balanced=balanced)
-
-
-def _calibrated(
-    result: MethodResult, clips: ClipStatistics, tested: Ints, *, balanced: bool
-) -> MethodResult:
-    """A result at the temperature that calibrates its scores of the tested clips."""
-    y = clips.y[tested]
-    scores = softmax(result.logits[tested] / result.temperature, 1)
-    weights = balancing_weights(y) if balanced else None
-    factor = fit_temperature([*scores[:, None]], y, aggregation="last", weights=weights)
-    return result._replace(temperature=result.temperature * factor)
-
-
-class CrossValidated(Protocol):
-    """What was tested by cross-validation."""
-
-    @property
-    def scores(self) -> Floats:
-        """Probabilities `B K` of clips; NaN for one that was not tested."""
-
-
-def clearly_better(rival: CrossValidated, choice: CrossValidated, clips: ClipStatistics) -> bool:
-    """Whether the log loss of the rival on these clips is lower by more than a standard error of
-    the difference.
-
-    The rule of one standard error (Breiman et al. 1984), over recordings: of two encoders whose
-    difference may be chance, the simpler one is kept.
-    """
-    rival_tested, tested = (
-        HeldOut(layer_choice.scores, clips.y, clips.groups) for layer_choice in (rival, choice)
-    )
-    return rival_tested.is_clearly_better(tested)
-
-
 @one_thread
 def fit_layer(
     model: VideoModel,
     clips: ClipStatistics,
-    choice: LayerChoice,
+    candidate: Candidate,
     *,
     early: tuple[Floats, Floats] | None = None,
     factor: float = 1.0,
 ) -> None:
-    """Fit the chosen layer to all clips, and set it on a `LinearClassifier`; a ValueError for clips
-    of a single class.
+    """Fit the layer of pictures to all clips, and set it on a `LinearClassifier`; a ValueError for
+    clips of a single class.
 
     Args:
         early: as in `EncodedClips`; without it, the statistics of the first frames of a stream are
-            standardized as those of whole clips.
+            standardized like those of whole clips.
         factor: of the logits.
     """
-    layer = fitted_layer(clips, choice).scaled(factor)
+    layer = fitted_layer(clips, candidate).scaled(factor)
     net = cast(LinearClassifier, model)
     center = np.tile(layer.center, (net.window, 1))
     scale = np.tile(layer.scale, (net.window, 1))
     if early is not None:
-        used = clips.columns(choice.statistics)
+        count = len(clips.columns(candidate.statistics))
         columns = np.flatnonzero(layer.standardizes)
         mean, deviation = (statistics[:, columns] for statistics in early)
         center[:-1, columns] = mean
-        scale[:-1, columns] = standard_scale(mean, deviation, len(used))
+        scale[:-1, columns] = standard_scale(mean, deviation, count)
     net.set_heads({"clip": Head(layer.weight, layer.bias, center=center, scale=scale)})
 
 
 def fitted_layer(
     clips: ClipStatistics,
-    choice: LayerChoice,
-    positions: Ints | None = None,
+    candidate: Candidate,
+    rows: Ints | None = None,
     *,
     windows: tuple[Floats, Ints] | None = None,
 ) -> LinearLayer:
-    """The chosen layer, fitted to all clips or to those at some positions: on all statistics, with
-    weights of zero for those that were not chosen. These count for distances nevertheless, unless
-    they are of order: the mean differs between places, even where changes do not.
+    """The layer of pictures, fitted to all clips or to those at some positions: on all statistics,
+    with weights of zero where they are not used. Unused statistics count for distances, unless they
+    are of order: the mean differs between places, even where changes do not.
 
     Args:
         windows: statistics `B M` and classes `B` of windows that it is fitted to as well.
     """
-    if positions is None:
-        positions = np.arange(len(clips.y))
-    columns = clips.columns(choice.statistics)
+    train_rows = np.arange(len(clips.y)) if rows is None else rows
+    columns = clips.columns(candidate.statistics)
 
     def batches(columns: Ints) -> Iterator[tuple[Statistics, Ints]]:
-        yield from clips.batches(positions, columns, choice.copies)
+        yield from clips.batches(train_rows, columns, candidate.copies)
         if windows is not None:
             yield windows[0][:, columns], windows[1]
 
-    layer = fit_method(
-        choice.method, partial(batches, columns), clips.num_classes, balanced=choice.balanced
-    ).embedded_in(columns, clips.x.shape[1])
+    (used,) = regress(
+        partial(batches, columns),
+        clips.num_classes,
+        methods=(candidate.method,),
+        balanced=candidate.balanced,
+    )
+    layer = used.embedded_in(columns, clips.x.shape[1])
     unused = np.setdiff1d(clips.columns(UNORDERED), columns)
     if len(unused):
-        mean, deviation = moments(partial(batches, unused))
+        mean, deviation = mean_and_std(partial(batches, unused))
         layer.center[unused] = mean
         layer.scale[unused] = standard_scale(mean, deviation, len(columns))
-    return layer
-
-
-def fit_method(
-    method: Method,
-    batches: Batches,
-    num_classes: int,
-    *,
-    balanced: bool,
-    one_scale: bool = False,
-) -> LinearLayer:
-    """Fit a layer to batches of clips: many are never held together (`regress_batches`); the other
-    arguments as for `regress`.
-    """
-    if sum(len(y) for _, y in batches()) > MOST_CHOOSING:
-        return regress_batches(
-            batches, num_classes, method=method, balanced=balanced, one_scale=one_scale
-        )
-    x, y = joined(batches())
-    (layer,) = regress(x, y, num_classes, methods=(method,), balanced=balanced, one_scale=one_scale)
     return layer
 
 
@@ -510,39 +294,56 @@ def statistics_of(
     features_by_clip = dict[int, Tensor]()
     # Only sums are kept: statistics after each frame of all clips would take as much memory as the
     # frames.
-    sums = square_sums = torch.zeros(net.window - 1, net.num_features, dtype=torch.float64)
+    sums = torch.zeros(2, net.window - 1, net.num_features, dtype=torch.float64)
     few = copies and len(groups) <= FEW and not data.flow_channels
     batches = DataLoader(samples, _CLIP_BATCH)
     for frames, targets, positions in tracked(batches, "encoding clips", len(batches), title=title):
         features = encode_samples(net, frames, data, at_once=_FRAME_BATCH)
-        for position, clip_features in zip(positions.tolist(), features, strict=True):
-            if position in with_features:
-                features_by_clip[position] = clip_features.half().cpu()
+        features_by_clip |= {
+            position: clip_features.half().cpu()
+            for position, clip_features in zip(positions.tolist(), features, strict=True)
+            if position in with_features
+        }
         values = net.statistics(features).cpu()
         x[positions.numpy()] = values[:, -1]
         y[positions.numpy()] = targets
         if few and frames.dtype == torch.uint8:
-            copies_features = (
-                encode_samples(net, copy, data, at_once=_FRAME_BATCH)
-                for copy in altered_copies(frames)
-            )
-            altered.append(
-                torch.stack([net.statistics(copy)[:, -1].cpu() for copy in copies_features])
-            )
-        early = values[:, torch.arange(net.window - 1).clamp_max(values.shape[1] - 1)].double()
-        sums = sums + early.sum(0)
-        square_sums = square_sums + early.square().sum(0)
+            altered.append(_statistics_of_copies(net, frames, data))
+        sums = sums + _early_sums(values, net.window)
     _check_clips(x, y)
-    mean = sums / len(x)
-    deviation = (square_sums / len(x) - mean.square()).clamp_min(0).sqrt()
-    clips = ClipStatistics(
-        x,
-        y,
-        np.asarray(groups),
-        num_classes=net.num_classes,
-        copies=tuple(torch.cat(altered, 1).numpy()) if altered else (),
+    return EncodedClips(
+        ClipStatistics(
+            x,
+            y,
+            np.asarray(groups),
+            num_classes=net.num_classes,
+            copies=tuple(torch.cat(altered, 1).numpy()) if altered else (),
+        ),
+        _mean_and_deviation(sums / len(x)),
+        features_by_clip,
     )
-    return EncodedClips(clips, (mean.numpy(), deviation.numpy()), features_by_clip)
+
+
+def _statistics_of_copies(net: LinearClassifier, frames: Tensor, data: DataConfig) -> Tensor:
+    """Statistics `3 B M` of the altered copies of clips."""
+    copies = (
+        encode_samples(net, copy, data, at_once=_FRAME_BATCH) for copy in altered_copies(frames)
+    )
+    return torch.stack([net.statistics(copy)[:, -1].cpu() for copy in copies])
+
+
+def _mean_and_deviation(means: Tensor) -> tuple[Floats, Floats]:
+    """The mean and the standard deviation, from the means of values and of their squares, `2 …`."""
+    mean, square = means
+    return mean.numpy(), (square - mean.square()).clamp_min(0).sqrt().numpy()
+
+
+def _early_sums(values: Tensor, window: int) -> Tensor:
+    """Sums over clips, `2 W-1 M`, of statistics `B T M` after 1 to W - 1 frames, and of their
+    squares.
+    """
+    early = values[:, torch.arange(window - 1).clamp_max(values.shape[1] - 1)].double()
+    return torch.stack([early.sum(0), early.square().sum(0)])
 
 
 def _check_clips(x: Statistics, y: Ints) -> None:

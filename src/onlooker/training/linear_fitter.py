@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from onlooker.base.config import FitConfig
+from onlooker.base.config import DataConfig, FitConfig
 from onlooker.base.decision import Decision
 from onlooker.base.progress import note
 from onlooker.base.records import ClipError, Evaluation
@@ -28,15 +28,23 @@ from onlooker.training.background import Background, background_of
 from onlooker.training.encoders import EncoderChoice, choose_encoder
 from onlooker.training.events import ClipFeatures, fit_events
 from onlooker.training.eyes import (
-    EyeChoice,
+    LayerChoice,
     choose_eyes,
     cross_validated,
     fit_eyes,
     motion_vectors,
 )
 from onlooker.training.fitter import FitContext, Fitted, Fitter
-from onlooker.training.linear import ClipStatistics, Floats
-from onlooker.training.states import TimesPlan, fit_states, plan_times
+from onlooker.training.linear import ClipStatistics
+from onlooker.training.regression import Floats
+from onlooker.training.search import summary
+from onlooker.training.states import (
+    LabeledRecording,
+    StateLayer,
+    TimesPlan,
+    fit_states,
+    plan_times,
+)
 from onlooker.training.still_evidence import still_evidence
 from onlooker.training.unusual import MotionSpread, usual_distance, usual_motion
 from onlooker.video.rates import RATE
@@ -61,85 +69,133 @@ class LinearFitter(Fitter):
     takes_background = True
 
     def fit(self, samples: ClipFrames, split: Split, context: FitContext) -> Fitted:
-        fitted_clips = samples.subset((*split.training, *split.validation))
-        times = _plan(fitted_clips, context)
-        encoder = choose_encoder(fitted_clips, context)
-        samples = encoder.samples
-        settings = encoder.context.settings
+        clips = samples.subset((*split.training, *split.validation))
+        times = _plan(clips, context)
+        encoder = _with_motion(choose_encoder(clips, context))
         net = cast(LinearClassifier, encoder.context.model)
-        encoded = encoder.encoded
-        if samples.has_motion:
-            motion = motion_vectors(samples.motion, len(samples), context.settings.data.eyes)
-            encoded = encoded._replace(clips=encoded.clips._replace(motion=motion))
-            if encoder.rival is not None:  # of the same clips
-                encoder = encoder._replace(rival=encoder.rival._replace(motion=motion))
-        rate = context.decision.frame_rate or RATE
-        stream_clips, seconds = _stream_clips(samples, encoded.features, rate)
-        background = None
-        if context.background:
-            background = background_of(context.background, net, settings.data, rate=rate)
-        choice, decision = fit_layers(
-            net,
-            encoded.clips,
-            replace(context.decision, clip_seconds=seconds),
-            stream_clips=() if times.recordings else stream_clips,
-            early=encoded.early,
-            background=background,
-        )
-        still = still_evidence(net, encoded.features, np.array(samples.targets))
+        choice, decision = _fit_clips(net, encoder, is_stream=not times.recordings)
         notes = {"times": times.why} if times.why else {}
+        still = still_evidence(net, encoder.encoded.features, np.array(encoder.samples.targets))
         if still is not None:
             net.set_heads({"static_scene": Head(still.share[None], center=still.center)})
             notes["where"] = _STILL_TEXT
+        table = [*encoder.table, *choice.table]
+        data = replace(encoder.context.settings.data, eyes=choice.eyes)
         states = None
         if times.recordings:
-            asked = replace(settings.data, eyes=context.settings.data.eyes)
-            states = fit_states(net, times.recordings, decision, data=asked)
-            heads = {"state": Head(**states.layer._asdict())}
-            if states.motion is not None:
-                heads["state_motion"] = Head(*states.motion)
-            net.set_heads(heads, states.lengths)
-            decision = replace(decision, states=states.chains, frame_rate=states.rate)
-            notes["when"] = (
-                f"states: {', '.join(filter(None, (states.held_out.sentence, states.why)))}"
-            )
-        choice_text = f"{encoder.why}; {choice}" if encoder.why else str(choice)
-        note(f"chosen: {choice_text}")
-        eyes = choice.eyes if states is None or states.motion is None else "both"
-        settings = settings._replace(data=replace(settings.data, eyes=eyes))
-        # with test clips, the layer that was chosen is cross-validated, for the labels to check
-        is_test = context.cross_validate and not split.test
-        layers = None if is_test else choice
-        evaluation = _tested(encoder, encoded.clips, choice=layers, decision=decision)
-        is_complete = is_test and evaluation is not None and len(evaluation.names) == len(samples)
-        threshold = None
-        leakage = dict[str, Leakage]()
-        doubtful_labels = None
-        if evaluation is not None:
-            leakage = _leakage(encoder, encoded.clips, evaluation, choice=layers)
-            threshold = choose_threshold(
-                evaluation.scores, evaluation.targets, nothing=decision.nothing_class
-            )
-            if threshold is not None:
-                notes["threshold"] = str(threshold)
-            if len(decision.states) < 2:  # else another class of another group is no doubt
-                doubtful_labels = labels_to_check(evaluation)
-        return Fitted(
+            requested = replace(data, eyes=context.settings.data.eyes)
+            states, decision = _fit_states(net, times.recordings, decision, data=requested)
+            table += states.table
+            notes["when"] = f"states: {states.held_out.sentence}"
+            data = data if states.motion is None else replace(data, eyes="both")
+        note(f"chosen: {summary(table)}")
+        figures = CrossValidationFigures(
+            chosen=summary(table),
+            tried=table,
+            statistics=choice.statistics_set,
+            eyes=choice.eye_figures or None,
+            states=states and states.held_out,
+        )
+        fitted = Fitted(
             net,
-            decision.with_threshold(threshold and threshold.probability),
-            settings,
-            held_out=evaluation if is_complete else None,
-            figures=CrossValidationFigures(
-                chosen=choice_text,
-                statistics=choice.pictures.statistics_set,
-                eyes=choice.tried or None,
-                states=states and states.held_out,
-                cross_validated=is_complete,
-                labels_to_check=doubtful_labels,
-                **leakage,
-            ),
+            decision,
+            encoder.context.settings._replace(data=data),
+            figures=figures,
             notes=notes,
         )
+        return _with_test(
+            fitted, encoder, choice, is_test=context.cross_validate and not split.test
+        )
+
+
+def _with_motion(encoder: EncoderChoice) -> EncoderChoice:
+    """With the motion words of the clips, if there are any."""
+    samples = encoder.samples
+    if not samples.has_motion:
+        return encoder
+    eyes = encoder.context.settings.data.eyes
+    motion = motion_vectors(samples.motion, len(samples), eyes)
+    encoded = encoder.encoded
+    return encoder._replace(
+        encoded=encoded._replace(clips=encoded.clips._replace(motion=motion)),
+        candidates=tuple(clips._replace(motion=motion) for clips in encoder.candidates),
+    )
+
+
+def _fit_clips(
+    net: LinearClassifier, encoder: EncoderChoice, *, is_stream: bool
+) -> tuple[LayerChoice, Decision]:
+    """The layers of classes and, if the model is for streams of events, of events."""
+    context = encoder.context
+    encoded = encoder.encoded
+    rate = context.decision.frame_rate or RATE
+    stream_clips, seconds = _stream_clips(encoder.samples, encoded.features, rate)
+    background = None
+    if context.background:
+        data = context.settings.data
+        background = background_of(context.background, net, data, rate=rate)
+    return fit_layers(
+        net,
+        encoded.clips,
+        replace(context.decision, clip_seconds=seconds),
+        stream_clips=stream_clips if is_stream else (),
+        early=encoded.early,
+        background=background,
+    )
+
+
+def _fit_states(
+    net: LinearClassifier,
+    recordings: Sequence[LabeledRecording],
+    decision: Decision,
+    *,
+    data: DataConfig,
+) -> tuple[StateLayer, Decision]:
+    """Fit the layer of states, and set it."""
+    states = fit_states(net, recordings, decision, data=data)
+    heads = {"state": Head(**states.layer._asdict())}
+    if states.motion is not None:
+        heads["state_motion"] = Head(*states.motion)
+    net.set_heads(heads, states.lengths)
+    return states, replace(decision, states=states.chains, frame_rate=states.rate)
+
+
+def _with_test(
+    fitted: Fitted, encoder: EncoderChoice, choice: LayerChoice, *, is_test: bool
+) -> Fitted:
+    """With what the cross-validation of all clips says.
+
+    `is_test`: there are no test clips; everything is chosen again for each fold. Otherwise the
+    chosen layers are cross-validated, for the labels to check.
+    """
+    layers = None if is_test else choice
+    clips = encoder.encoded.clips
+    decision = fitted.decision
+    evaluation = _tested(encoder, clips, choice=layers, decision=decision)
+    if evaluation is None:
+        return fitted
+    is_complete = is_test and len(evaluation.names) == len(encoder.samples)
+    threshold = choose_threshold(
+        evaluation.scores, evaluation.targets, nothing=decision.nothing_class
+    )
+    doubtful_labels = None
+    if len(decision.states) < 2:  # else another class of another group is no doubt
+        doubtful_labels = labels_to_check(evaluation)
+    figures = fitted.figures or CrossValidationFigures()
+    leakage = _leakage(encoder, clips, evaluation, choice=layers)
+    return replace(
+        fitted,
+        decision=decision.with_threshold(threshold and threshold.probability),
+        held_out=evaluation if is_complete else None,
+        figures=replace(
+            figures,
+            cross_validated=is_complete,
+            labels_to_check=doubtful_labels,
+            scenes=leakage.get("scenes"),
+            copies=leakage.get("copies"),
+        ),
+        notes={**fitted.notes, **({"threshold": str(threshold)} if threshold else {})},
+    )
 
 
 def _plan(samples: ClipFrames, context: FitContext) -> TimesPlan:
@@ -166,7 +222,7 @@ def fit_layers(
     stream_clips: Sequence[ClipFeatures],
     early: tuple[Floats, Floats] | None = None,
     background: Background | None = None,
-) -> tuple[EyeChoice, Decision]:
+) -> tuple[LayerChoice, Decision]:
     """Choose, fit and set the layers of classes and of events of a model.
 
     Args:
@@ -192,7 +248,7 @@ def fit_layers(
     )
     if layer is not None:
         model.set_heads(layer.heads, layer.lengths)
-    usual = usual_distance(clips, choice.pictures)
+    usual = usual_distance(clips, choice.candidate)
     if model.motion_features and clips.motion is not None:
         spread = MotionSpread.of(clips.motion.x)
         model.heads["motion"].center.copy_(torch.from_numpy(clips.motion.basis @ spread.center))
@@ -201,12 +257,13 @@ def fit_layers(
             factor = spread.factor(layer.farthest, layer.farthest_motion)
             model.heads["window"].motion_factors[1] = factor
     counts = np.bincount(clips.y, minlength=clips.num_classes)
-    return choice, replace(
+    table = choice.table if layer is None else (*choice.table, *layer.table)
+    return replace(choice, table=table), replace(
         decision,
         temperature=choice.temperature,
         curve=layer and layer.curve,
         novelty_limit=usual,
-        class_shares=() if choice.pictures.balanced else (counts / counts.sum()).tolist(),
+        class_shares=() if choice.candidate.balanced else (counts / counts.sum()).tolist(),
     )
 
 
@@ -214,7 +271,7 @@ def _tested(
     encoder: EncoderChoice,
     clips: ClipStatistics,
     *,
-    choice: EyeChoice | None,
+    choice: LayerChoice | None,
     decision: Decision,
     title: str = "cross-validation",
 ) -> Evaluation | None:
@@ -222,16 +279,14 @@ def _tested(
     None if no layer could be fitted without any of them.
 
     Args:
-        encoder: with a rival, the encoder is chosen again for each fold.
+        encoder: with several candidates, it is chosen again for each fold.
         clips: the encoded samples.
         choice: the layers to fit in each fold; None: chosen again for each fold.
         decision: of the evaluation.
         title: of the progress bar.
     """
-    scores, thresholds = cross_validated(
-        clips, choice, rival=encoder.rival, rival_first=encoder.rival_first, title=title
-    )
-    positions = np.flatnonzero(np.isfinite(scores).all(1))
+    held_out, thresholds = cross_validated(clips, choice, encoded=encoder.candidates, title=title)
+    positions = np.flatnonzero(held_out.tested)
     if not len(positions):
         return None
     has_threshold = not np.isnan(thresholds).all()
@@ -240,7 +295,7 @@ def _tested(
         tuple(samples.names[i] for i in positions),
         decision,
         np.array(samples.targets, np.int64)[positions],
-        scores=scores[positions],
+        scores=held_out.scores[positions],
         frame_scores=(),
         recordings=tuple(source_of(samples.clips[i]) for i in positions),
         thresholds=thresholds[positions] if has_threshold else None,
@@ -252,7 +307,7 @@ def _leakage(
     clips: ClipStatistics,
     evaluation: Evaluation,
     *,
-    choice: EyeChoice | None,
+    choice: LayerChoice | None,
 ) -> dict[str, Leakage]:
     """How much easier the test is if clips of one `scenes`, or `copies`, are both fitted to and
     tested; empty if there are none.
@@ -264,9 +319,9 @@ def _leakage(
     if not any(map(is_joined, listed)):
         return {}
     groups = np.array([str(clip.path) if is_joined(clip) else group_of(clip) for clip in listed])
-    rival = encoder.rival and encoder.rival._replace(groups=groups)
+    candidates = tuple(encoded._replace(groups=groups) for encoded in encoder.candidates)
     mixed = _tested(
-        encoder._replace(rival=rival),
+        encoder._replace(candidates=candidates),
         clips._replace(groups=groups),
         choice=choice,
         decision=evaluation.decision,

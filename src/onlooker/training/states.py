@@ -8,9 +8,10 @@ the shortest window is added, with a weight that is chosen alike, if states are 
 
 import math
 from collections import defaultdict, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from itertools import repeat
+from functools import cache, partial
+from itertools import product, repeat
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,8 +40,7 @@ from onlooker.data.clips import read_header
 from onlooker.data.lists import Unknown
 from onlooker.data.split import group_of
 from onlooker.measure.events import alarm_curve
-from onlooker.measure.figures import HeldOutStates, saved_pairs
-from onlooker.measure.held_out import is_clear
+from onlooker.measure.figures import HeldOutStates, TriedCandidate, saved_pairs
 from onlooker.measure.states import UNKNOWN, bouts_of, state_figures
 from onlooker.measure.timeline import Pair, Timeline
 from onlooker.models.linear import ORDERED, UNORDERED, LinearClassifier
@@ -49,7 +49,14 @@ from onlooker.stream.segmenters.semi_markov import Decoder, window_offsets
 from onlooker.stream.sources import ON_TIME, slot_of
 from onlooker.training.forward import encode_samples
 from onlooker.training.linear import one_thread
-from onlooker.training.regression import LinearLayer, standard_scale
+from onlooker.training.regression import (
+    LinearLayer,
+    logistic,
+    one_batch,
+    standard_scale,
+    with_absent_classes,
+)
+from onlooker.training.search import Trial, search
 from onlooker.video.motion_words import motion_eye
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import resize
@@ -73,12 +80,13 @@ _TOGETHER = 128  # frames that are read and encoded together
 _PER_BOUT = 10  # frames of a bout that the layer is fitted to
 _MOST_SAMPLES = 3000  # of all such frames
 _DIRECTIONS = 400  # in which the statistics differ most, that the layer uses
-_PENALTIES = (0.3, 3.0, 30.0, 300.0)  # C of scikit-learn
-_MOTION_WEIGHTS = (0.25, 0.5, 1.0)  # of the log probabilities of motion
-# of the decoder; of those that are equally good, the earlier one is chosen
+# to choose from, the default first: C of scikit-learn, and weights of the log probabilities of motion
+_PENALTIES = (3.0, 0.3, 30.0, 300.0)
+_MOTION_WEIGHTS = (0.5, 0.25, 1.0)
+_TOLERANCE_OF_LOSS = 1e-3  # at which the solver ends
+# of the decoder, the default first
 _WEIGHTS = (0.4, 0.2, 0.7, 0.1, 1.0, 0.05, 1.5)
 _FOLDS = 6
-_ABSENT = 20.0  # how far the logit of a class without frames is below all others
 # Durations that spread less, as those of a few bouts may do, would rule others out.
 _MIN_SPREAD = 0.5
 _PRIOR_BOUTS = 3  # bouts of all classes that the spread of a class counts with
@@ -313,10 +321,10 @@ class _Chain(NamedTuple):
 
     def segments(
         self,
-        outputs: Ints,
+        labels: Ints,
+        *,
         times: Floats,
         decision: Decision,
-        *,
         rate: float,
         logs: Floats | None = None,
     ) -> list[Segment]:
@@ -331,7 +339,7 @@ class _Chain(NamedTuple):
                 bounds[end],
                 score=1.0 if logs is None else float(np.exp(logs[begin:end, output]).mean()),
             )
-            for begin, end, output in bouts_of(outputs)
+            for begin, end, output in bouts_of(labels)
             if self.classes[output] not in (-1, decision.nothing_class)
         ]
 
@@ -356,29 +364,22 @@ class _Frames(NamedTuple):
 
     Args:
         times: `T`.
-        statistics: of each length of windows, of those that end at each frame, and after the last
-            one while it stays: float16 `T+delay M`, without statistics of order for most lengths.
-        outputs: of each chain, `T`.
+        statistics: one array per window length, float16 `T+delay M`: the window that ends at each
+            frame; the last frame is repeated `delay` times. Most have no statistics of order.
+        labels: of each tier, the class of each frame, `T`.
         samples: positions of the frames that layers are fitted to.
         motion: Fisher vectors of the shortest window around each frame, `T F`; None: they are not computed.
     """
 
     times: Floats
     statistics: list[NDArray[np.float16]]
-    outputs: list[Ints]
+    labels: list[Ints]
     samples: Ints
     motion: NDArray[np.float16] | None = None
 
-    def known_samples(self, outputs: Ints) -> Ints:
-        """Those of the samples whose outputs, of `T`, are known."""
-        return self.samples[outputs[self.samples] != UNKNOWN]
-
-
-class StateMotion(NamedTuple):
-    """A fitted layer on motion words (head `state_motion`): weight `R F`, bias `R`."""
-
-    weight: Floats
-    bias: Floats
+    def known_samples(self, labels: Ints) -> Ints:
+        """The samples whose labels, of `T`, are known."""
+        return self.samples[labels[self.samples] != UNKNOWN]
 
 
 class StateLayer(NamedTuple):
@@ -390,8 +391,9 @@ class StateLayer(NamedTuple):
         chains: of its outputs.
         rate: frames per second.
         held_out: how good the states of recordings are that it was not fitted to.
-        motion: the layer on motion words; None: states are recognized by pictures alone.
-        why: which eyes were compared, in words; empty: none were.
+        motion: the layer on motion words (head `state_motion`), weight `R F` and
+            bias `R`; None: states are recognized by pictures alone.
+        table: what was tried.
     """
 
     lengths: tuple[int, ...]
@@ -399,8 +401,37 @@ class StateLayer(NamedTuple):
     chains: tuple[StateChain, ...]
     rate: float
     held_out: HeldOutStates
-    motion: StateMotion | None = None
-    why: str = ""
+    motion: tuple[Floats, Floats] | None = None
+    table: tuple[TriedCandidate, ...] = ()
+
+
+class _Candidate(NamedTuple):
+    """How states are recognized.
+
+    Args:
+        windows: of pictures.
+        C: of the layer of pictures, as in scikit-learn.
+        motion_weight: of the log probabilities of motion; 0: pictures alone.
+        motion_penalty: of the layer of motion.
+    """
+
+    windows: "_WindowSet"
+    C: float = _PENALTIES[0]
+    motion_weight: float = 0.0
+    motion_penalty: float = _PENALTIES[0]
+
+    def __str__(self) -> str:
+        if self.motion_weight:
+            return (
+                f"pictures and motion, weight {self.motion_weight:g}, C = {self.motion_penalty:g}"
+            )
+        return "pictures alone"
+
+    @property
+    def windows_text(self) -> str:
+        """The windows and C of pictures."""
+        order = ", with order" if any(ordered for _, ordered in self.windows) else ""
+        return f"{len(self.windows)} lengths{order}, C = {self.C:g}"
 
 
 @one_thread
@@ -416,8 +447,8 @@ def fit_states(
     Args:
         net: the model, which is not changed.
         decision: its classes.
-        data: how frames are resized and normalized, and by which eyes states are recognized. By `auto`,
-            these are pictures, unless both are clearly better.
+        data: how frames are resized and normalized, and by which eyes states are recognized. By
+            `auto`, these are pictures, unless both are clearly better.
 
     Raises:
         ClipError: a recording cannot be read any more.
@@ -425,121 +456,162 @@ def fit_states(
     lengths, rate = _lengths(net, recordings, decision)
     chains = _chains(recordings, decision)
     frames = _read(net, recordings, chains, data=data, lengths=lengths, rate=rate)
-    folds = _folds([recording.group for recording in recordings])
-    best: _Result | None = None
-    for which in _window_sets(len(lengths)):
-        space = _Space.of(frames, which, net=net, lengths=lengths, rate=rate)
-        z = [space.project(recording, which, lengths, rate=rate) for recording in frames]
-        for penalty in _PENALTIES:
-            logits = _held_out(z, frames, chains, folds=folds, penalty=penalty)
-            loss = _loss(logits, frames)
-            if best is None or loss < best.loss:
-                best = _Result(loss, which, penalty, space=space, z=z, logits=logits)
-    assert best is not None
-    both = None
-    why = ""
-    if any(part.motion is not None and part.motion.any() for part in frames):
-        both = _with_motion(best.logits, frames, chains, folds=folds)
-        gains = _losses(best.logits, frames) - _losses(both.logits, frames)
-        groups = _of_samples([recording.group for recording in recordings], frames)
-        losses = f"log loss {both.loss:.2f}, pictures alone {best.loss:.2f}"
-        if data.eyes != "auto" or is_clear(gains, groups):
-            best = best._replace(logits=both.logits)
-            why = f"by pictures and motion ({losses})"
-        else:
-            both = None
-            why = f"by pictures; with motion, they are not clearly better told ({losses})"
-    fitted = list[StateChain]()
-    texts = list[str]()
-    labeled: list[list[Segment]] = [[] for _ in recordings]
-    predicted: list[list[Segment]] = [[] for _ in recordings]
-    for number, chain in enumerate(chains):
-        outputs = [recording.outputs[number] for recording in frames]
-        weight, figures, paths = _best_weight(
-            [logits[number] for logits in best.logits],
-            outputs,
-            chain,
-            decision=decision,
-            folds=folds,
-            rate=rate,
-        )
-        threshold = 0.0
-        if chain.gap != UNKNOWN:
-            logs = [logits[number] for logits in best.logits]
-            threshold = _threshold(
-                frames, number, chain, paths=paths, logs=logs, decision=decision, rate=rate
-            )
-        if threshold:
-            for path, scores in zip(paths, logs, strict=True):
-                for begin, end, output in bouts_of(path):
-                    if np.exp(scores[begin:end, output]).mean() < threshold:
-                        path[begin:end] = chain.gap
-            figures = _figures(outputs, paths, chain, decision=decision, rate=rate)
-        medians, spreads = durations(outputs, len(chain.classes), rate=rate)
-        fitted.append(
-            StateChain(chain.classes, medians, spreads, weight=weight, threshold=threshold)
-        )
-        names = some_of([decision.classes[k] for k in chain.classes if k >= 0])
-        texts.append(
-            f"{f'{names}: ' if len(chains) > 1 else ''}"
-            f"{100 * figures['accuracy']:.0f} % of the time right, "
-            f"F1@50 {figures['segmental_f1']['50']:.0f}"
-        )
-        for i, part in enumerate(frames):
-            labeled[i] += chain.segments(outputs[i], part.times, decision, rate=rate)
-            predicted[i] += chain.segments(paths[i], part.times, decision, rate=rate)
-    rows, bias = _fit_chains(best.z, frames, chains, penalty=best.penalty)
-    layer = best.space.layer(rows, bias)
-    pairs = dict[str, Pair]()
-    for i, (recording, part) in enumerate(zip(recordings, frames, strict=True)):
-        seconds = float(part.times[-1]) + 1 / rate
-        pairs[clip_name(recording.path, recording.root)] = (
-            Timeline(labeled[i], seconds),
-            Timeline(predicted[i], seconds),
-        )
-    nothing = decision.nothing_class
-    held_out = HeldOutStates(
-        sentence=f"{'; '.join(texts)}, on recordings that it was not fitted to ({len(pairs)})",
-        classes=[name for k, name in enumerate(decision.classes) if k != nothing],
-        recordings=saved_pairs(pairs),
-        overlap=len(chains) > 1,
+    groups = [recording.group for recording in recordings]
+    tests = _StateTests(net, frames, chains, groups=groups, lengths=lengths, rate=rate)
+    windows = search(
+        "windows of states", tests.windows(), tests.trial, name=lambda option: option.windows_text
     )
+    motions = tests.motions(windows.value, is_requested=data.eyes != "auto")
+    motion = search("eyes of states", motions, tests.trial)
+    logits = tests.logits(motion.value)
+    fitted = [
+        _fit_tier(tests, number, [scores[number] for scores in logits], decision=decision)
+        for number in range(len(chains))
+    ]
+    eyes_table = motion.table if len(motions) > 1 else ()
     return StateLayer(
         lengths,
-        layer,
-        tuple(fitted),
+        tests.layer(motion.value),
+        tuple(tier.chain for tier in fitted),
         rate=rate,
-        held_out=held_out,
-        motion=both and both.layer(frames, chains),
-        why=why,
+        held_out=_held_out_states(recordings, tests, fitted, decision=decision),
+        motion=tests.motion_layer(motion.value) if motion.value.motion_weight else None,
+        table=sum((tier.table for tier in fitted), (*windows.table, *eyes_table)),
+    )
+
+
+class _FittedTier(NamedTuple):
+    """A tier of states.
+
+    Args:
+        chain: how its outputs are decoded.
+        paths: of each recording, the decoded labels of its frames, `T`.
+        text: how good they are.
+        table: what was tried.
+    """
+
+    chain: StateChain
+    paths: list[Ints]
+    text: str
+    table: tuple[TriedCandidate, ...]
+
+
+def _fit_tier(
+    tests: "_StateTests", number: int, logs: Sequence[Floats], *, decision: Decision
+) -> _FittedTier:
+    """Choose how the outputs of a tier are decoded, from its log probabilities, `T R` of each
+    recording.
+    """
+    chain = tests.chains[number]
+    labels = [recording.labels[number] for recording in tests.recordings]
+    paths_of = _decoded(tests, number, logs)
+
+    def test(weight: float) -> Trial:
+        losses = [
+            1 - _quality(_figures([true], [path], chain, decision=decision, rate=tests.rate))
+            for true, path in zip(labels, paths_of(weight), strict=True)
+        ]
+        return Trial(np.array(losses), np.array(tests.groups), measure="1 - mean of F1 and F1@50")
+
+    weight = search(
+        f"weight of the decoder{tests.suffix(number)}", _WEIGHTS, test, name="{:g}".format
+    )
+    paths = paths_of(weight.value)
+    threshold = 0.0
+    if chain.gap != UNKNOWN:
+        threshold = _threshold(tests, number, paths=paths, logs=logs, decision=decision)
+        paths = _without_doubtful(paths, logs, threshold, gap=chain.gap)
+    figures = _figures(labels, paths, chain, decision=decision, rate=tests.rate)
+    medians, spreads = durations(labels, len(chain.classes), rate=tests.rate)
+    names = some_of([decision.classes[k] for k in chain.classes if k >= 0])
+    text = (
+        f"{f'{names}: ' if len(tests.chains) > 1 else ''}"
+        f"{100 * figures['accuracy']:.0f} % of the time right, "
+        f"F1@50 {figures['segmental_f1']['50']:.0f}"
+    )
+    fitted = StateChain(chain.classes, medians, spreads, weight=weight.value, threshold=threshold)
+    return _FittedTier(fitted, paths, text, weight.table)
+
+
+def _quality(figures: Mapping[str, Any]) -> float:
+    """The mean of macro F1 and F1@50, from 0 to 1."""
+    return (figures["macro_f1"] + figures["segmental_f1"]["50"] / 100) / 2
+
+
+def _without_doubtful(
+    paths: Sequence[Ints], logs: Sequence[Floats], threshold: float, *, gap: int
+) -> list[Ints]:
+    """Paths without the bouts whose score is below a threshold."""
+    results = list[Ints]()
+    for path, scores in zip(paths, logs, strict=True):
+        result = path.copy()
+        for begin, end, label in bouts_of(path):
+            if np.exp(scores[begin:end, label]).mean() < threshold:
+                result[begin:end] = gap
+        results.append(result)
+    return results
+
+
+def _held_out_states(
+    recordings: Sequence[LabeledRecording],
+    tests: "_StateTests",
+    fitted: Sequence[_FittedTier],
+    *,
+    decision: Decision,
+) -> HeldOutStates:
+    """The labeled and the decoded bouts of all recordings."""
+    tested = dict[str, Pair]()
+    for i, (recording, frames) in enumerate(zip(recordings, tests.recordings, strict=True)):
+        labeled = list[Segment]()
+        decoded = list[Segment]()
+        for number, (chain, tier) in enumerate(zip(tests.chains, fitted, strict=True)):
+            segments = partial(
+                chain.segments, times=frames.times, decision=decision, rate=tests.rate
+            )
+            labeled += segments(frames.labels[number])
+            decoded += segments(tier.paths[i])
+        seconds = float(frames.times[-1]) + 1 / tests.rate
+        name = clip_name(recording.path, recording.root)
+        tested[name] = Timeline(labeled, seconds), Timeline(decoded, seconds)
+    texts = "; ".join(tier.text for tier in fitted)
+    nothing = decision.nothing_class
+    return HeldOutStates(
+        sentence=f"{texts}, on recordings that it was not fitted to ({len(tested)})",
+        classes=[name for k, name in enumerate(decision.classes) if k != nothing],
+        recordings=saved_pairs(tested),
+        overlap=len(fitted) > 1,
     )
 
 
 def _threshold(
-    frames: Sequence[_Frames],
+    tests: "_StateTests",
     number: int,
-    chain: _Chain,
     *,
     paths: Sequence[Ints],
     logs: Sequence[Floats],
     decision: Decision,
-    rate: float,
 ) -> float:
-    """The lowest score of a bout of a chain, by the rule of events (`AlarmCurve.operating_point`); 0 if more is
+    """The lowest score of a bout of a tier, by the rule of events (`AlarmCurve.operating_point`); 0 if more is
     lost by it than it leaves out.
 
     Args:
-        number: of the chain.
-        paths, logs: of each recording, the outputs of its frames, `T`, and log probabilities, `T R`.
+        number: of the tier.
+        paths, logs: of each recording, labels of its frames, `T`, and log probabilities, `T R`.
     """
     pairs = list[Pair]()
-    for part, path, scores in zip(frames, paths, logs, strict=True):
-        labels = part.outputs[number]
+    for recording, path, scores in zip(tests.recordings, paths, logs, strict=True):
+        labels = recording.labels[number]
         judged = np.where(labels == UNKNOWN, UNKNOWN, path)
-        bouts = chain.segments(judged, part.times, decision, rate=rate, logs=scores)
-        true = chain.segments(labels, part.times, decision, rate=rate)
-        seconds = (labels != UNKNOWN).sum() / rate
-        pairs.append((Timeline(true, seconds), Timeline(bouts, seconds)))
+        segments = partial(
+            tests.chains[number].segments,
+            times=recording.times,
+            decision=decision,
+            rate=tests.rate,
+        )
+        seconds = (labels != UNKNOWN).sum() / tests.rate
+        pairs.append(
+            (Timeline(segments(labels), seconds), Timeline(segments(judged, logs=scores), seconds))
+        )
     curve = alarm_curve(pairs)
     point = None if curve is None else curve.operating_point(StreamConfig.alarms_per_hour)
     if curve is None or point is None or curve.f1(point) <= curve.f1(0):
@@ -547,33 +619,15 @@ def _threshold(
     return curve.thresholds[point]
 
 
-class _Result(NamedTuple):
-    """A set of windows and a penalty in cross-validation.
-
-    Args:
-        loss: log loss of the sampled frames.
-        z: of each recording, its projected statistics `T d`.
-        logits: of each recording and each chain, by layers that were fitted without it, `T R`.
-    """
-
-    loss: float
-    which: "_WindowSet"
-    penalty: float
-    space: "_Space"
-    z: list[Floats]
-    logits: list[list[Floats]]
-
-
 # positions of the lengths of windows, and whether statistics of order are used
 _WindowSet = tuple[tuple[int, bool], ...]
 
 
 def _window_sets(L: int) -> list[_WindowSet]:
-    """The sets of windows to choose from: two short ones; all; all, with order for the second."""
-    short = tuple((i, False) for i in range(min(2, L)))
+    """The sets of windows to choose from: all; all, with order for the second; two short ones."""
     every_length = tuple((i, False) for i in range(L))
     ordered = tuple((i, i == _ordered(L)) for i in range(L))
-    return [*dict.fromkeys((short, every_length, ordered))]
+    return [*dict.fromkeys((every_length, ordered, every_length[:2]))]
 
 
 def _ordered(L: int) -> int:
@@ -630,36 +684,36 @@ def _read(
     lengths: Sequence[int],
     rate: float,
 ) -> list[_Frames]:
-    """The frames of recordings, of each as many of the first ones as all together allow."""
+    """Encode the recordings; long ones are cut to a shared budget of frames."""
     share = min(1.0, _MOST_FRAMES / sum(recording.seconds * rate for recording in recordings))
-    hold = max(data.frames, *lengths)
-    parts = list[_Frames]()
+    encoded = list[_Frames]()
     for recording in tracked(recordings, "encoding recordings", len(recordings)):
         reader = VideoReader(recording.path)
-        indices, times = slots(reader.times, rate, hold)
+        indices, times = slots(reader.times, rate, max(data.frames, *lengths))
         count = max(2, round(share * len(times)))
         indices = indices[:count]
-        times = times[:count]
+        offsets = window_offsets(lengths, rate)
         features = _features(net, reader, indices, data=data)
-        delay = max(window_offsets(lengths, rate))
-        statistics = _statistics(net, features, lengths, delay=delay)
-        labels = [chain.labels(recording, times) for chain in chains]
-        part = _Frames(times, statistics, labels, samples=np.zeros(0, np.int64))
+        frames = _Frames(
+            times[:count],
+            _statistics(net, features, lengths, delay=max(offsets)),
+            [chain.labels(recording, times[:count]) for chain in chains],
+            samples=np.zeros(0, np.int64),
+        )
         if data.sees_motion:
-            offset = window_offsets(lengths, rate)[0]
-            vectors = _motion_vectors(reader, indices, n=lengths[0], offset=offset)
-            part = part._replace(motion=vectors)
-        parts.append(part)
-    bouts = sum(len(bouts_of(outputs)) for part in parts for outputs in part.outputs)
+            vectors = _motion_vectors(reader, indices, n=lengths[0], offset=offsets[0])
+            frames = frames._replace(motion=vectors)
+        encoded.append(frames)
+    bouts = sum(len(bouts_of(labels)) for frames in encoded for labels in frames.labels)
     per_bout = int(np.clip(_MOST_SAMPLES // max(bouts, 1), 2, _PER_BOUT))
-    return [part._replace(samples=_sampled(part.outputs, per_bout)) for part in parts]
+    return [frames._replace(samples=_sampled(frames.labels, per_bout)) for frames in encoded]
 
 
-def _sampled(labels: Sequence[Ints], per_bout: int) -> Ints:
+def _sampled(labels_of_tiers: Sequence[Ints], per_bout: int) -> Ints:
     """Frames to fit to: as many of a long bout as of a short one."""
     positions = [np.zeros(0, np.int64)]
-    for outputs in labels:
-        for begin, end, _ in bouts_of(outputs):
+    for labels in labels_of_tiers:
+        for begin, end, _ in bouts_of(labels):
             count = min(per_bout, end - begin)
             positions.append(np.linspace(begin, end - 1, count).round().astype(np.int64))
     return np.unique(np.concatenate(positions))
@@ -746,72 +800,47 @@ def _with_held(features: Iterator[Tensor], delay: int) -> Iterator[Tensor]:
 
 
 class _Space(NamedTuple):
-    """The directions in which the standardized statistics of sampled frames differ most.
+    """The directions in which the standardized vectors of sampled frames differ most.
 
     Args:
-        center, scale: of the statistics of the chosen windows, `m`.
+        center, scale: `m`, or one scale for all.
         basis: `m d`.
-        columns: of each window, positions of its statistics among all `L M`.
-        shape: `L M`.
+        projected: of each recording, the vectors of its frames in these directions, `T d`.
     """
 
-    center: Floats
-    scale: Floats
+    center: NDArray[np.float64]
+    scale: NDArray[np.float64]
     basis: Floats
-    columns: Ints
-    shape: tuple[int, int]
+    projected: list[Floats]
 
     @classmethod
     def of(
         cls,
-        frames: Sequence[_Frames],
-        which: _WindowSet,
+        vectors: Sequence[Callable[[], NDArray[np.float16]]],
+        recordings: Sequence["_Frames"],
         *,
-        net: LinearClassifier,
-        lengths: Sequence[int],
-        rate: float,
+        one_scale: bool,
     ) -> "_Space":
-        """Those of all recordings; their classes are not used."""
-        x = np.concatenate(
-            [_around(part, which, lengths, rate=rate)[part.samples] for part in frames]
-        ).astype(np.float32)
+        """From the vectors `T m` of the frames of each recording; their classes are not used."""
+        pairs = zip(vectors, recordings, strict=True)
+        x = np.concatenate([rows()[recording.samples] for rows, recording in pairs])
+        x = x.astype(np.float32)
         center = x.mean(0, dtype=np.float64)
         scale = standard_scale(center, x.std(0, dtype=np.float64))
+        if one_scale:  # of vectors of unit length
+            scale = np.linalg.norm(x - center) / np.sqrt(np.full(1, len(x)))
         basis = _main_directions(((x - center) / scale).astype(np.float32))
-        M = net.num_features
-        few = M // len(net.names) * len(UNORDERED)
-        columns = [np.arange(M if ordered else few) + place * M for place, ordered in which]
-        return cls(center, scale, basis, np.concatenate(columns), shape=(len(lengths), M))
+        space = cls(center, scale, basis, [])
+        return space._replace(projected=[space.project(rows()) for rows in vectors])
 
-    def project(
-        self, part: _Frames, which: _WindowSet, lengths: Sequence[int], *, rate: float
-    ) -> Floats:
-        """The statistics of all frames of a recording in these directions, `T d`."""
-        x = _around(part, which, lengths, rate=rate)
+    def project(self, x: NDArray[np.float16]) -> Floats:
+        """Vectors `T m` in these directions, `T d`."""
         pieces = np.array_split(x, len(x) // 1000 + 1)
         return np.concatenate(
             [
                 ((piece - self.center) / self.scale).astype(np.float32) @ self.basis
                 for piece in pieces
             ]
-        )
-
-    def layer(self, rows: Floats, bias: Floats) -> LinearLayer:
-        """A layer in these directions, weight `R d`, as one on the statistics of all windows: `L M`,
-        `R L M`.
-        """
-        size = self.shape[0] * self.shape[1]
-        center = np.zeros(size)
-        scale = np.ones(size)
-        weight = np.zeros((len(rows), size))
-        center[self.columns] = self.center
-        scale[self.columns] = self.scale
-        weight[:, self.columns] = rows @ self.basis.T
-        return LinearLayer(
-            center.reshape(self.shape),
-            scale.reshape(self.shape),
-            weight.reshape(-1, *self.shape),
-            bias=bias.astype(np.float64),
         )
 
 
@@ -821,6 +850,187 @@ def _main_directions(z: NDArray[np.float32]) -> NDArray[np.float32]:
     keeps = values > 1e-7 * values[-1]
     keeps[:-_DIRECTIONS] = False
     return z.T @ (vectors[:, keeps] / np.sqrt(values[keeps])).astype(np.float32)
+
+
+class _StateTests:
+    """Candidates in cross-validation, on recordings that are left out together.
+
+    Args:
+        recordings: their frames.
+        groups: of the recordings.
+    """
+
+    def __init__(
+        self,
+        net: LinearClassifier,
+        recordings: Sequence["_Frames"],
+        chains: Sequence[_Chain],
+        *,
+        groups: Sequence[str],
+        lengths: tuple[int, ...],
+        rate: float,
+    ) -> None:
+        self.net = net
+        self.recordings = recordings
+        self.chains = chains
+        self.groups = groups
+        self.lengths = lengths
+        self.rate = rate
+        self.folds = _folds(groups)
+        self.space = cache(self._space)
+        self.motion_space = cache(self._motion_space)
+        self._of_pictures = cache(self._fit_pictures)
+        self._of_motion = cache(self._fit_motion)
+
+    def windows(self) -> list[_Candidate]:
+        """All windows and values of C, the default first."""
+        pairs = product(_window_sets(len(self.lengths)), _PENALTIES)
+        return [_Candidate(windows, C) for windows, C in pairs]
+
+    def motions(self, candidate: _Candidate, *, is_requested: bool) -> list[_Candidate]:
+        """With motion, if anything moves, and without, unless motion is requested."""
+        vectors = [recording.motion for recording in self.recordings]
+        if not any(rows is not None and rows.any() for rows in vectors):
+            return [candidate]
+        pairs = product(_MOTION_WEIGHTS, _PENALTIES)
+        both = [candidate._replace(motion_weight=weight, motion_penalty=C) for weight, C in pairs]
+        return both if is_requested else [candidate, *both]
+
+    def trial(self, candidate: _Candidate) -> Trial:
+        """The log loss of the sampled frames in all tiers where they are known."""
+        losses = list[Floats]()
+        right = list[NDArray[np.bool_]]()
+        groups = list[str]()
+        pairs = zip(self.logits(candidate), self.recordings, self.groups, strict=True)
+        for logits, recording, group in pairs:
+            for scores, labels in zip(logits, recording.labels, strict=True):
+                samples = recording.known_samples(labels)
+                losses.append(-scores[samples, labels[samples]])
+                right.append(scores[samples].argmax(1) == labels[samples])
+                groups += [group] * len(samples)
+        accuracy = float(np.concatenate(right).mean())
+        return Trial(np.concatenate(losses), np.array(groups), accuracy)
+
+    def logits(self, candidate: _Candidate) -> list[list[Floats]]:
+        """For each recording and each tier, log probabilities `T R` by a layer that was fitted
+        without its fold.
+        """
+        pictures = self._of_pictures(candidate.windows, candidate.C)
+        if not candidate.motion_weight:
+            return pictures
+        motion = self._of_motion(candidate.motion_penalty)
+        return [
+            [
+                log_softmax(by_pictures + candidate.motion_weight * moves * by_motion, 1)
+                for by_pictures, by_motion in zip(*logs, strict=True)
+            ]
+            for moves, *logs in zip(self._moving(), pictures, motion, strict=True)
+        ]
+
+    def layer(self, candidate: _Candidate) -> LinearLayer:
+        """The layer of pictures, fitted to all recordings, as one on the statistics of all windows:
+        center and scale `L M`, weight `R L M`.
+        """
+        space = self.space(candidate.windows)
+        weight, bias = self._fit(space, range(len(self.recordings)), candidate.C)
+        L = len(self.lengths)
+        M = self.net.num_features
+        few = M // len(self.net.names) * len(UNORDERED)
+        columns = np.concatenate(
+            [np.arange(M if ordered else few) + i * M for i, ordered in candidate.windows]
+        )
+        layer = LinearLayer(space.center, space.scale, weight @ space.basis.T, bias=bias)
+        flat = layer.embedded_in(columns, L * M)
+        return LinearLayer(
+            flat.center.reshape(L, M),
+            flat.scale.reshape(L, M),
+            flat.weight.reshape(-1, L, M),
+            bias=bias,
+        )
+
+    def motion_layer(self, candidate: _Candidate) -> tuple[Floats, Floats]:
+        """The layer of motion, fitted to all recordings, with its weight: weight `R F`, bias `R`."""
+        space = self.motion_space()
+        rows, bias = self._fit(space, range(len(self.recordings)), candidate.motion_penalty)
+        weight = rows @ space.basis.T / space.scale
+        factor = candidate.motion_weight
+        return factor * weight, factor * (bias - weight @ space.center)
+
+    def suffix(self, number: int) -> str:
+        """What names a tier, if there are several."""
+        return f" of tier {number + 1}" if len(self.chains) > 1 else ""
+
+    def _moving(self) -> list[NDArray[np.bool_]]:
+        """Whether anything moves in each frame, `T 1`."""
+        vectors = (recording.motion for recording in self.recordings)
+        return [np.any(rows, axis=1, keepdims=True) for rows in vectors if rows is not None]
+
+    def _space(self, windows: _WindowSet) -> _Space:
+        vectors = [
+            partial(_around, recording, windows, self.lengths, rate=self.rate)
+            for recording in self.recordings
+        ]
+        return _Space.of(vectors, self.recordings, one_scale=False)
+
+    def _motion_space(self) -> _Space:
+        vectors = [
+            partial(np.asarray, recording.motion)
+            for recording in self.recordings
+            if recording.motion is not None
+        ]
+        return _Space.of(vectors, self.recordings, one_scale=True)
+
+    def _fit_pictures(self, windows: _WindowSet, C: float) -> list[list[Floats]]:
+        return self._held_out(self.space(windows), C)
+
+    def _fit_motion(self, C: float) -> list[list[Floats]]:
+        return self._held_out(self.motion_space(), C)
+
+    def _held_out(self, space: _Space, C: float) -> list[list[Floats]]:
+        result: list[list[Floats]] = [[] for _ in self.recordings]
+        ends = np.cumsum([len(chain.classes) for chain in self.chains])[:-1]
+        for test in self.folds:
+            training = [i for i in range(len(self.recordings)) if i not in test]
+            weight, bias = self._fit(space, training, C)
+            for i in test.tolist():
+                tiers = np.split(space.projected[i] @ weight.T + bias, ends, axis=1)
+                result[i] = [log_softmax(tier, 1) for tier in tiers]
+        return result
+
+    def _fit(
+        self, space: _Space, training: Sequence[int], C: float
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Weight `R d` and bias `R` of the outputs of all tiers, fitted to the sampled frames of
+        some recordings.
+        """
+        recordings = [self.recordings[i] for i in training]
+        x = np.concatenate(
+            [space.projected[i][self.recordings[i].samples] for i in training]
+        ).astype(np.float64)
+        weights = list[NDArray[np.float64]]()
+        biases = list[NDArray[np.float64]]()
+        for number, chain in enumerate(self.chains):
+            labels = [recording.labels[number][recording.samples] for recording in recordings]
+            y = np.concatenate(labels)
+            known = y != UNKNOWN
+            weight, bias = _logistic(x[known], y[known], len(chain.classes), C=C)
+            weights.append(weight)
+            biases.append(bias)
+        return np.concatenate(weights), np.concatenate(biases)
+
+
+def _logistic(
+    x: NDArray[np.float64], y: Ints, R: int, *, C: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Multinomial logistic regression: weight `R d`, bias `R`; classes without frames are never
+    predicted.
+    """
+    present, targets = np.unique(y, return_inverse=True)
+    weight, bias = np.zeros((len(present), x.shape[1])), np.zeros(len(present))
+    if len(present) > 1:
+        batches = one_batch(x, targets)
+        weight, bias = logistic(batches, len(present), C=C, tolerance=_TOLERANCE_OF_LOSS)
+    return with_absent_classes(weight, bias, present, num_classes=R)
 
 
 def _around(
@@ -851,150 +1061,6 @@ def _folds(groups: Sequence[str]) -> list[Ints]:
     return [np.flatnonzero(numbers == number) for number in np.unique(numbers)]
 
 
-def _held_out(
-    z: Sequence[Floats],
-    frames: Sequence[_Frames],
-    chains: Sequence[_Chain],
-    *,
-    folds: Sequence[Ints],
-    penalty: float,
-) -> list[list[Floats]]:
-    """For each recording and each chain, log probabilities `T R` by a layer that was fitted without
-    its fold.
-    """
-    result: list[list[Floats]] = [[] for _ in frames]
-    for test in folds:
-        training = [i for i in range(len(frames)) if i not in test]
-        rows, bias = _fit_chains(
-            [z[i] for i in training], [frames[i] for i in training], chains, penalty=penalty
-        )
-        for i in test.tolist():
-            logits = z[i] @ rows.T + bias
-            begin = 0
-            for chain in chains:
-                end = begin + len(chain.classes)
-                result[i].append(log_softmax(logits[:, begin:end], 1))
-                begin = end
-    return result
-
-
-def _fit_chains(
-    z: Sequence[Floats], frames: Sequence[_Frames], chains: Sequence[_Chain], *, penalty: float
-) -> tuple[Floats, Floats]:
-    """Weight `R d` and bias `R` of the outputs of all chains, fitted to the sampled frames."""
-    x = np.concatenate([values[part.samples] for values, part in zip(z, frames, strict=True)])
-    rows = list[Floats]()
-    biases = list[Floats]()
-    for number, chain in enumerate(chains):
-        y = np.concatenate([part.outputs[number][part.samples] for part in frames])
-        is_known = y != UNKNOWN
-        chain_rows, bias = _logistic(x[is_known], y[is_known], len(chain.classes), penalty=penalty)
-        rows.append(chain_rows)
-        biases.append(bias)
-    return np.concatenate(rows), np.concatenate(biases)
-
-
-def _logistic(x: Floats, y: Ints, R: int, *, penalty: float) -> tuple[Floats, Floats]:
-    """Multinomial logistic regression: weight `R d`, bias `R`."""
-    from sklearn.linear_model import LogisticRegression
-
-    rows = np.zeros((R, x.shape[1]))
-    bias = np.zeros(R)
-    present = np.unique(y)
-    if len(present) > 1:
-        solver = LogisticRegression(C=penalty, tol=1e-3, max_iter=150).fit(x, y)
-        if len(present) == 2:  # the logit of the second minus that of the first
-            rows[present] = np.concatenate([-solver.coef_, solver.coef_]) / 2
-            bias[present] = np.concatenate([-solver.intercept_, solver.intercept_]) / 2
-        else:
-            rows[present] = solver.coef_
-            bias[present] = solver.intercept_
-    absent = np.setdiff1d(np.arange(R), present)
-    bias[absent] = bias.min() - _ABSENT
-    return rows, bias
-
-
-def _loss(logits: Sequence[Sequence[Floats]], frames: Sequence[_Frames]) -> float:
-    """The mean log loss of the sampled frames over all chains."""
-    return float(_losses(logits, frames).mean())
-
-
-def _losses(logits: Sequence[Sequence[Floats]], frames: Sequence[_Frames]) -> Floats:
-    """The log losses of the sampled frames of recordings, in all chains where they are known."""
-    losses = list[Floats]()
-    for recording, part in zip(logits, frames, strict=True):
-        for scores, outputs in zip(recording, part.outputs, strict=True):
-            samples = part.known_samples(outputs)
-            losses.append(-scores[samples, outputs[samples]])
-    return np.concatenate(losses)
-
-
-def _of_samples(groups: Sequence[str], frames: Sequence[_Frames]) -> NDArray[np.str_]:
-    """The groups of recordings, one for each of `_losses`."""
-    counts = [sum(len(part.known_samples(outputs)) for outputs in part.outputs) for part in frames]
-    return np.repeat(groups, counts)
-
-
-class _Both(NamedTuple):
-    """Pictures and motion in cross-validation.
-
-    Args:
-        loss, logits, penalty: as in `_Result`; the penalty is that of the layer of motion.
-        weight: of the log probabilities of motion.
-        space: of Fisher vectors: center `F`, their scale, and directions `F d`.
-        z: of each recording, its vectors in these directions, `T d`.
-    """
-
-    loss: float
-    logits: list[list[Floats]]
-    penalty: float
-    weight: float
-    space: tuple[Floats, float, Floats]
-    z: list[Floats]
-
-    def layer(self, frames: Sequence[_Frames], chains: Sequence[_Chain]) -> StateMotion:
-        """The layer of motion, fitted to all recordings, with its weight."""
-        center, scale, basis = self.space
-        rows, bias = _fit_chains(self.z, frames, chains, penalty=self.penalty)
-        weight = rows @ basis.T / scale
-        return StateMotion(self.weight * weight, self.weight * (bias - weight @ center))
-
-
-def _with_motion(
-    pictures: Sequence[Sequence[Floats]],
-    frames: Sequence[_Frames],
-    chains: Sequence[_Chain],
-    *,
-    folds: Sequence[Ints],
-) -> _Both:
-    """The log probabilities of pictures, to which those of motion are added where something moves,
-    with the best weight and penalty.
-    """
-    vectors = [part.motion for part in frames if part.motion is not None]
-    x = np.concatenate([rows[part.samples] for rows, part in zip(vectors, frames, strict=True)])
-    center = x.mean(0, dtype=np.float32)
-    differences = x.astype(np.float32) - center
-    scale = float(np.linalg.norm(differences)) / len(x) ** 0.5  # of vectors of unit length
-    basis = _main_directions(differences / scale)
-    z = [((rows - center) / scale).astype(np.float32) @ basis for rows in vectors]
-    moving = [rows.any(1, keepdims=True) for rows in vectors]
-    results = list[_Both]()
-    for penalty in _PENALTIES:
-        motion = _held_out(z, frames, chains, folds=folds, penalty=penalty)
-        for weight in _MOTION_WEIGHTS:
-            logits = [
-                [
-                    log_softmax(seen + weight * moves * moved, 1)
-                    for seen, moved in zip(*scores, strict=True)
-                ]
-                for moves, *scores in zip(moving, pictures, motion, strict=True)
-            ]
-            space = (center, scale, basis)
-            loss = _loss(logits, frames)
-            results.append(_Both(loss, logits, penalty, weight=weight, space=space, z=z))
-    return min(results, key=lambda result: result.loss)
-
-
 def durations(outputs: Sequence[Ints], R: int, *, rate: float) -> tuple[list[float], list[float]]:
     """Medians in seconds, and spreads of the logarithms, of the durations of bouts of each output;
     the spread of a class is shrunk towards that of all classes.
@@ -1020,37 +1086,30 @@ def durations(outputs: Sequence[Ints], R: int, *, rate: float) -> tuple[list[flo
     return np.exp(means).tolist(), [max(spread, _MIN_SPREAD) for spread in spreads]
 
 
-def _best_weight(
-    logits: Sequence[Floats],
-    outputs: Sequence[Ints],
-    chain: _Chain,
-    *,
-    decision: Decision,
-    folds: Sequence[Ints],
-    rate: float,
-) -> tuple[float, dict[str, Any], list[Ints]]:
-    """The weight with which the decoder is best on recordings that it was not fitted to, by the sum
-    of macro F1 and F1@50; the figures (`state_figures`); and the outputs of the frames, `T` each.
+def _decoded(
+    tests: _StateTests, number: int, logs: Sequence[Floats]
+) -> Callable[[float], list[Ints]]:
+    """Decodes a tier with a weight: labels of the frames of each recording, `T`. The durations are
+    those of recordings in other folds.
     """
-    R = len(chain.classes)
-    results = list[tuple[float, dict[str, Any], list[Ints]]]()
-    priors: Mapping[int, tuple[list[float], list[float]]] = {
-        i: durations([outputs[j] for j in range(len(outputs)) if j not in test], R, rate=rate)
-        for test in folds
+    R = len(tests.chains[number].classes)
+    labels = [recording.labels[number] for recording in tests.recordings]
+    priors = {
+        i: durations([labels[j] for j in range(len(labels)) if j not in test], R, rate=tests.rate)
+        for test in tests.folds
         for i in test.tolist()
     }
-    for weight in _WEIGHTS:
+
+    @cache
+    def decode(weight: float) -> list[Ints]:
         paths = list[Ints]()
-        for i, scores in enumerate(logits):
+        for i, scores in enumerate(logs):
             medians, spreads = priors[i]
-            decoder = Decoder([None] * R, medians, spreads, weight=weight, rate=rate)
+            decoder = Decoder([None] * R, medians, spreads, weight=weight, rate=tests.rate)
             paths.append(decoder.path(np.exp(scores)))
-        figures = _figures(outputs, paths, chain, decision=decision, rate=rate)
-        results.append((weight, figures, paths))
-    return max(
-        results,
-        key=lambda result: 100 * result[1]["macro_f1"] + result[1]["segmental_f1"]["50"],
-    )
+        return paths
+
+    return decode
 
 
 def _figures(

@@ -1,5 +1,5 @@
-"""From which distance on clips and windows are unlike those of training: another place, another
-camera, things that were never seen.
+"""The distance above which clips and windows are unlike training: another place, another camera,
+things that were never seen.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,15 +11,8 @@ from scipy.special import stdtrit  # scipy.stats takes half a second to import
 
 from onlooker.base.fisher import PARTS
 from onlooker.models.linear import UNORDERED
-from onlooker.training.linear import (
-    FOLDS,
-    ClipStatistics,
-    Floats,
-    Ints,
-    LayerChoice,
-)
-from onlooker.training.regression import standard_scale
-from onlooker.training.sums import moments
+from onlooker.training.linear import FOLDS, Candidate, ClipStatistics
+from onlooker.training.regression import Floats, Ints, mean_and_std, standard_scale
 
 _SHARE = 0.99  # of new recordings whose clips are all usual
 # the spread of the logarithms, and as how many recordings it counts: about that of training
@@ -30,18 +23,19 @@ _PRIOR = 10
 _EQUAL = 1e-6  # mean squared distance up to which the motion of clips counts as equal
 
 
-def usual_distance(clips: ClipStatistics, choice: LayerChoice) -> float | None:
+def usual_distance(clips: ClipStatistics, candidate: Candidate) -> float | None:
     """The distance (`Output.distance`, by pictures) that no clip of a new recording exceeds
     (`upper_bound`), by leaving recordings out; None for clips that cannot be divided.
     """
-    used = clips.columns(choice.statistics)
+    used = clips.columns(candidate.statistics)
     columns = np.union1d(used, clips.columns(UNORDERED))
 
-    def distances(fit: Ints, test: Ints) -> Floats:
-        center, deviation = moments(partial(clips.batches, fit, columns, choice.copies))
+    def distances(train_rows: Ints, test_rows: Ints) -> Floats:
+        batches = partial(clips.batches, train_rows, columns, candidate.copies)
+        center, deviation = mean_and_std(batches)
         scale = standard_scale(center, deviation, len(used))
         return np.concatenate(
-            [(((x - center) / scale) ** 2).sum(1) for x, _ in clips.batches(test, columns)]
+            [(((x - center) / scale) ** 2).sum(1) for x, _ in clips.batches(test_rows, columns)]
         )
 
     return _usual(clips, distances)
@@ -60,7 +54,7 @@ class MotionSpread(NamedTuple):
 
     @classmethod
     def of(cls, x: Floats) -> "MotionSpread":
-        """That of the vectors `B R` of clips, of those in which something moves."""
+        """The spread of vectors `B R` of clips in which something moves."""
         center = x.sum(0) / max(1, x.any(1).sum())
         square = PARTS - float(center @ center)
         return cls(center, square if square > _EQUAL else 1.0)
@@ -71,8 +65,8 @@ class MotionSpread(NamedTuple):
         return squares.clip(0) / self.square * x.any(1)
 
     def factor(self, usual: float | None, usual_motion: float | None) -> float:
-        """By which squared distances of motion are multiplied, so that `usual`, of pictures, is the
-        limit of both; 0: motion does not count, because one of these distances is not known.
+        """Factor that brings squared distances of motion to the scale of pictures, with `usual` as
+        the limit of both; 0: motion does not count, because one of these distances is not known.
         """
         if usual is None or usual_motion is None:
             return 0.0
@@ -84,17 +78,17 @@ def usual_motion(clips: ClipStatistics) -> float | None:
     if clips.motion is None:
         return None
     x = clips.motion.x
-    return _usual(clips, lambda fit, test: MotionSpread.of(x[fit]).distances(x[test]))
+    return _usual(clips, lambda train, test: MotionSpread.of(x[train]).distances(x[test]))
 
 
 def _usual(clips: ClipStatistics, distances: Callable[[Ints, Ints], Floats]) -> float | None:
     """`upper_bound` of recordings that are left out.
 
-    `distances`: of the clips at the second positions, from those at the first ones.
+    `distances`: of the clips at the second positions from the clips at the first ones.
     """
     values = np.zeros(len(clips.y))
-    for fit, test in clips.folds(FOLDS):
-        values[test] = distances(fit, test)
+    for train_rows, test_rows in clips.folds(FOLDS):
+        values[test_rows] = distances(train_rows, test_rows)
     recordings = np.unique(clips.groups, return_inverse=True)[1]
     farthest = np.zeros(recordings.max() + 1)
     np.maximum.at(farthest, recordings, values)
@@ -106,10 +100,10 @@ def upper_bound(farthest: Sequence[float]) -> float | None:
     known.
 
     It is the upper bound of a prediction interval for the logarithm of one further distance (of
-    Student's t, whose spread a few recordings say little of: with a prior of the spread, if that is
-    narrower), or a higher quantile of those that were seen.
+    Student's t, with a prior of its spread, because a few recordings say little about it), or a
+    higher quantile of the given distances.
 
-    `farthest`: the distances of recordings that were left out: of the farthest clip of each.
+    `farthest`: the distance of the farthest clip of each recording that was left out.
     """
     positive = np.array([distance for distance in farthest if distance > 0])
     count = len(positive)
