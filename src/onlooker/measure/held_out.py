@@ -7,7 +7,6 @@ from typing import Self, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from onlooker.base.answer import decide
 from onlooker.measure.events import EventThreshold, choose_threshold
 from onlooker.measure.metrics import balancing_weights, fit_temperature
 
@@ -51,11 +50,6 @@ class HeldOut:
         return cast(Floats, -np.log(self.scores[rows, self.targets].clip(_LOWEST)))
 
     @property
-    def log_loss(self) -> float:
-        """The mean log loss of the tested clips, in nats."""
-        return float(self.losses[self.tested].mean())
-
-    @property
     def accuracy(self) -> float:
         """The share of the tested clips whose most probable class is the true one."""
         answers = self.scores[self.tested].argmax(1)
@@ -65,14 +59,6 @@ class HeldOut:
         """The threshold of events (`choose_threshold`)."""
         tested = self.subset(self.tested)
         return choose_threshold(tested.scores, tested.targets, nothing=self.nothing)
-
-    def mean_class_accuracy(self) -> float:
-        """The mean recall of the classes, with the answers that `event_threshold` gives."""
-        tested = self.subset(self.tested)
-        threshold = self.event_threshold()
-        answers = decide(tested.scores, self.nothing, threshold and threshold.probability)
-        weights = balancing_weights(tested.targets)
-        return float(np.average(answers == tested.targets, weights=weights))
 
     def temperature(self, *, balanced: bool = False) -> float:
         """The temperature that calibrates the scores of the tested clips (`fit_temperature`).
