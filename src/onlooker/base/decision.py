@@ -185,9 +185,11 @@ class Decision(Config):
         return cls(**stored)
 
     def to_dict(self) -> dict[str, Any]:
-        values = {_NOVELTY_LIMIT: self.novelty_limit, **super().to_dict()}
-        del values["novelty_limit"]
-        return values | {"curve": self.curve and self.curve.to_dict()}
+        values = super().to_dict() | {"curve": self.curve and self.curve.to_dict()}
+        return {
+            _NOVELTY_LIMIT if name == "novelty_limit" else name: value
+            for name, value in values.items()
+        }
 
     def with_threshold(self, threshold: float | None) -> Self:
         """The decision with another threshold; None: unchanged. Raises what `check_threshold` does."""
