@@ -23,7 +23,8 @@ from onlooker.base.decision import Decision
 from onlooker.base.intervals import file_of, split_interval
 from onlooker.base.records import ClipError, Event, Prediction, Segment
 from onlooker.data.sets import read_set
-from onlooker.formats.annotations import FORMATS, Asked, Interval, of_prediction, read_intervals
+from onlooker.formats.annotations import FORMATS, of_prediction, read_intervals
+from onlooker.formats.labels import Asked, Interval
 from onlooker.report.states import UNKNOWN
 from onlooker.training.states import _Chain, labeled_recordings
 from onlooker.video.reader import VideoReader

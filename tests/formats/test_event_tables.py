@@ -22,7 +22,8 @@ from onlooker.base import files
 from onlooker.base.decision import Decision
 from onlooker.base.records import ClipError, Prediction
 from onlooker.data.lists import read_list
-from onlooker.formats.annotations import Asked, Interval, read_intervals
+from onlooker.formats.annotations import read_intervals
+from onlooker.formats.labels import Asked, Interval
 from onlooker.report.overlay import write_drawn
 
 FRAMES = 24

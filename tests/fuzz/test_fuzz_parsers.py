@@ -17,7 +17,8 @@ from onlooker.base.records import Clip, ClipError
 from onlooker.data.array_cache import ArrayCache, is_whole, load_rows
 from onlooker.data.lists import read_list
 from onlooker.data.split import Split
-from onlooker.formats.annotations import Asked, read_intervals
+from onlooker.formats.annotations import read_intervals
+from onlooker.formats.labels import Asked
 from onlooker.run.record import RunRecord, read_curves
 from onlooker.video.reader import VideoReader, read
 

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from onlooker.base.decision import Decision
 from onlooker.base.records import Prediction, Segment, Tube
-from onlooker.formats.annotations import Interval, of_prediction
+from onlooker.formats.annotations import of_prediction
+from onlooker.formats.labels import Interval
 from onlooker.localization import Track, find_boxes, interpolate, label_tubes, link, localize
 from onlooker.localization.boxes import (
     GRID,

@@ -265,14 +265,12 @@ def convert(
     from onlooker.base.records import ClipError
     from onlooker.data.lists import read_list
     from onlooker.formats.annotations import (
-        Asked,
-        Interval,
-        count_of,
         find_writer,
         merged,
         read_intervals,
         unknown_seconds,
     )
+    from onlooker.formats.labels import Asked, Interval, count_of
 
     ending, write = find_writer(out, to)
     if out.exists():

@@ -27,7 +27,8 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 from onlooker.base.files import explain_write_errors, read_bytes
 from onlooker.base.records import ClipError, Event, Step
 from onlooker.base.text import without_password
-from onlooker.formats.annotations import WATCHED_AGAIN, make_interval, webvtt_cue
+from onlooker.formats.labels import make_interval
+from onlooker.formats.webvtt import WATCHED_AGAIN, webvtt_cue
 from onlooker.storage import is_stored
 
 if TYPE_CHECKING:
