@@ -93,7 +93,7 @@ class Format(NamedTuple):
     @property
     def read_suffixes(self) -> tuple[str, ...]:
         """The suffixes of the files that it reads."""
-        return self.suffixes or (Path(self.ending).suffix,)
+        return self.suffixes or (f".{self.ending.rpartition('.')[2]}",)
 
 
 def make_interval(
