@@ -1,17 +1,19 @@
 """ActivityNet's JSON: segments of videos by name."""
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from onlooker.base.files import read_json, reading, write_json
-from onlooker.formats.labels import EXPORT_AGAIN, Asked, Intervals, Videos, make_interval
-from onlooker.formats.videos import by_stem, by_whole_file, find_video, written_name
+from onlooker.base.records import Recording
+from onlooker.formats.labels import EXPORT_AGAIN, Labels, Requested, make_label
+from onlooker.formats.videos import by_stem, find_video, in_whole_file, labels_of, written_name
 
 # in ActivityNet's external_data, where we write the paths of videos from the file's folder
 _PATHS = "paths"
 
 
-def read(path: Path, _: Asked, left_out: Counter[str]) -> Intervals:
+def read(path: Path, _: Requested, left_out: Counter[str]) -> Labels:
     """The annotations of a database, or predictions (`results`)."""
     values = read_json(path)
     beside = by_stem(path.parent)
@@ -30,17 +32,16 @@ def read(path: Path, _: Asked, left_out: Counter[str]) -> Intervals:
                 left_out["videos without labels"] += 1
             for event in events:
                 start, end = event["segment"]
+                score = event.get("score", 1)
                 yield (
-                    named,
-                    make_interval(
-                        event["label"], start, end, score=event.get("score", 1), split=split
-                    ),
+                    named._replace(split=split),
+                    make_label(event["label"], start, end, score=score),
                 )
 
 
-def write(path: Path, videos: Videos, _: float | None) -> None:
+def write(path: Path, recordings: Sequence[Recording], _: float | None) -> None:
     """Predictions by the names of videos, with their paths as external data."""
-    videos = by_whole_file(videos)
+    videos = labels_of(map(in_whole_file, recordings))
     results = {
         video.stem: [
             {

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from onlooker.base.files import reading
-from onlooker.base.intervals import outside
-from onlooker.base.records import ClipError, Prediction
+from onlooker.base.intervals import Times, outside
+from onlooker.base.records import ClipError, Prediction, Recording, Segment
 from onlooker.base.settings import suggestion
 from onlooker.formats import (
     activitynet,
@@ -22,16 +22,15 @@ from onlooker.formats import (
     webvtt,
 )
 from onlooker.formats.labels import (
+    DEFAULTS,
     EXPORT_AGAIN,
-    NOT_ASKED,
-    Asked,
     Format,
-    Interval,
-    Videos,
+    Requested,
+    Video,
     Writer,
     count_of,
-    make_interval,
-    unknown_interval,
+    make_label,
+    unknown_time,
 )
 from onlooker.formats.videos import ends_before, length_of, timing_of
 from onlooker.video.write import is_drawn
@@ -44,77 +43,119 @@ _ONE_NAME = (
 _GIVE_ORIGINAL = "put the original beside the labels, or name it there"
 
 
-def read_intervals(
+def read_labels(
     path: Path,
-    asked: Asked = NOT_ASKED,
+    requested: Requested = DEFAULTS,
     left_out: Counter[str] | None = None,
     *,
     names: dict[str, str] | None = None,
-) -> dict[Path, list[Interval]]:
-    """The intervals of a file in one of `FORMATS`, by video, in seconds of the clock of players;
-    including unknown time, without a label.
+) -> list[Recording]:
+    """The recordings that a file in one of `FORMATS` labels, in seconds of the clock of players:
+    one for each video, or several if its labels are of several splits or groups.
 
-    A video is searched for beside the file; it may be absent.
+    A video is searched for beside the file; it may be absent. One without labels is left out.
 
     Args:
-        asked: what the file does not say.
-        left_out: counts what is in the file and not among the intervals, by its kind.
-        names: what other files call each video, by its path; those of this file are added.
+        requested: what the file does not say.
+        left_out: counts what is in the file and not among the labels, by its kind.
+        names: what other files call each video, by its path; the names of this file are added.
 
     Raises:
         ValueError: an unknown format, a missing or impossible value (which one is named), several
-            names for one video, a drawn clip in place of it, or no intervals.
+            names for one video, a drawn clip in place of it, or no labels.
     """
     left_out = Counter() if left_out is None else left_out
     names = {} if names is None else names
-    videos = defaultdict[Path, list[Interval]](list)
+    videos = defaultdict[Video, list[Segment]](list)
     with reading(path, remedy=EXPORT_AGAIN):
-        pairs = _format_of(path).read(path, asked, left_out)
-        for (video, name), interval in sorted(pairs, key=lambda pair: pair[1].start):
-            if os.path.abspath(video) not in names and is_drawn(video):
-                raise ClipError(path, f"{video} is a clip with a drawn prediction", _GIVE_ORIGINAL)
-            earlier = names.setdefault(os.path.abspath(video), name)
-            if earlier != name:
-                raise ClipError(path, f"{earlier} and {name} are both read as {video}", _ONE_NAME)
-            if interval.label and ends_before(video, interval.end):
-                left_out["intervals that end after their video"] += 1
-                if interval.start >= (end := length_of(video)):
-                    continue
-                interval = unknown_interval(interval.start, end)
-            videos[video].append(interval)
-    labeled = {
-        video: intervals
-        for video, intervals in videos.items()
-        if any(interval.label for interval in intervals)
-    }
+        pairs = _format_of(path).read(path, requested, left_out)
+        for video, label in sorted(pairs, key=lambda pair: pair[1].start):
+            _require_one_name(path, video, names)
+            if not label.label or not ends_before(video.path, label.end):
+                videos[video].append(label)
+                continue
+            left_out["intervals that end after their video"] += 1
+            if label.start < (end := length_of(video.path)):
+                videos[video].append(unknown_time(label.start, end))
+    labeled = {video.path for video, labels in videos.items() if any(map(_label_of, labels))}
     if not labeled:
         more = f"; left out: {count_of(left_out)}" if left_out else ""
         remedy = "label times, and export them again; see docs/connect.md"
         raise ClipError(path, f"no time intervals{more}", remedy)
-    return labeled
+    return [
+        Recording(
+            video.path,
+            tuple(label for label in labels if label.label),
+            tuple(label.span for label in labels if not label.label),
+            group=video.group,
+            split=video.split,
+        )
+        for video, labels in videos.items()
+        if video.path in labeled
+    ]
 
 
-def merged(intervals: Iterable[Interval]) -> list[Interval]:
-    """The intervals in order; of those that differ in score alone, the best one."""
-    best = dict[Interval, Interval]()
-    for interval in sorted(intervals, key=lambda part: (part.start, part.end, -part.score)):
-        best.setdefault(replace(interval, score=1.0), interval)
+def _label_of(segment: Segment) -> str:
+    return segment.label
+
+
+def _require_one_name(path: Path, video: Video, names: dict[str, str]) -> None:
+    """Add the name of a video in the file `path` to those of other videos, by path.
+
+    Raises:
+        ClipError: another name for the same path, or a clip with a drawn prediction.
+    """
+    absolute = os.path.abspath(video.path)
+    if absolute not in names and is_drawn(video.path):
+        raise ClipError(path, f"{video.path} is a clip with a drawn prediction", _GIVE_ORIGINAL)
+    earlier = names.setdefault(absolute, video.name)
+    if earlier != video.name:
+        raise ClipError(
+            path, f"{earlier} and {video.name} are both read as {video.path}", _ONE_NAME
+        )
+
+
+def merged(recordings: Iterable[Recording]) -> list[Recording]:
+    """Recordings of several files as one for each video, split and group: their labels in order; of
+    labels that differ in score alone, the best one.
+    """
+    by_video = defaultdict[tuple[Path, str, str], list[Segment]](list)
+    for recording in recordings:
+        by_video[recording.path, recording.split, recording.group] += recording.segments
+    return [
+        Recording(
+            path,
+            tuple(label for label in _distinct(segments) if label.label),
+            tuple(label.span for label in _distinct(segments) if not label.label),
+            group=group,
+            split=split,
+        )
+        for (path, split, group), segments in by_video.items()
+    ]
+
+
+def _distinct(segments: Iterable[Segment]) -> list[Segment]:
+    best = dict[Segment, Segment]()
+    for segment in sorted(segments, key=lambda label: (label.start, label.end, -label.score)):
+        best.setdefault(replace(segment, score=1.0), segment)
     return [*best.values()]
 
 
-def unknown_seconds(videos: Videos) -> dict[Path, float]:
-    """The seconds of unknown time of each video that has any: times that only intervals without a
-    label cover, as in training, until the end of a video that exists.
+def unknown_seconds(recordings: Iterable[Recording]) -> dict[Path, float]:
+    """The seconds of unknown time of each video that has any: times that are unknown and not
+    labeled, as in training, until the end of a video that exists.
     """
+    labeled = defaultdict[Path, list[Times]](list)
+    unlabeled = defaultdict[Path, list[Times]](list)
+    for recording in recordings:
+        labeled[recording.path] += [label.span for label in recording.labels]
+        unlabeled[recording.path] += recording.unknown
     seconds = dict[Path, float]()
-    for video, intervals in videos.items():
-        timing = timing_of(video)
-        labeled = [(part.start, part.end) for part in intervals if part.label]
-        if timing:
-            labeled.append((timing.end, math.inf))
-        unlabeled = [(part.start, part.end) for part in intervals if not part.label]
-        if unknown := outside(unlabeled, labeled):
-            seconds[video] = sum(end - start for start, end in unknown)
+    for path, times in unlabeled.items():
+        if timing := timing_of(path):
+            labeled[path].append((timing.end, math.inf))
+        if unknown := outside(times, labeled[path]):
+            seconds[path] = sum(end - start for start, end in unknown)
     return seconds
 
 
@@ -164,14 +205,13 @@ def write_segments(path: Path, prediction: Prediction) -> None:
     write(path, of_prediction(prediction), None)
 
 
-def of_prediction(prediction: Prediction) -> Videos:
+def of_prediction(prediction: Prediction) -> list[Recording]:
     """The segments of a prediction, in the order of time."""
-    segments = sorted(prediction.segments, key=lambda segment: segment.start)
-    intervals = [
-        make_interval(segment.label, segment.start, segment.end, score=segment.score)
-        for segment in segments
+    labels = [
+        make_label(segment.label, segment.start, segment.end, score=segment.score)
+        for segment in sorted(prediction.segments, key=lambda segment: segment.start)
     ]
-    return {prediction.path: intervals}
+    return [Recording(prediction.path, tuple(labels))]
 
 
 # By name; the first one with a suffix reads such files, unless another one recognizes the content.

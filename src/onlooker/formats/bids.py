@@ -7,7 +7,7 @@ from pathlib import Path
 from onlooker.base.files import reading
 from onlooker.base.records import ClipError
 from onlooker.data.tables import read_table, table_kind
-from onlooker.formats.labels import EXPORT_AGAIN, Asked, Intervals, make_interval, unknown_interval
+from onlooker.formats.labels import EXPORT_AGAIN, Labels, Requested, make_label, unknown_time
 from onlooker.formats.videos import by_path, by_stem
 
 _NOT_KNOWN = "n/a"  # in tables of BIDS
@@ -18,7 +18,7 @@ def recognizes(path: Path) -> bool:
     return table_kind(path) == "events"
 
 
-def read(path: Path, asked: Asked, left_out: Counter[str]) -> Intervals:
+def read(path: Path, requested: Requested, left_out: Counter[str]) -> Labels:
     """The events of the video whose name is, or begins with, that of the file without `_events`."""
     table = read_table(path, ("onset", "duration", "trial_type"))
     left_out.update(f"column {name}" for name in table.header if name not in table.names.values())
@@ -40,13 +40,13 @@ def read(path: Path, asked: Asked, left_out: Counter[str]) -> Intervals:
             seconds = 0.0 if row["duration"] == _NOT_KNOWN else float(row["duration"])
             end = start + seconds
             if not seconds:
-                label, (start, end) = asked.of_point(start, left_out, label)
+                label, (start, end) = requested.of_point(start, left_out, label)
             if label == _NOT_KNOWN:
                 left_out["events without trial_type"] += 1
             if end <= 0:
                 left_out["events before the video"] += 1
             elif label in ("", _NOT_KNOWN):
-                yield named, unknown_interval(start, end)
+                yield named, unknown_time(start, end)
             else:
                 whose = subject[0] if subject else ""
-                yield named, make_interval(label, max(start, 0.0), end, subject=whose)
+                yield named, make_label(label, max(start, 0.0), end, subject=whose)

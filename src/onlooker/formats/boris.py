@@ -11,40 +11,41 @@ from typing import Any, NamedTuple
 from onlooker.base.files import read_json, reading
 from onlooker.base.intervals import Times, covered, overlapping
 from onlooker.base.progress import note
+from onlooker.base.records import Segment
 from onlooker.formats.labels import (
     EXPORT_AGAIN,
     LONGEST,
-    Asked,
-    Intervals,
-    Named,
+    Labels,
+    Requested,
+    Video,
     count_of,
-    make_interval,
-    unknown_interval,
+    make_label,
+    unknown_time,
 )
 from onlooker.formats.videos import find_video, length_of, timing_of
 
 _PLAYER = "1"  # of BORIS, whose videos are read; others show the same time
 
 
-def read(path: Path, asked: Asked, left_out: Counter[str]) -> Intervals:
+def read(path: Path, requested: Requested, left_out: Counter[str]) -> Labels:
     """The states of a project; categories that overlap others, but not themselves, are tiers."""
-    pairs = [*_intervals(path, asked, left_out)]
-    by_video = defaultdict[Path, list[tuple[float, float, str, str]]](list)
-    for (video, _), part in pairs:
-        by_video[video].append((part.start, part.end, part.label, part.tier))
+    pairs = [*_intervals(path, requested, left_out)]
+    by_video = defaultdict[Path, list[tuple[float, float, Segment]]](list)
+    for video, segment in pairs:
+        by_video[video.path].append((*segment.span, segment))
     apart = set[str]()
     mixed = set[str]()
-    for one, other in chain.from_iterable(map(overlapping, by_video.values())):
-        if one[3] != other[3]:
-            apart |= {one[3], other[3]}
-        elif one[2] != other[2]:
-            mixed.add(one[3])
-    for named, interval in pairs:
-        is_tier = interval.tier in apart - mixed
-        yield named, interval if is_tier else replace(interval, tier="")
+    for (_, _, one), (_, _, other) in chain.from_iterable(map(overlapping, by_video.values())):
+        if one.tier != other.tier:
+            apart |= {one.tier, other.tier}
+        elif one.label != other.label:
+            mixed.add(one.tier)
+    for video, segment in pairs:
+        is_tier = segment.tier in apart - mixed
+        yield video, segment if is_tier else replace(segment, tier="")
 
 
-def _intervals(path: Path, asked: Asked, left_out: Counter[str]) -> Intervals:
+def _intervals(path: Path, requested: Requested, left_out: Counter[str]) -> Labels:
     """The states of a project, with their categories as tiers. One that was not stopped ends with
     its observation, as BORIS repairs it. What is left out, and what no observation with events
     covers, is unknown time.
@@ -53,8 +54,8 @@ def _intervals(path: Path, asked: Asked, left_out: Counter[str]) -> Intervals:
     behaviors = project["behaviors_conf"].values()
     kinds = {behavior["code"]: behavior["type"].lower() for behavior in behaviors}
     categories = {behavior["code"]: str(behavior.get("category") or "") for behavior in behaviors}
-    watched = defaultdict[Named, list[Times]](list)
-    lengths = dict[Named, float]()
+    watched = defaultdict[Video, list[Times]](list)
+    lengths = dict[Video, float]()
     unstopped = Counter[str]()
     for name, observation in project["observations"].items():
         with reading(path, f"observation {name}: ", EXPORT_AGAIN):
@@ -71,25 +72,25 @@ def _intervals(path: Path, asked: Asked, left_out: Counter[str]) -> Intervals:
             if observation["events"]:
                 for video, part in _parts(media, begin, stop or math.inf):
                     watched[video].append(part)
-            for label, subject, start, end in _spans(observation, kinds, left_out, asked=asked):
+            for label, subject, start, end in _spans(
+                observation, kinds, left_out, requested=requested
+            ):
                 if end == math.inf:
                     unstopped[label] += 1
                     file = media[-1]
                     length = file.length if file.length < math.inf else length_of(file.video.path)
                     end = min(file.begin + length, stop or math.inf)
                 for video, part in _parts(media, start, end):
-                    interval = unknown_interval(*part)
+                    interval = unknown_time(*part)
                     if label:
-                        interval = make_interval(
-                            label, *part, subject=subject, tier=categories[label]
-                        )
+                        interval = make_label(label, *part, subject=subject, tier=categories[label])
                     yield video, interval
     for video, times in watched.items():
         parts = covered(times)
         begins = [0.0, *(end for _, end in parts)]
         for begin, end in zip(begins, [*(start for start, _ in parts), math.inf], strict=True):
             if begin < (end := min(end, lengths[video], LONGEST)):
-                yield video, unknown_interval(begin, end)
+                yield video, unknown_time(begin, end)
     del unstopped[""]
     if unstopped:
         note(f"{path}: not stopped, so until the observation ends: {count_of(unstopped)}")
@@ -98,7 +99,7 @@ def _intervals(path: Path, asked: Asked, left_out: Counter[str]) -> Intervals:
 class _Media(NamedTuple):
     """A media file of an observation: its start there, and its length; inf: unknown."""
 
-    video: Named
+    video: Video
     begin: float
     length: float
 
@@ -118,7 +119,7 @@ def _media_of(folder: Path, files: Sequence[str], observation: dict[str, Any]) -
     return media
 
 
-def _parts(media: Sequence[_Media], start: float, end: float) -> Iterator[tuple[Named, Times]]:
+def _parts(media: Sequence[_Media], start: float, end: float) -> Iterator[tuple[Video, Times]]:
     """An interval of an observation as intervals of its files; the last file may be longer than its
     stated length.
     """
@@ -134,7 +135,7 @@ def _spans(
     kinds: Mapping[str, str],
     left_out: Counter[str],
     *,
-    asked: Asked,
+    requested: Requested,
 ) -> Iterator[tuple[str, str, float, float]]:
     """The behaviors, subjects, starts and ends of the events of an observation. The behavior "" is
     what is left out; the end of a state that was not stopped is inf.
@@ -151,7 +152,7 @@ def _spans(
         is_point = behavior in kinds and behavior not in labels
         if is_point or begun.get(event, -math.inf) >= at:
             begun.pop(event, None)
-            label, (start, end) = asked.of_point(at, left_out, behavior)
+            label, (start, end) = requested.of_point(at, left_out, behavior)
             yield label, subject, start, end
         elif event in begun:
             yield labels.get(behavior, ""), subject, begun.pop(event), at

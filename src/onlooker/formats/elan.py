@@ -2,6 +2,7 @@
 
 import html
 from collections import Counter
+from collections.abc import Sequence
 from itertools import count
 from operator import attrgetter
 from pathlib import Path
@@ -9,16 +10,16 @@ from urllib.parse import quote
 from xml.etree import ElementTree
 
 from onlooker.base.files import read_bytes, reading, write_bytes
+from onlooker.base.records import Recording
 from onlooker.formats.labels import (
     EXPORT_AGAIN,
     LONGEST,
-    Asked,
-    Intervals,
-    Videos,
-    make_interval,
-    unknown_interval,
+    Labels,
+    Requested,
+    make_label,
+    unknown_time,
 )
-from onlooker.formats.videos import by_whole_file, find_video, one_video, written_name
+from onlooker.formats.videos import find_video, in_whole_file, one_video, written_name
 from onlooker.video.reader import SUFFIXES
 
 _DOCUMENT = """<?xml version="1.0" encoding="UTF-8"?>
@@ -38,7 +39,7 @@ _ANNOTATION = (
 )
 
 
-def read(path: Path, _: Asked, left_out: Counter[str]) -> Intervals:
+def read(path: Path, _: Requested, left_out: Counter[str]) -> Labels:
     """The aligned annotations of all tiers; an empty one is labeled by its tier. A tier that is
     named like its only label, as `write` names them, is no tier of a list.
     """
@@ -77,10 +78,10 @@ def read(path: Path, _: Asked, left_out: Counter[str]) -> Intervals:
                     left_out["annotations without times of their own"] += 1
                     before = [times.get(slot, 0.0) for slot in order[: order.index(start) + 1]]
                     after = [times[slot] for slot in order[order.index(end) :] if slot in times]
-                    yield video, unknown_interval(max(before), min([*after, LONGEST]))
+                    yield video, unknown_time(max(before), min([*after, LONGEST]))
                     continue
                 label = (annotation.findtext("ANNOTATION_VALUE") or "").strip()
-                interval = make_interval(
+                interval = make_label(
                     label or name,
                     times[start],
                     times[end],
@@ -90,13 +91,13 @@ def read(path: Path, _: Asked, left_out: Counter[str]) -> Intervals:
                 yield video, interval
 
 
-def write(path: Path, videos: Videos, _: float | None) -> None:
+def write(path: Path, recordings: Sequence[Recording], _: float | None) -> None:
     """A tier per class, or several: annotations of one tier must not overlap."""
-    video, intervals = one_video(path, by_whole_file(videos))
+    video, labels = one_video(path, map(in_whole_file, recordings))
     slots = list[int]()
     tiers: dict[str, list[str]] = {}
     ends: dict[str, int] = {}  # of the last annotation of each tier
-    for interval in sorted(intervals, key=attrgetter("label", "start")):
+    for interval in sorted(labels, key=attrgetter("label", "start")):
         label = html.escape(interval.label)
         start = round(interval.start * 1000)
         end = max(start + 1, round(interval.end * 1000))

@@ -13,7 +13,7 @@ from onlooker.base.intervals import Times
 from onlooker.base.progress import note
 from onlooker.base.records import ClipError
 from onlooker.data.tables import read_frames, table_kind
-from onlooker.formats.labels import Asked, Intervals, Named, make_interval, unknown_interval
+from onlooker.formats.labels import Labels, Requested, Video, make_label, unknown_time
 from onlooker.formats.videos import by_path, by_stem, timing_of
 from onlooker.video.reader import frame_bounds
 
@@ -26,13 +26,13 @@ def recognizes(path: Path) -> bool:
     return table_kind(path) == "frames"
 
 
-def read(path: Path, asked: Asked, left_out: Counter[str]) -> Intervals:
+def read(path: Path, requested: Requested, left_out: Counter[str]) -> Labels:
     """The behaviors of a table with a row for each frame, except `background`, which marks the
     gaps. Frames that nobody labeled, or that have no row, are unknown time.
     """
     names, numbers, states = read_frames(path)
     video = _video_of_table(path)
-    bounds = _frame_times(path, video.path, int(numbers[-1]) + 1, fps=asked.fps)
+    bounds = _frame_times(path, video.path, int(numbers[-1]) + 1, fps=requested.fps)
     shown = np.full((len(bounds) - 1, len(names)), -1, np.int8)
     shown[numbers] = states
     behaviors = {
@@ -43,15 +43,15 @@ def read(path: Path, asked: Asked, left_out: Counter[str]) -> Intervals:
     columns = ", ".join(behaviors)
     note(f"columns that have 0 and 1 alone are read as behaviors: {columns}", once=True)
     for start, end in _spans((shown == -1).any(1), bounds):
-        yield video, unknown_interval(start, end)
-    if (timing := timing_of(video.path)) and timing.end > bounds[-1]:
-        yield video, unknown_interval(bounds[-1], timing.end)
+        yield video, unknown_time(start, end)
+    if (timing := timing_of(video.path)) and round(timing.end, 3) > round(bounds[-1], 3):
+        yield video, unknown_time(bounds[-1], timing.end)
     for name, marks in behaviors.items():
         for start, end in _spans(marks, bounds):
-            yield video, make_interval(name, start, end)
+            yield video, make_label(name, start, end)
 
 
-def _video_of_table(path: Path) -> Named:
+def _video_of_table(path: Path) -> Video:
     """The video of a table of frames: of the same name, beside it (DeepEthogram's ends in _labels),
     or among the videos of a project of SimBA.
     """
@@ -67,7 +67,7 @@ def _frame_times(path: Path, video: Path, count: int, *, fps: float | None) -> l
     """When each frame of a table is shown, and when the last one ends, in seconds.
 
     Raises:
-        ClipError: frames per second are neither asked for nor those of a video with as many frames.
+        ClipError: frames per second are neither requested for nor those of a video with as many frames.
     """
     if fps:
         return [math.floor(1000 * frame / fps + 0.001) / 1000 for frame in range(count + 1)]

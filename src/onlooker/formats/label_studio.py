@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
@@ -12,21 +12,21 @@ from urllib.parse import quote
 from onlooker.base.files import read_bytes, read_json, reading, write_json
 from onlooker.base.intervals import Times
 from onlooker.base.progress import note
+from onlooker.base.records import Recording, Segment
 from onlooker.formats.labels import (
     EXPORT_AGAIN,
-    Asked,
-    Interval,
-    Intervals,
-    Named,
-    Videos,
-    make_interval,
-    unknown_interval,
+    Labels,
+    Requested,
+    Video,
+    make_label,
+    unknown_time,
 )
 from onlooker.formats.videos import (
     LOCAL_FILES,
-    by_whole_file,
     ends_before,
     find_video,
+    in_whole_file,
+    labels_of,
     length_of,
     written_name,
 )
@@ -63,7 +63,7 @@ def recognizes(path: Path) -> bool:
     return read_bytes(path).lstrip()[:1] == b"["
 
 
-def read(path: Path, asked: Asked, left_out: Counter[str]) -> Intervals:
+def read(path: Path, requested: Requested, left_out: Counter[str]) -> Labels:
     """The labels of the first annotation of each task that was not canceled, or else of its first
     prediction. The times of all other results are unknown.
     """
@@ -77,7 +77,7 @@ def read(path: Path, asked: Asked, left_out: Counter[str]) -> Intervals:
             if not results:
                 left_out["tasks without labels"] += 1
             left_out.update("further annotations of a task" for _ in further)
-            rate = asked.fps or _rate_of(task["data"])
+            rate = requested.fps or _rate_of(task["data"])
             if any("ranges" in result.get("value", {}) for result in results):
                 rates.add(rate)
             labeled, unlabeled = _labeled_intervals(video.path, results, rate)
@@ -87,13 +87,13 @@ def read(path: Path, asked: Asked, left_out: Counter[str]) -> Intervals:
             yield from ((video, interval) for interval in labeled)
             for result in (*chain(*further), *unlabeled):
                 for interval in _result_intervals(video.path, result, rate):
-                    yield video, unknown_interval(interval.start, interval.end)
+                    yield video, unknown_time(interval.start, interval.end)
     if rates:
         by = " or ".join(f"{rate:g}" for rate in sorted(rates))
         note(f"{path}: frames are read as {by} per second; {_COUNTS}")
 
 
-def _video_of(folder: Path, data: Mapping[str, Any]) -> Named:
+def _video_of(folder: Path, data: Mapping[str, Any]) -> Video:
     """The video of a task: the value of its data that names one, whatever the value is called."""
     for value in map(str, data.values()):
         if LOCAL_FILES in value or Path(value).suffix.lower() in SUFFIXES:
@@ -103,9 +103,9 @@ def _video_of(folder: Path, data: Mapping[str, Any]) -> Named:
 
 def _labeled_intervals(
     video: Path, results: Iterable[_Result], rate: float
-) -> tuple[list[Interval], list[_Result]]:
+) -> tuple[list[Segment], list[_Result]]:
     """The labeled intervals of an annotation, and its results that have none."""
-    labeled = list[Interval]()
+    labeled = list[Segment]()
     unlabeled = list[_Result]()
     for result in results:
         intervals = [*_result_intervals(video, result, rate)]
@@ -115,7 +115,7 @@ def _labeled_intervals(
             unlabeled.append(result)
     labels = [label for result in unlabeled for label in result.get("value", {}).get("choices", ())]
     if len(labels) == 1 and not labeled:
-        return [make_interval(labels[0], 0, length_of(video))], []
+        return [make_label(labels[0], 0, length_of(video))], []
     return labeled, unlabeled
 
 
@@ -131,7 +131,7 @@ def _rate_of(data: Mapping[str, Any]) -> float:
     return _RATE
 
 
-def _result_intervals(video: Path, result: _Result, rate: float) -> Iterator[Interval]:
+def _result_intervals(video: Path, result: _Result, rate: float) -> Iterator[Segment]:
     """The intervals of a result, one for each time and label; without a label, the time is unknown.
     Results of other kinds have none.
     """
@@ -141,8 +141,8 @@ def _result_intervals(video: Path, result: _Result, rate: float) -> Iterator[Int
     is_timeline = "timelinelabels" in value or "ranges" in value
     for start, end in _timeline(video, value, rate) if is_timeline else _sound(value):
         if not labels:
-            yield unknown_interval(start, end)
-        yield from (make_interval(label, start, end, score=score) for label in labels)
+            yield unknown_time(start, end)
+        yield from (make_label(label, start, end, score=score) for label in labels)
 
 
 def _timeline(video: Path, value: Mapping[str, Any], rate: float) -> list[Times]:
@@ -159,7 +159,7 @@ def _sound(value: Mapping[str, Any]) -> list[Times]:
     return [(value["start"], value["end"])] if is_sound else []
 
 
-def write(path: Path, videos: Videos, fps: float | None) -> None:
+def write(path: Path, recordings: Sequence[Recording], fps: float | None) -> None:
     """Tasks with predictions, for frames that count by `fps`."""
     rate = fps or _RATE
     note(
@@ -167,7 +167,7 @@ def write(path: Path, videos: Videos, fps: float | None) -> None:
         once=True,
     )
     tasks = []
-    for video, intervals in by_whole_file(videos).items():
+    for video, intervals in labels_of(map(in_whole_file, recordings)).items():
         name = written_name(video, path.parent)
         result = list[dict[str, Any]]()
         for interval in intervals:

@@ -1,13 +1,12 @@
 """Labels of videos: the values that every format reads into and writes from."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from onlooker.base.intervals import Times
-from onlooker.base.records import Segment
+from onlooker.base.records import Recording, Segment
 from onlooker.base.text import printable
 
 EXPORT_AGAIN = "correct it, or export the labels again"
@@ -15,34 +14,25 @@ _AROUND = 0.5  # seconds of unknown time before and after an event without durat
 LONGEST = 1e8  # seconds, three years: a later time is a mistake
 
 
-@dataclass(frozen=True)
-class Interval(Segment):
-    """A labeled part of a recording; `split`, `recording`, `subject` and `tier` as in lists of clips,
-    "" if they are not known. The label "" stands for unknown time: its labels were left out, or nobody
-    has labeled it.
-    """
+class Video(NamedTuple):
+    """A video that labels name.
 
-    split: str = ""
-    recording: str = ""
-    subject: str = ""
-    tier: str = ""
-
-
-class Named(NamedTuple):
-    """A video, and its name: its absolute path if labels name that, or else the name that they have
-    for a file elsewhere.
+    Args:
+        name: its absolute path if labels name that, or else their name for a file elsewhere.
+        split, group: as in lists of clips; "" if they are not known.
     """
 
     path: Path
     name: str
+    split: str = ""
+    group: str = ""
 
 
-Videos = Mapping[Path, Sequence[Interval]]  # by the path of the video
-Intervals = Iterator[tuple[Named, Interval]]
-Writer = Callable[[Path, Videos, float | None], None]
+Labels = Iterator[tuple[Video, Segment]]  # unknown time has no label
+Writer = Callable[[Path, Sequence[Recording], float | None], None]
 
 
-class Asked(NamedTuple):
+class Requested(NamedTuple):
     """What the person who reads a file of labels adds to it.
 
     Args:
@@ -66,7 +56,7 @@ class Asked(NamedTuple):
         return label, (start, start + self.point_seconds)
 
 
-NOT_ASKED = Asked()
+DEFAULTS = Requested()
 
 
 class Format(NamedTuple):
@@ -85,7 +75,7 @@ class Format(NamedTuple):
     """
 
     ending: str
-    read: Callable[[Path, Asked, Counter[str]], Intervals]
+    read: Callable[[Path, Requested, Counter[str]], Labels]
     write: Writer | None = None
     recognizes: Callable[[Path], bool] | None = None
     suffixes: tuple[str, ...] = ()
@@ -96,39 +86,31 @@ class Format(NamedTuple):
         return self.suffixes or (f".{self.ending.rpartition('.')[2]}",)
 
 
-def make_interval(
+def make_label(
     label: object,
     start: float | str,
     end: float | str,
     *,
     score: float | str = 1,
-    split: str = "",
-    recording: str = "",
     subject: str = "",
     tier: str = "",
-) -> Interval:
-    """An interval of checked values; the label fits into one line of any format."""
+) -> Segment:
+    """A segment of checked values; the label fits into one line of any format."""
     if not isinstance(label, str) or not label.strip():
         raise ValueError(f"label is {label!r}, expected a name")
     if float(end) > LONGEST:
         raise ValueError(f"end is {float(end):g} s, expected at most {LONGEST:g}")
     name = printable(" ".join(label.split()))
-    return Interval(
-        name,
-        round(float(start), 3),
-        round(float(end), 3),
-        score=float(score),
-        split=split,
-        recording=recording,
-        subject=subject,
-        tier=tier,
+    begin = round(float(start), 3)
+    return Segment(
+        name, begin, round(float(end), 3), score=float(score), subject=subject, tier=tier
     )
 
 
-def unknown_interval(start: float, end: float) -> Interval:
+def unknown_time(start: float, end: float) -> Segment:
     """Unknown time, from zero on; of a moment, the time around it."""
     around = 0.0 if start < end else _AROUND
-    return Interval("", round(max(start - around, 0.0), 3), round(end + around, 3))
+    return Segment("", round(max(start - around, 0.0), 3), round(end + around, 3))
 
 
 def count_of(left_out: Counter[str]) -> str:

@@ -3,16 +3,16 @@
 import os
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from urllib.parse import unquote
 
 from onlooker.base.intervals import file_of, split_interval
-from onlooker.base.records import ClipError
+from onlooker.base.records import ClipError, Recording, Segment
 from onlooker.base.text import relative_name
-from onlooker.formats.labels import Interval, Named, Videos
+from onlooker.formats.labels import Video
 from onlooker.storage import is_address, path_or_address
 from onlooker.video.reader import VideoReader, is_video
 from onlooker.video.sampling import Timing
@@ -22,7 +22,7 @@ _END_TOLERANCE = 0.5  # seconds after the end of a video that labels may end: fr
 LOCAL_FILES = "/data/local-files/?d="  # how Label Studio names files of its machine
 
 
-def find_video(folder: Path, name: str, url: bool = False) -> Named:
+def find_video(folder: Path, name: str, url: bool = False) -> Video:
     """The video that labels name by a path, a file:// address or one of Label Studio: searched for
     beside the labels, with as many of the folders of its path as exist there.
 
@@ -32,7 +32,7 @@ def find_video(folder: Path, name: str, url: bool = False) -> Named:
     if not name:
         raise ValueError("no name of a video")
     if is_address(name) and not name.startswith("file:"):
-        return Named(Path(name), name)
+        return Video(Path(name), name)
     name = name.partition(LOCAL_FILES)[2] or name
     elsewhere = os.path.isabs(name) or "://" in name or re.match(r"[A-Za-z]:[\\/]", name)
     as_named = list[str]()
@@ -53,16 +53,16 @@ def find_video(folder: Path, name: str, url: bool = False) -> Named:
             if path in as_named or os.path.isabs(path):
                 return by_path(folder / path)
             if not is_drawn(file):
-                return Named(folder / path, name)
-    return Named(folder / uploads[0], name) if elsewhere else by_path(folder / as_named[1])
+                return Video(folder / path, name)
+    return Video(folder / uploads[0], name) if elsewhere else by_path(folder / as_named[1])
 
 
-def by_path(path: Path) -> Named:
+def by_path(path: Path) -> Video:
     """A video that labels name by its path."""
-    return Named(path, os.path.abspath(path))
+    return Video(path, os.path.abspath(path))
 
 
-def by_stem(folder: Path) -> dict[str, Named]:
+def by_stem(folder: Path) -> dict[str, Video]:
     """The videos of a folder; of several with one name an original, not a drawn clip."""
     videos = dict[str, Path]()
     for path in sorted(folder.iterdir(), reverse=True):
@@ -93,8 +93,9 @@ def ends_before(video: Path, seconds: float) -> bool:
     return timing is not None and not timing.assumes_rate and seconds > timing.end + _END_TOLERANCE
 
 
-def one_video(path: Path, videos: Videos) -> tuple[Path, Sequence[Interval]]:
-    """The only video and its intervals, for formats that hold one."""
+def one_video(path: Path, recordings: Iterable[Recording]) -> tuple[Path, list[Segment]]:
+    """The only video and its labels, for formats that hold one."""
+    videos = labels_of(recordings)
     if len(videos) != 1:
         raise ValueError(
             f"{path}: holds the times of one video, not of {len(videos)}; choose another format"
@@ -102,16 +103,26 @@ def one_video(path: Path, videos: Videos) -> tuple[Path, Sequence[Interval]]:
     return next(iter(videos.items()))
 
 
-def by_whole_file(videos: Videos) -> Videos:
-    """The intervals by whole files: those of a part of a file are moved to the file's times."""
-    files = defaultdict[Path, list[Interval]](list)
-    for video, intervals in videos.items():
-        file, times = split_interval(video)
-        begin = times[0] if times else 0.0
-        files[file] += [
-            replace(part, start=part.start + begin, end=part.end + begin) for part in intervals
-        ]
-    return files
+def labels_of(recordings: Iterable[Recording]) -> dict[Path, list[Segment]]:
+    """The labels of each video, by start."""
+    videos = defaultdict[Path, list[Segment]](list)
+    for recording in recordings:
+        videos[recording.path] += recording.labels
+    return {
+        video: sorted(labels, key=lambda label: label.start) for video, labels in videos.items()
+    }
+
+
+def in_whole_file(recording: Recording) -> Recording:
+    """The recording of the whole file that a recording is a part of."""
+    file, times = split_interval(recording.path)
+    begin = times[0] if times else 0.0
+    labels = [
+        replace(label, start=label.start + begin, end=label.end + begin)
+        for label in recording.labels
+    ]
+    unknown = [(start + begin, end + begin) for start, end in recording.unknown]
+    return replace(recording, path=file, labels=tuple(labels), unknown=tuple(unknown))
 
 
 def written_name(video: Path, folder: Path) -> str:

@@ -3,12 +3,14 @@
 import html
 import re
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote, unquote
 
 from onlooker.base.files import read_bytes, reading, write_bytes
 from onlooker.base.intervals import parse_time
-from onlooker.formats.labels import EXPORT_AGAIN, Asked, Interval, Intervals, Videos, make_interval
+from onlooker.base.records import Recording, Segment
+from onlooker.formats.labels import EXPORT_AGAIN, Labels, Requested, make_label
 from onlooker.formats.videos import by_path, by_stem, find_video, one_video, written_name
 
 _TIME = r"((?:\d+:)?\d\d:\d\d\.\d{3})"
@@ -20,7 +22,7 @@ _VIDEO = "NOTE video "
 WATCHED_AGAIN = "NOTE watched again"
 
 
-def read(path: Path, _: Asked, left_out: Counter[str]) -> Intervals:
+def read(path: Path, _: Requested, left_out: Counter[str]) -> Labels:
     """The cues of the video that a note names (`write`), or else of that of the same name
     beside the file.
     """
@@ -40,24 +42,24 @@ def read(path: Path, _: Asked, left_out: Counter[str]) -> Intervals:
     for number, cue in enumerate(cues, 1):
         with reading(path, f"cue {number}: ", EXPORT_AGAIN):
             start, end = map(parse_time, cue.groups()[:2])
-            yield video, make_interval(html.unescape(re.sub("<[^<>]*>", "", cue[3])), start, end)
+            yield video, make_label(html.unescape(re.sub("<[^<>]*>", "", cue[3])), start, end)
 
 
-def write(path: Path, videos: Videos, _: float | None) -> None:
+def write(path: Path, recordings: Sequence[Recording], _: float | None) -> None:
     """The cues, after a note with the path of the video: a drawn clip may have the file's name.
 
     Cues of a part of a video count from its beginning, as in the drawn clip.
     """
-    video, intervals = one_video(path, videos)
+    video, labels = one_video(path, recordings)
     name = quote(written_name(video, path.parent), safe="/#=,: ", errors="replace")
-    lines = ["WEBVTT\n", f"{_VIDEO}{name}\n", *map(webvtt_cue, intervals)]
+    lines = ["WEBVTT\n", f"{_VIDEO}{name}\n", *map(webvtt_cue, labels)]
     write_bytes(path, "\n".join(lines).encode(errors="backslashreplace"))
 
 
-def webvtt_cue(interval: Interval) -> str:
-    """An interval as lines of WebVTT."""
-    times = f"{_clock(interval.start)} --> {_clock(max(interval.end, interval.start + 0.001))}"
-    return f"{times}\n{html.escape(interval.label, quote=False)}\n"
+def webvtt_cue(segment: Segment) -> str:
+    """A segment as lines of WebVTT."""
+    times = f"{_clock(segment.start)} --> {_clock(max(segment.end, segment.start + 0.001))}"
+    return f"{times}\n{html.escape(segment.label, quote=False)}\n"
 
 
 def _clock(seconds: float) -> str:
