@@ -27,7 +27,8 @@ from onlooker.data.sets import read_set
 from onlooker.formats.annotations import FORMATS, merged, of_prediction, read_labels
 from onlooker.formats.labels import Requested
 from onlooker.report.states import UNKNOWN
-from onlooker.training.states import _Chain, labeled_recordings
+from onlooker.training.states import _Chain
+from onlooker.training.times import labeled_recordings
 from onlooker.video.reader import VideoReader
 
 WRITTEN = [name for name, form in FORMATS.items() if form.write]
@@ -706,7 +707,7 @@ def test_convert_says_how_much_time_is_unknown_to_a_training(
     assert "2.0 s of unknown time in 1 videos" in done.stderr
     clips = read_set(tmp_path / "a.csv", classes=1)
     (recording,) = labeled_recordings(clips.clips, Decision(("run",)), clips.unknown)
-    outputs = _Chain([0, -1], 1).labels(recording, np.arange(0.05, 20, 0.1))
+    outputs = _Chain([0, -1], 1).labels(recording, np.arange(0.05, 20, 0.1), ("run",))
     assert (outputs == UNKNOWN).sum() == 20
     assert (outputs == 0).sum() == 60
 

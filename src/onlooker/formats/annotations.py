@@ -219,7 +219,10 @@ FORMATS = {
     "csv": Format(".csv", csv_list.read, csv_list.write, suffixes=(".csv", ".tsv")),
     "activitynet": Format("-segments.json", activitynet.read, activitynet.write),
     "label-studio": Format(
-        "-label-studio.json", label_studio.read, label_studio.write, label_studio.recognizes
+        "-label-studio.json",
+        label_studio.read,
+        label_studio.write,
+        recognizes=label_studio.recognizes,
     ),
     "elan": Format(".eaf", elan.read, elan.write),
     "webvtt": Format(".vtt", webvtt.read, webvtt.write),

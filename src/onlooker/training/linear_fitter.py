@@ -35,7 +35,7 @@ from onlooker.training.eyes import (
 )
 from onlooker.training.fitter import FitContext, Fitted, Fitter
 from onlooker.training.linear import ClipStatistics, Floats
-from onlooker.training.states import TimesPlan, fit_states, plan_times
+from onlooker.training.states import fit_states
 from onlooker.training.still_evidence import still_evidence
 from onlooker.training.unusual import MotionSpread, usual_distance, usual_motion
 from onlooker.video.rates import RATE
@@ -61,7 +61,7 @@ class LinearFitter(Fitter):
 
     def fit(self, samples: ClipFrames, split: Split, context: FitContext) -> Fitted:
         fitted_clips = samples.subset((*split.training, *split.validation))
-        times = _plan(fitted_clips, context)
+        times = context.times
         encoder = choose_encoder(fitted_clips, context)
         samples = encoder.samples
         settings = encoder.context.settings
@@ -138,22 +138,6 @@ class LinearFitter(Fitter):
             ),
             notes=notes,
         )
-
-
-def _plan(samples: ClipFrames, context: FitContext) -> TimesPlan:
-    """Whether states are fitted to the recordings of some clips; a ValueError if that was asked for
-    and is not possible.
-    """
-    settings = context.settings
-    if settings.data.modality == "rgb" and not settings.training.features:
-        return plan_times(
-            samples.clips, context.decision, when=context.when, unknown=context.unknown
-        )
-    if context.when == "states":
-        raise ValueError(
-            "states are found in RGB frames; leave out --features and --modality, or --when states"
-        )
-    return TimesPlan()
 
 
 def fit_layers(
