@@ -378,7 +378,7 @@ class Segment:
 
 
 @dataclass(frozen=True)
-class Recording:
+class LabeledRecording:
     """A video, and what people say of its times.
 
     Args:

@@ -22,7 +22,7 @@ from onlooker.base.config import DataConfig, StreamConfig
 from onlooker.base.decision import Decision, StateChain
 from onlooker.base.fisher import fisher_vector
 from onlooker.base.progress import tracked
-from onlooker.base.records import Recording, Segment, clip_name
+from onlooker.base.records import LabeledRecording, Segment, clip_name
 from onlooker.base.text import some_of
 from onlooker.data.tiers import TOLERANCE, tiers_of
 from onlooker.models.linear import ORDERED, UNORDERED, LinearClassifier, rounded_motion
@@ -75,7 +75,7 @@ class _Chain(NamedTuple):
     classes: list[int]
     gap: int
 
-    def labels(self, recording: Recording, times: Floats, classes: Sequence[str]) -> Ints:
+    def labels(self, recording: LabeledRecording, times: Floats, classes: Sequence[str]) -> Ints:
         """The output of each frame, `T`; `UNKNOWN` where it is not known."""
         outputs = np.full(len(times), self.gap, np.int64)
         for start, end in recording.unknown:
@@ -113,7 +113,7 @@ class _Chain(NamedTuple):
         ]
 
 
-def _chains(recordings: Sequence[Recording], decision: Decision) -> list[_Chain]:
+def _chains(recordings: Sequence[LabeledRecording], decision: Decision) -> list[_Chain]:
     groups = tiers_of(recordings, decision.classes, nothing=decision.nothing_class)
     nothing = decision.nothing_class
     has_gaps = covered_share(recordings, decision.nothing_name) < 1 - _GAPS
@@ -183,7 +183,7 @@ class StateLayer(NamedTuple):
 @one_thread
 def fit_states(
     net: LinearClassifier,
-    recordings: Sequence[Recording],
+    recordings: Sequence[LabeledRecording],
     decision: Decision,
     *,
     data: DataConfig,
@@ -365,7 +365,7 @@ def _ordered(L: int) -> int:
 
 
 def _lengths(
-    net: LinearClassifier, recordings: Sequence[Recording], decision: Decision
+    net: LinearClassifier, recordings: Sequence[LabeledRecording], decision: Decision
 ) -> tuple[tuple[int, ...], float]:
     """Lengths of windows in frames, and frames per second."""
     seconds = [
@@ -406,7 +406,7 @@ def slots(times: Floats, rate: float, hold: int) -> tuple[Ints, Floats]:
 
 def _read(
     net: LinearClassifier,
-    recordings: Sequence[Recording],
+    recordings: Sequence[LabeledRecording],
     chains: Sequence[_Chain],
     *,
     classes: Sequence[str],
