@@ -139,7 +139,10 @@ def log_losses(
             num_classes=len(classes),
         )
         held_out = choose_eyes(clips).held_out
-        rows[name] = {"log_loss": float(held_out.losses[held_out.tested].mean()), "accuracy": held_out.accuracy}
+        rows[name] = {
+            "log_loss": float(held_out.losses[held_out.tested].mean()),
+            "accuracy": held_out.accuracy,
+        }
     return rows
 
 

@@ -18,25 +18,28 @@ from commands import call, fails
 from fuzz.mutations import limits
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from label_files import by_video, segments_of, write_labels
 
 from onlooker.base.decision import Decision
 from onlooker.base.intervals import file_of, split_interval
-from onlooker.base.records import ClipError, Event, Prediction, Segment
+from onlooker.base.records import ClipError, Event, LabeledRecording, Prediction, Segment
 from onlooker.data.sets import read_set
-from onlooker.formats.annotations import FORMATS, Asked, Interval, of_prediction, read_intervals
+from onlooker.formats.annotations import FORMATS, merged, of_prediction, read_labels
+from onlooker.formats.labels import Requested
 from onlooker.measure.states import UNKNOWN
-from onlooker.training.states import _Chain, labeled_recordings
+from onlooker.training.states import _Chain
+from onlooker.training.times import labeled_recordings
 from onlooker.video.reader import VideoReader
 
 WRITTEN = [name for name, form in FORMATS.items() if form.write]
 INTERVALS = [
-    Interval("wave", 0.2, 0.8, 0.5),
-    Interval("a <b> & 'c'", 0.4, 1.0, 0.7),
-    Interval("jump", 1.0, 2.0, 0.25),
+    Segment("wave", 0.2, 0.8, 0.5),
+    Segment("a <b> & 'c'", 0.4, 1.0, 0.7),
+    Segment("jump", 1.0, 2.0, 0.25),
 ]
 
 
-def times(intervals: list[Interval]) -> list[tuple[str, float, float]]:
+def times(intervals: list[Segment]) -> list[tuple[str, float, float]]:
     return [(each.label, round(each.start, 3), round(each.end, 3)) for each in intervals]
 
 
@@ -44,15 +47,15 @@ def times(intervals: list[Interval]) -> list[tuple[str, float, float]]:
 def test_what_is_written_is_read_again(name: str, tmp_path: Path, make_clip: Make) -> None:
     clip = make_clip("clips/clip 1.mp4", frames=20, fps=10)
     file = clip.with_name(f"clip 1{FORMATS[name].ending}")
-    FORMATS[name].write(file, {clip: INTERVALS}, 10)  # of Label Studio, which counts frames
-    ((video, found),) = read_intervals(file).items()
+    write_labels(name, file, {clip: INTERVALS}, 10)  # of Label Studio, which counts frames
+    ((video, found),) = segments_of(file).items()
     assert video.resolve() == clip.resolve()
     assert times(found) == times(INTERVALS)
     if name not in ("elan", "webvtt"):
         assert [each.score for each in found] == [0.5, 0.7, 0.25]
-    FORMATS[name].write(file, {clip: []}, None)
+    write_labels(name, file, {clip: []}, None)
     with pytest.raises(ClipError, match=r"no (time intervals|clips)"):
-        read_intervals(file)
+        segments_of(file)
 
 
 @pytest.mark.parametrize("name", ["csv", "activitynet", "label-studio"])
@@ -63,12 +66,12 @@ def test_a_file_holds_several_videos_in_other_folders(
         make_clip(f"clips/{k}.mp4", frames=10, fps=5): INTERVALS[k : k + 1] for k in (0, 1)
     }
     file = tmp_path / "clips" / f"x{FORMATS[name].ending}"
-    FORMATS[name].write(file, videos, 10)
-    assert {path.resolve(): times(of) for path, of in read_intervals(file).items()} == {
+    write_labels(name, file, videos, 10)
+    assert {path.resolve(): times(of) for path, of in segments_of(file).items()} == {
         path.resolve(): times(of) for path, of in videos.items()
     }
     with pytest.raises(ValueError, match="holds the times of one video, not of 2"):
-        FORMATS["webvtt"].write(tmp_path / "x.vtt", videos, None)
+        write_labels("webvtt", tmp_path / "x.vtt", videos, None)
 
 
 @pytest.mark.parametrize("name", ["activitynet", "webvtt"])
@@ -78,22 +81,22 @@ def test_the_video_is_named_not_a_drawn_clip_of_the_same_name(
     video = make_clip("clips, 2 --> 3/ä=%20.mp4", frames=10, fps=5)
     drawn = make_clip("predicted/ä=%20.mp4", frames=10, fps=5)
     file = drawn.with_name(f"ä=%20{FORMATS[name].ending}")
-    FORMATS[name].write(file, {video: INTERVALS}, None)
-    assert [path.resolve() for path in read_intervals(file)] == [video.resolve()]
+    write_labels(name, file, {video: INTERVALS}, None)
+    assert [path.resolve() for path in segments_of(file)] == [video.resolve()]
 
 
 def test_webvtt_of_a_part_counts_from_its_beginning(tmp_path: Path, make_clip: Make) -> None:
     part = Path(f"{make_clip('clip.mp4', frames=20, fps=10)}#t=0.5,1.5")
-    FORMATS["webvtt"].write(tmp_path / "x.vtt", {part: INTERVALS[:1]}, None)
-    assert read_intervals(tmp_path / "x.vtt") == {part: [Interval("wave", 0.2, 0.8)]}
+    write_labels("webvtt", tmp_path / "x.vtt", {part: INTERVALS[:1]}, None)
+    assert segments_of(tmp_path / "x.vtt") == {part: [Segment("wave", 0.2, 0.8)]}
     done = call("convert", tmp_path / "x.vtt", tmp_path / "x.csv")
     assert "not there" not in done.stderr
     assert (tmp_path / "x.csv").read_text().splitlines()[1] == "clip.mp4,0.7,1.3,wave"
     (tmp_path / "moved").mkdir()
-    FORMATS["webvtt"].write(tmp_path / "moved" / "x.vtt", {part: INTERVALS[:1]}, None)
+    write_labels("webvtt", tmp_path / "moved" / "x.vtt", {part: INTERVALS[:1]}, None)
     (tmp_path / "clip.mp4").rename(tmp_path / "moved" / "clip.mp4")
     beside = tmp_path / "moved" / part.name
-    assert [*read_intervals(tmp_path / "moved" / "x.vtt")] == [beside]
+    assert [*segments_of(tmp_path / "moved" / "x.vtt")] == [beside]
 
 
 @pytest.mark.parametrize("name", ["csv", "label-studio", "elan", "activitynet"])
@@ -102,8 +105,8 @@ def test_a_part_of_a_recording_is_named_by_its_file(
 ) -> None:
     clip = make_clip("clip.mp4", frames=20, fps=10)
     file = tmp_path / f"x{FORMATS[name].ending}"
-    FORMATS[name].write(file, {Path(f"{clip}#t=0.5,1.5"): INTERVALS[:1]}, 10)
-    assert {path: times(of) for path, of in read_intervals(file).items()} == {
+    write_labels(name, file, {Path(f"{clip}#t=0.5,1.5"): INTERVALS[:1]}, 10)
+    assert {path: times(of) for path, of in segments_of(file).items()} == {
         clip: [("wave", 0.7, 1.3)]
     }
 
@@ -139,10 +142,10 @@ def test_label_studio_counts_frames_from_1_and_seconds(tmp_path: Path, make_clip
     file = tmp_path / "export.json"
     file.write_text(json.dumps(LABEL_STUDIO))
     clip = make_clip("clip.mp4", frames=20, fps=10)
-    assert {path: times(of) for path, of in read_intervals(file).items()} == {
+    assert {path: times(of) for path, of in segments_of(file).items()} == {
         clip: [("wave", 0.08, 0.24), ("clap", 0.5, 1.25)]
     }
-    (found,) = read_intervals(file, Asked(fps=20)).values()
+    (found,) = segments_of(file, Requested(fps=20)).values()
     assert times(found)[0] == ("wave", 0.1, 0.3)
 
 
@@ -179,19 +182,19 @@ def test_frames_of_label_studio_are_those_of_its_tag_in_both_directions(
             tag = given or (rate if data == {key: rate} else 24.0)
             file.write_text(json.dumps(marked_in_label_studio(start, end, tag, **data)))
             asked = None if given == 24 else given
-            ((found,),) = read_intervals(file, Asked(asked)).values()
+            ((found,),) = segments_of(file, Requested(asked)).values()
             assert found.start == pytest.approx(start, abs=1 / tag + 0.002)
             assert found.end == pytest.approx(end, abs=1 / tag + 0.002)
         for given in (None, rate):
             tag = given or 24.0
-            FORMATS["label-studio"].write(file, {video: [Interval("fall", start, end)]}, given)
+            write_labels("label-studio", file, {video: [Segment("fall", start, end)]}, given)
             (task,) = json.loads(file.read_bytes())
             (span,) = task["predictions"][0]["result"][0]["value"]["ranges"]
             assert (span["start"] - 1) / tag == pytest.approx(start, abs=0.51 / tag)
             assert span["end"] / tag == pytest.approx(
                 max(end, span["start"] / tag), abs=0.51 / tag
             )
-            ((again,),) = read_intervals(file).values()  # the file says its rate
+            ((again,),) = segments_of(file).values()  # the file says its rate
             assert again.start == pytest.approx(start, abs=0.51 / tag + 0.001)
 
 
@@ -212,8 +215,8 @@ def test_the_rate_of_frames_of_label_studio_is_said(tmp_path: Path, make_clip: M
     with pytest.raises(
         ValueError, match=r"task 1: frame 120 at 24 per second is at 5 s, after"
     ):
-        read_intervals(file)
-    assert times(*read_intervals(file, Asked(60)).values()) == [("fall", 1, 2)]
+        segments_of(file)
+    assert times(*segments_of(file, Requested(60)).values()) == [("fall", 1, 2)]
 
 
 def test_labels_after_the_end_of_a_video_are_left_out_and_counted(
@@ -240,7 +243,7 @@ def test_what_counts_characters_is_no_time(tmp_path: Path) -> None:
     spoken = {"type": "labels", "value": {"start": 0.5, "end": 0.75, "labels": ["bark"]}}
     (tmp_path / "a.json").write_text(json.dumps([answers(named, spoken)]))
     left_out = Counter[str]()
-    ((found,),) = read_intervals(tmp_path / "a.json", left_out=left_out).values()
+    ((found,),) = segments_of(tmp_path / "a.json", left_out=left_out).values()
     assert (found.label, left_out) == ("bark", {"results of kind labels": 1})
 
 
@@ -323,7 +326,7 @@ def test_what_is_wrong_is_named_with_its_file_and_place(
 ) -> None:
     (tmp_path / name).write_text(text)
     with pytest.raises(ValueError, match=problem) as raised:
-        read_intervals(tmp_path / name, Asked(fps=10))
+        segments_of(tmp_path / name, Requested(fps=10))
     assert str(raised.value).startswith(str(tmp_path / name))
 
 
@@ -336,7 +339,7 @@ def test_files_of_many_opened_marks_are_refused_at_once(tmp_path: Path) -> None:
     for name, (text, problem) in texts.items():
         (tmp_path / name).write_text(text)
         with limits(5, 4), pytest.raises(ValueError, match=problem):
-            read_intervals(tmp_path / name)
+            segments_of(tmp_path / name)
 
 
 def test_labels_are_converted_to_a_list_to_train_on(tmp_path: Path, make_clip: Make) -> None:
@@ -401,7 +404,7 @@ def test_label_studio_leaves_nothing_out_without_counting_it(
     with pytest.raises(
         ClipError, match="no time intervals; left out: 1 results of kind videorectangle"
     ):
-        read_intervals(tmp_path / "boxes.json")
+        segments_of(tmp_path / "boxes.json")
 
 
 def test_frames_of_label_studio_are_equally_spaced_in_time(
@@ -410,7 +413,7 @@ def test_frames_of_label_studio_are_equally_spaced_in_time(
     clip = make_clip("clip.mp4", frames=30, fps=30)
     value = {"ranges": [{"start": 3, "end": 6}], "timelinelabels": ["wave"]}
     (tmp_path / "a.json").write_text(json.dumps([answers({"value": value})]))
-    (interval,) = read_intervals(tmp_path / "a.json", Asked(fps=30))[clip]
+    (interval,) = segments_of(tmp_path / "a.json", Requested(fps=30))[clip]
     assert len(VideoReader(f"{clip}#t={interval.start},{interval.end}")) == 4
 
 
@@ -422,38 +425,38 @@ EAF_OF_A_SECOND = EAF.format(500).replace('"ts2"/>', '"ts2" TIME_VALUE="1500"/>'
 @pytest.mark.parametrize(
     ("name", "text", "expected"),
     [
-        ("a.json", ACTIVITYNET, {"abc.mp4": Interval("wave", 1, 2.5, 1.0, "testing")}),
+        ("a.json", ACTIVITYNET, {"abc.mp4": Segment("wave", 1, 2.5)}),
         (
             "a.eaf",
             EAF_OF_A_SECOND.replace('a.mp4"', 'a.mp4" TIME_ORIGIN="2000"'),
-            {"a.mp4": Interval("x", 2.5, 3.5, tier="t")},
+            {"a.mp4": Segment("x", 2.5, 3.5, tier="t")},
         ),
         (
             "clip.vtt",
             "WEBVTT\n\n1\n00:00.000 --> 00:01.000 align:start\n<v Tom>wave</v>\n",
-            {"clip.mp4": Interval("wave", 0.0, 1.0)},
+            {"clip.mp4": Segment("wave", 0.0, 1.0)},
         ),
         (
             "a.csv",
             "path,start,end,label\na%20b.mp4,0,1,x\nnew%20.mp4,0,1,x\n",
-            {"a%20b.mp4": Interval("x", 0, 1), "new%20.mp4": Interval("x", 0, 1)},
+            {"a%20b.mp4": Segment("x", 0, 1), "new%20.mp4": Segment("x", 0, 1)},
         ),
         (
             "a.eaf",
             EAF_OF_A_SECOND.replace("a.mp4", "a%20b.mp4"),
-            {"a%20b.mp4": Interval("x", 0.5, 1.5, tier="t")},
+            {"a%20b.mp4": Segment("x", 0.5, 1.5, tier="t")},
         ),
         (
             "a.eaf",
             EAF_OF_A_SECOND.replace(
                 "<MEDIA_DESCRIPTOR", '<MEDIA_DESCRIPTOR MEDIA_URL="a.wav"/><MEDIA_DESCRIPTOR', 1
             ),
-            {"a.mp4": Interval("x", 0.5, 1.5, tier="t")},
+            {"a.mp4": Segment("x", 0.5, 1.5, tier="t")},
         ),
         (
             "a.csv",
             "path,start,end,label\n20240101-a.mp4,0,1,x\n20240102-a.mp4,0,1,x\n",
-            {"20240101-a.mp4": Interval("x", 0, 1), "20240102-a.mp4": Interval("x", 0, 1)},
+            {"20240101-a.mp4": Segment("x", 0, 1), "20240102-a.mp4": Segment("x", 0, 1)},
         ),
     ],
     ids=[
@@ -467,27 +470,29 @@ EAF_OF_A_SECOND = EAF.format(500).replace('"ts2"/>', '"ts2" TIME_VALUE="1500"/>'
     ],
 )
 def test_what_other_programs_write_is_understood(
-    name: str, text: str, expected: dict[str, Interval], tmp_path: Path
+    name: str, text: str, expected: dict[str, Segment], tmp_path: Path
 ) -> None:
     for video in ("a%20b.mp4", "a.mp4"):
         (tmp_path / video).touch()
     (tmp_path / name).write_text(text)
-    assert read_intervals(tmp_path / name) == {
+    assert segments_of(tmp_path / name) == {
         tmp_path / video: [interval] for video, interval in expected.items()
     }
 
 
 def test_a_list_keeps_recordings_that_only_some_rows_have(tmp_path: Path) -> None:
-    videos = {
-        tmp_path / "a.mp4": [Interval("x", 0.0, 1.0, recording="tom")],
-        tmp_path / "b.mp4": [Interval("y", 0.0, 1.0)],
-    }
-    FORMATS["csv"].write(tmp_path / "all.csv", videos, None)
+    recordings = [
+        LabeledRecording(tmp_path / "a.mp4", (Segment("x", 0.0, 1.0),), group="tom"),
+        LabeledRecording(tmp_path / "b.mp4", (Segment("y", 0.0, 1.0),)),
+    ]
+    write = FORMATS["csv"].write
+    assert write is not None
+    write(tmp_path / "all.csv", recordings, None)
     assert (tmp_path / "all.csv").read_text().splitlines()[1:] == [
         "a.mp4,0.0,1.0,x,tom",
         "b.mp4,0.0,1.0,y,",
     ]
-    assert read_intervals(tmp_path / "all.csv") == videos
+    assert read_labels(tmp_path / "all.csv") == recordings
 
 
 BORIS_PROJECT = {
@@ -527,15 +532,15 @@ def test_a_format_that_is_only_read_is_refused_before_any_work(tmp_path: Path) -
 def test_projects_of_boris(tmp_path: Path) -> None:
     (tmp_path / "p.boris").write_text(json.dumps(BORIS_PROJECT))
     left_out = Counter[str]()
-    assert read_intervals(tmp_path / "p.boris", left_out=left_out) == {
+    assert segments_of(tmp_path / "p.boris", left_out=left_out) == {
         tmp_path / "a.mp4": [
-            Interval("run", 1, 3.5, subject="rex"),
-            Interval("run", 2, 10, subject="ada"),
-            Interval("", 3.5, 4.5),  # a bark
+            Segment("run", 1, 3.5, subject="rex"),
+            Segment("run", 2, 10, subject="ada"),
+            Segment("", 3.5, 4.5),  # a bark
         ],
         tmp_path / "b.mp4": [
-            Interval("run", 0, 2, subject="ada"),
-            Interval("run", 3, 20),  # until the observation ends
+            Segment("run", 0, 2, subject="ada"),
+            Segment("run", 3, 20),  # until the observation ends
         ],
     }
     assert left_out == {
@@ -568,7 +573,7 @@ def test_categories_of_boris_that_overlap_others_alone_are_tiers(tmp_path: Path)
             "observations": {"one": {**observation, "events": sorted(events)}},
         }
         (tmp_path / "p.boris").write_text(json.dumps(project))
-        (intervals,) = read_intervals(tmp_path / "p.boris").values()
+        (intervals,) = segments_of(tmp_path / "p.boris").values()
         return {part.label: part.tier for part in intervals if part.label}
 
     expected = {"sit": "posture", "run": "posture", "eat": "act", "fly": "", "look": ""}
@@ -597,7 +602,7 @@ def test_tiers_and_participants_of_elan_are_those_of_a_list(tmp_path: Path) -> N
         f"{tier('eat', 2, 'eat', '')}</A>"
     )
     (tmp_path / "a.eaf").write_text(text)
-    (intervals,) = read_intervals(tmp_path / "a.eaf").values()
+    (intervals,) = segments_of(tmp_path / "a.eaf").values()
     assert [(part.label, part.tier, part.subject) for part in intervals] == [
         ("sit", "posture", "mia"),
         ("eat", "", "mia"),
@@ -672,7 +677,7 @@ def test_nothing_is_known_of_what_boris_left_open_left_out_or_did_not_watch(
         for events, limits in observations
     ]
     try:
-        intervals = read_intervals(boris(tmp_path, *given))[tmp_path / "a.mp4"]
+        intervals = segments_of(boris(tmp_path, *given))[tmp_path / "a.mp4"]
     except ClipError as error:
         assert "no time intervals" in str(error)  # noqa: PT017 - or there are some
         return
@@ -688,7 +693,7 @@ def test_videos_of_further_players_of_boris_are_counted(tmp_path: Path) -> None:
     events = [[t, "", "run", "", ""] for t in (2.0, 8.0)]
     players = {"1": ["a.mp4"], "2": ["b.mp4", "c.mp4"], "3": []}
     left_out = Counter[str]()
-    read_intervals(boris(tmp_path, {"events": events, "file": players}), Asked(), left_out)
+    segments_of(boris(tmp_path, {"events": events, "file": players}), Requested(), left_out)
     assert left_out == {"videos of player 2": 2}
 
 
@@ -702,7 +707,7 @@ def test_convert_says_how_much_time_is_unknown_to_a_training(
     assert "2.0 s of unknown time in 1 videos" in done.stderr
     clips = read_set(tmp_path / "a.csv", classes=1)
     (recording,) = labeled_recordings(clips.clips, Decision(("run",)), clips.unknown)
-    outputs = _Chain([0, -1], 1).labels(recording, np.arange(0.05, 20, 0.1))
+    outputs = _Chain([0, -1], 1).labels(recording, np.arange(0.05, 20, 0.1), ("run",))
     assert (outputs == UNKNOWN).sum() == 20
     assert (outputs == 0).sum() == 60
 
@@ -712,9 +717,7 @@ def test_a_state_that_was_not_stopped_ends_with_its_observation(
 ) -> None:
     events = [[t, "", "run", "", ""] for t in (1.0, 2.0, 4.0)]
     clip = make_clip("a.mp4", frames=100, fps=10)
-    of_video = read_intervals(boris(tmp_path, {"events": events}, lengths={"a.mp4": 99.0}))[
-        clip
-    ]
+    of_video = segments_of(boris(tmp_path, {"events": events}, lengths={"a.mp4": 99.0}))[clip]
     assert times(of_video) == [
         ("run", 1, 2),
         ("run", 4, 10),
@@ -738,12 +741,12 @@ def test_a_state_that_was_not_stopped_ends_with_its_observation(
     assert (tmp_path / "b.csv").read_bytes() == (tmp_path / "a.csv").read_bytes()
     said = call("convert", tmp_path / "a.csv", tmp_path / "a.eaf").stderr
     assert "4.0 s of unknown time in 1 videos (only a list, .csv, can say when)" in said
-    assert times(read_intervals(tmp_path / "a.eaf")[clip]) == [("run", 1, 2), ("run", 4, 6)]
+    assert times(segments_of(tmp_path / "a.eaf")[clip]) == [("run", 1, 2), ("run", 4, 6)]
     project = boris(tmp_path, {"events": events, "media_info": {}}, lengths={"gone.mp4": 0})
     with pytest.raises(
         ValueError, match=r"gone.mp4: its length is not known; put it beside the labels"
     ):
-        read_intervals(project)
+        segments_of(project)
 
 
 def test_nothing_is_known_of_times_that_other_programs_label_in_a_way_that_is_left_out(
@@ -761,7 +764,7 @@ def test_nothing_is_known_of_times_that_other_programs_label_in_a_way_that_is_le
         value = {"start": start, "end": end, "number": 3}
         task["annotations"][0]["result"].append({"type": "number", "value": value})
     (tmp_path / "a.json").write_text(json.dumps([task]))
-    (of_video,) = read_intervals(tmp_path / "a.json", Asked(fps=10)).values()
+    (of_video,) = segments_of(tmp_path / "a.json", Requested(fps=10)).values()
     assert times(of_video) == [("wave", 0, 1), ("", 3, 5), ("", 7, 8), ("", 8.5, 9.5)]
 
     slots = "".join(
@@ -777,11 +780,11 @@ def test_nothing_is_known_of_times_that_other_programs_label_in_a_way_that_is_le
         f'<A><HEADER><MEDIA_DESCRIPTOR MEDIA_URL="a.mp4"/></HEADER><TIME_ORDER>{slots}</TIME_ORDER>'
         f'<TIER TIER_ID="t">{annotations}</TIER></A>'
     )
-    assert times(read_intervals(tmp_path / "a.eaf")[clip]) == [("x", 1, 2), ("", 2, 5)]
+    assert times(segments_of(tmp_path / "a.eaf")[clip]) == [("x", 1, 2), ("", 2, 5)]
 
     rows = ["a.mp4,1,2,x", "a.mp4,8,12,x"]  # which ends after the video
     (tmp_path / "a.csv").write_text("\n".join(["path,start,end,label", *rows]))
-    assert times(read_intervals(tmp_path / "a.csv")[clip]) == [("x", 1, 2), ("", 8, 10)]
+    assert times(segments_of(tmp_path / "a.csv")[clip]) == [("x", 1, 2), ("", 8, 10)]
 
 
 SPANS = st.tuples(
@@ -793,16 +796,13 @@ SPANS = st.tuples(
 )
 
 
-def write_labels(
+def files_with(
     folder: Path, name: str, spans: Sequence[tuple[str, str, int, int, str]]
 ) -> list[Path]:
     """Files of a format, which may hold one video each."""
-    videos = defaultdict[Path, list[Interval]](list)
+    videos = defaultdict[Path, list[Segment]](list)
     for video, label, start, length, who in spans:
-        interval = Interval(
-            label, start, start + length, subject=who, recording=who and f"day {who}"
-        )
-        videos[folder / video].append(interval)
+        videos[folder / video].append(Segment(label, start, start + length, subject=who))
     if name == "boris":
         named = {video.name: intervals for video, intervals in videos.items()}
         return [
@@ -829,7 +829,14 @@ def write_labels(
     ):
         file = folder / f"labels-{i}{FORMATS[name].ending}"
         if write := FORMATS[name].write:
-            write(file, part, 8)
+            recordings = [
+                LabeledRecording(
+                    video, (label,), group=label.subject and f"day {label.subject}"
+                )
+                for video, labels in part.items()
+                for label in labels
+            ]
+            write(file, recordings if name == "csv" else merged(recordings), 8)
         else:
             ((video, intervals),) = part.items()
             file = folder / f"{video.stem}{FORMATS[name].ending}"
@@ -865,11 +872,11 @@ def test_what_is_converted_can_be_trained_on_or_it_is_said_why_not(
 ) -> None:
     for name in ("a.mp4", "b.mp4"):
         (tmp_path / name).touch()
-    files = [file for name, spans in parts for file in write_labels(tmp_path, name, spans)]
+    files = [file for name, spans in parts for file in files_with(tmp_path, name, spans)]
     labeled = set[tuple[str, str, float, float]]()
     for file in [*files]:
         try:
-            for video, intervals in read_intervals(file, Asked(fps=8)).items():
+            for video, intervals in segments_of(file, Requested(fps=8)).items():
                 labeled |= {
                     (video.name, *of_time) for of_time in times(intervals) if of_time[0]
                 }
@@ -934,7 +941,7 @@ def test_events_of_videos_with_different_names_are_never_written_for_one_file(
     try:
         for i, of_file in enumerate(files):
             (folder / f"{i}.json").write_text(json.dumps(of_file))
-            for video, intervals in read_intervals(folder / f"{i}.json", names=known).items():
+            for video, intervals in segments_of(folder / f"{i}.json", names=known).items():
                 labels[video] |= {interval.label for interval in intervals}
     except ClipError as error:
         assert "are both read as" in str(error)  # noqa: PT017 - or each has its own
@@ -975,7 +982,7 @@ def test_two_videos_that_end_at_one_file_are_both_named(tmp_path: Path) -> None:
     net = {name: [{"label": "x", "segment": [0, 1]}] for name in ("abc", "v_abc")}
     (tmp_path / "net.json").write_text(json.dumps({"results": net}))
     with pytest.raises(ClipError, match=r"abc and .*v_abc.mp4 are both read as"):
-        read_intervals(tmp_path / "net.json")
+        segments_of(tmp_path / "net.json")
 
 
 def test_the_times_of_a_prediction_also_of_events_of_a_stream() -> None:
@@ -989,6 +996,6 @@ def test_the_times_of_a_prediction_also_of_events_of_a_stream() -> None:
         np.zeros(1, int),
         segments=(Event("wave", 2, 3, 0.5), Segment("wave", 0, 1)),
     )
-    assert of_prediction(prediction) == {
-        Path("a.mp4"): [Interval("wave", 0, 1), Interval("wave", 2, 3, 0.5)]
+    assert by_video(of_prediction(prediction)) == {
+        Path("a.mp4"): [Segment("wave", 0, 1), Segment("wave", 2, 3, 0.5)]
     }

@@ -25,7 +25,7 @@ from onlooker.base.config import StreamConfig
 from onlooker.base.records import ClipError, Event
 from onlooker.cli.watch import watch_sources
 from onlooker.formats import publish
-from onlooker.formats.annotations import read_intervals
+from onlooker.formats.annotations import read_labels
 from onlooker.formats.publish import Publishers, register_sink
 
 
@@ -425,7 +425,7 @@ def test_subtitles_hold_the_events_that_are_over(tmp_path: Path) -> None:
     assert "\n\nNOTE watched again at 20" in text
     assert text.endswith("\n\n00:00:02.000 --> 00:00:03.000\nwave\n")
     with pytest.raises(ValueError, match="watched several times, each from 0"):
-        read_intervals(path)
+        read_labels(path)
 
 
 def test_subtitles_of_several_sources_or_in_another_file_are_refused(tmp_path: Path) -> None:

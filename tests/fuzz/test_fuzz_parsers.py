@@ -17,7 +17,8 @@ from onlooker.base.records import Clip, ClipError
 from onlooker.data.array_cache import ArrayCache, is_whole, load_rows
 from onlooker.data.lists import read_list
 from onlooker.data.split import Split
-from onlooker.formats.annotations import Asked, read_intervals
+from onlooker.formats.annotations import read_labels
+from onlooker.formats.labels import Requested
 from onlooker.run.record import RunRecord, read_curves
 from onlooker.video.reader import VideoReader, read
 
@@ -69,7 +70,7 @@ def of_boris(folder: Path) -> Parse:
     project = {"behaviors_conf": behaviors, "observations": {"first": observation}}
     (folder / "p.boris").write_text(json.dumps(project))
     write = damaged(folder / "p.boris", mutate_json)
-    return lambda seed: read_intervals(write(seed))
+    return lambda seed: read_labels(write(seed))
 
 
 def of_npy(folder: Path) -> Parse:
@@ -133,7 +134,7 @@ def of_labels(name: str, text: str) -> Callable[[Path], Parse]:
         content = text.encode()
         (folder / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
         write = damaged(folder / name)
-        return lambda seed: read_intervals(write(seed), Asked(fps=10, point_seconds=1))
+        return lambda seed: read_labels(write(seed), Requested(fps=10, point_seconds=1))
 
     return make
 

@@ -13,11 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from label_files import by_video
 from numpy.typing import NDArray
 
 from onlooker.base.decision import Decision
 from onlooker.base.records import Prediction, Segment, Tube
-from onlooker.formats.annotations import Interval, of_prediction
+from onlooker.formats.annotations import of_prediction
 from onlooker.localization import Track, find_boxes, interpolate, label_tubes, link, localize
 from onlooker.localization.boxes import (
     GRID,
@@ -422,9 +423,9 @@ def test_events_of_a_recording_that_share_a_frame_have_a_box_each() -> None:
 def test_an_answer_of_nothing_has_no_box() -> None:
     seen = replace(prediction((0.25, 0.25)), decision=Decision(CLASSES, threshold=0.3))
     assert seen.actors == ()
-    assert of_prediction(replace(seen, segments=())) == {seen.path: []}
+    assert by_video(of_prediction(replace(seen, segments=()))) == {seen.path: []}
 
 
 def test_a_file_has_the_times_of_all_events_in_their_order() -> None:
-    expected = [Interval("jump", 0.0, 0.5, 0.2), Interval("wave", 0.5, 2.0, 0.8)]
-    assert of_prediction(prediction()) == {Path("x/clip.mp4"): expected}
+    expected = [Segment("jump", 0.0, 0.5, 0.2), Segment("wave", 0.5, 2.0, 0.8)]
+    assert by_video(of_prediction(prediction())) == {Path("x/clip.mp4"): expected}

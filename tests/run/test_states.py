@@ -19,14 +19,13 @@ from test_export import without_pytorch
 
 import onlooker
 import onlooker.recognizer
-from onlooker.base.config import DataConfig, ModelConfig, Settings, StreamConfig
+from onlooker.base.config import DataConfig, ModelConfig, Settings, StreamConfig, When
 from onlooker.base.records import Event, Prediction, Segment
 from onlooker.data import samples
+from onlooker.data.lists import Unknown
 from onlooker.run.predict import predict_clips
 from onlooker.run.train import train_run
 from onlooker.stream.segmenters.semi_markov import Decoder
-from onlooker.training.fitter import FitContext
-from onlooker.training.linear_fitter import LinearFitter
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import resize
 from onlooker.video.write import write
@@ -349,15 +348,13 @@ def test_the_agreement_of_two_scorers_is_beside_that_of_the_model(run: Path, pen
 def test_a_resumed_training_knows_of_which_times_nobody_knows_what_happens(
     pen: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    contexts = []
+    unknown_times = []
 
-    def interrupted(
-        _: LinearFitter, samples: object, split: object, context: FitContext
-    ) -> None:
-        contexts.append(context)
-        raise KeyboardInterrupt
+    def interrupted(*_: object, unknown: Unknown, when: When) -> None:
+        unknown_times.append(unknown)
+        raise KeyboardInterrupt(when)
 
-    monkeypatch.setattr(LinearFitter, "fit", interrupted)
+    monkeypatch.setattr("onlooker.run.train.plan_times", interrupted)
     rows = [
         f"{pen}/0.mp4,0,1,",
         f"{pen}/1.mp4,2,3.5,",
@@ -371,7 +368,7 @@ def test_a_resumed_training_knows_of_which_times_nobody_knows_what_happens(
             train_run(
                 tmp_path / "list.csv", tmp_path / "run", settings, resume=resume, quiet=True
             )
-    assert [context.unknown for context in contexts] == 2 * [
+    assert unknown_times == 2 * [
         {(pen / "0.mp4").resolve(): [(0.0, 1.0)], (pen / "1.mp4").resolve(): [(2.0, 3.5)]}
     ]
 

@@ -2,6 +2,7 @@
 fitted to.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,8 +17,9 @@ from numpy.typing import NDArray
 from onlooker.base.config import When
 from onlooker.base.decision import Decision, StateChain
 from onlooker.base.intervals import with_interval
-from onlooker.base.records import Clip
+from onlooker.base.records import Clip, LabeledRecording, Segment
 from onlooker.data.sets import read_set
+from onlooker.data.tiers import tiers_of
 from onlooker.measure.held_out import is_clear
 from onlooker.measure.states import UNKNOWN
 from onlooker.models.linear import LinearClassifier
@@ -27,12 +29,10 @@ from onlooker.training import states
 from onlooker.training.forward import encode_samples
 from onlooker.training.search import search
 from onlooker.training.states import (
-    LabeledRecording,
     durations,
-    plan_times,
     slots,
-    state_groups,
 )
+from onlooker.training.times import plan_times
 from onlooker.video.reader import VideoReader
 from onlooker.video.write import write
 
@@ -212,8 +212,10 @@ def test_clips_that_were_cut_from_kept_recordings_give_states(
             tmp_path / f"{number}.mp4" for number in range(3)
         }
         # nobody says that what follows was watched
-        assert plan.recordings[0].unknown == [(9.5, 10.0)]
-        assert [label for _, _, label in plan.recordings[0].intervals] == [0, 2, 1]
+        assert plan.recordings[0].unknown == ((9.5, 10.0),)
+        assert [bout.label for bout in plan.recordings[0].labels] == [
+            CLASSES[k] for k in (0, 2, 1)
+        ]
 
 
 def test_labeled_time_is_known_in_the_groups_of_its_labels(tmp_path: Path) -> None:
@@ -231,7 +233,9 @@ def test_labeled_time_is_known_in_the_groups_of_its_labels(tmp_path: Path) -> No
     recording, *_ = plan.recordings
     chains = states._chains(plan.recordings, decision)
     assert [chain.classes for chain in chains] == [[0, -1], [2, -1]]
-    nod, sit = (chain.labels(recording, np.arange(10.0)).tolist() for chain in chains)
+    nod, sit = (
+        chain.labels(recording, np.arange(10.0), decision.classes).tolist() for chain in chains
+    )
     # no label of the head, then that of the class nothing, then nothing is labeled
     assert nod == [-1, -1, 0, 0, -1, -1, 1, 1, -1, -1]
     assert sit == [0] * 6 + [1, 1] + [-1, -1]
@@ -243,55 +247,66 @@ def test_states_of_clips_without_recordings_are_an_error(tmp_path: Path) -> None
         plan_times(clips, Decision(CLASSES), when="states", unknown={})
 
 
-def labeled(*intervals: tuple[float, float, int]) -> LabeledRecording:
-    return LabeledRecording(Path("a.mp4"), "a", sorted(intervals), [], 20.0, rate=10.0)
+def labeled(
+    decision: Decision, *bouts: tuple[float, float, int], tiers: Iterable[tuple[int, str]] = ()
+) -> LabeledRecording:
+    """A recording with bouts of classes, once for each tier of their class."""
+    labels = [
+        Segment(decision.classes[label], start, end, tier=tier)
+        for start, end, label in sorted(bouts)
+        for tier in [name for k, name in sorted(tiers) if k == label] or [""]
+    ]
+    return LabeledRecording(Path("a.mp4"), tuple(labels), group="a", end=20.0, rate=10.0)
 
 
-def test_classes_that_overlap_are_in_different_groups() -> None:
+def test_classes_that_overlap_are_in_different_tiers() -> None:
     decision = Decision(("sit", "stand", "eat", "nothing", "look"))
-    apart = labeled((0, 5, 0), (5, 9, 1), (9, 12, 2), (12, 15, 4))
-    assert state_groups([apart], decision) == [[0, 1, 2, 3, 4]]
-    over = labeled((0, 5, 0), (5, 9, 1), (2, 7, 2), (8.5, 12, 4), (8, 10, 3))
-    assert state_groups([apart, over], decision) == [[0, 1], [2, 4]]
+    apart = labeled(decision, (0, 5, 0), (5, 9, 1), (9, 12, 2), (12, 15, 4))
+    assert tiers_of([apart], decision.classes, nothing=3) == [[0, 1, 2, 3, 4]]
+    over = labeled(decision, (0, 5, 0), (5, 9, 1), (2, 7, 2), (8.5, 12, 4), (8, 10, 3))
+    assert tiers_of([apart, over], decision.classes, nothing=3) == [[0, 1], [2, 4]]
     chains = states._chains([apart, over], decision)
     assert [chain.classes for chain in chains] == [[0, 1, -1], [2, 4, -1]]
     times = np.arange(0, 12, 0.5)
-    assert chains[1].labels(over, times).tolist() == [2] * 4 + [0] * 10 + [2] * 3 + [1] * 7
+    labels = chains[1].labels(over, times, decision.classes)
+    assert labels.tolist() == [2] * 4 + [0] * 10 + [2] * 3 + [1] * 7
 
 
 def test_tiers_keep_their_classes_together() -> None:
     decision = Decision(("sit", "eat", "walk", "look", "nothing"))
+    bouts = ((0, 5, 0), (1, 3, 1), (4, 9, 3), (10, 12, 2))
+
+    def tiers_with(
+        tiers: Iterable[tuple[int, str]], *times: tuple[float, float, int]
+    ) -> object:
+        recording = labeled(decision, *(times or bouts), tiers=tiers)
+        return tiers_of([recording], decision.classes, nothing=4)
+
     # without tiers, walk is in the group of eat, which it does not overlap
-    part = labeled((0, 5, 0), (1, 3, 1), (4, 9, 3), (10, 12, 2))
-    assert state_groups([part], decision) == [[0, 2], [1, 3]]
+    assert tiers_with(()) == [[0, 2], [1, 3]]
     tiers = {(0, "posture"), (1, "action"), (3, "action"), (2, "action")}
-    assert state_groups([part._replace(tiers=frozenset(tiers))], decision) == [[0], [1, 2, 3]]
-    others = {(2, "place"), *tiers} - {(2, "action")}
-    assert state_groups([part._replace(tiers=frozenset(others))], decision) == [
-        [0],
-        [1, 3],
-        [2],
-    ]
+    assert tiers_with(tiers) == [[0], [1, 2, 3]]
+    assert tiers_with({(2, "place"), *tiers} - {(2, "action")}) == [[0], [1, 3], [2]]
     # no tier: classes of two, and those of one that overlaps itself
-    others = {(2, "posture"), *tiers}
-    assert state_groups([part._replace(tiers=frozenset(others))], decision) == [[0, 2], [1, 3]]
-    mixed = frozenset({(0, "cat"), (1, "cat"), (2, "cat")})
-    assert state_groups([part._replace(tiers=mixed)], decision) == [[0, 2], [1, 3]]
-    apart = labeled((0, 5, 0), (5, 6, 1), (6, 9, 3), (10, 12, 2))._replace(
-        tiers=frozenset(tiers)
-    )
-    assert state_groups([apart], decision) == [[0, 1, 2, 3, 4]]
+    assert tiers_with({(2, "posture"), *tiers}) == [[0, 2], [1, 3]]
+    assert tiers_with({(0, "cat"), (1, "cat"), (2, "cat")}) == [[0, 2], [1, 3]]
+    apart = ((0, 5, 0), (5, 6, 1), (6, 9, 3), (10, 12, 2))
+    assert tiers_with(tiers, *apart) == [[0, 1, 2, 3, 4]]
 
 
 def test_gaps_are_a_state_if_there_are_any() -> None:
     decision = Decision(("sit", "stand"))
-    full = labeled((0, 12, 0), (12, 20, 1))
+    full = labeled(decision, (0, 12, 0), (12, 20, 1))
     assert states._chains([full], decision) == [([0, 1], UNKNOWN)]
-    with_gap = labeled((0, 12, 0), (14, 20, 1))
+    with_gap = labeled(decision, (0, 12, 0), (14, 20, 1))
     assert states._chains([with_gap], decision) == [([0, 1, -1], 2)]
-    unknown = with_gap._replace(unknown=[(12.0, 14.0)])
+    unknown = replace(with_gap, unknown=((12.0, 14.0),))
     (chain,) = states._chains([full, with_gap], decision)
-    assert chain.labels(unknown, np.array([11.0, 13.0, 15.0])).tolist() == [0, UNKNOWN, 1]
+    assert chain.labels(unknown, np.array([11.0, 13.0, 15.0]), decision.classes).tolist() == [
+        0,
+        UNKNOWN,
+        1,
+    ]
 
 
 def cross_validation(
@@ -347,8 +362,9 @@ def test_durations_have_a_least_spread_and_share_it() -> None:
 def test_frames_of_states_are_equally_spaced(
     own_rate: float, seconds: float, rate: float
 ) -> None:
-    recordings = [labeled((0, seconds, 0), (seconds, 2 * seconds, 1))._replace(rate=own_rate)]
-    lengths, found = states._lengths(model(), recordings, Decision(CLASSES))
+    decision = Decision(CLASSES)
+    recording = labeled(decision, (0, seconds, 0), (seconds, 2 * seconds, 1))
+    lengths, found = states._lengths(model(), [replace(recording, rate=own_rate)], decision)
     assert found == pytest.approx(rate)
     assert lengths[0] >= 2
 

@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from itertools import chain
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -87,7 +88,7 @@ def outside(times: Iterable[Times], taken: Iterable[Times]) -> list[Times]:
 def overlapping(spans: Iterable[_Span], tolerance: float = 0.0) -> Iterator[tuple[_Span, _Span]]:
     """The pairs of spans that share more than `tolerance` seconds, in the order of time."""
     going_on = list[_Span]()  # earlier ones that may end later
-    for span in sorted(spans):
+    for span in sorted(spans, key=itemgetter(0, 1)):
         going_on = [other for other in going_on if other[1] > span[0] + tolerance]
         yield from ((other, span) for other in going_on)
         going_on.append(span)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from onlooker.base.answer import answer_scores
 from onlooker.base.decision import Decision, Scored
+from onlooker.base.intervals import Times
 from onlooker.base.settings import field_of
 from onlooker.base.text import composed, printable, without_password
 
@@ -268,7 +269,7 @@ class Step(Scored):
     def to_dict(self) -> dict[str, Any]:
         states = {}
         if self.decision.states:
-            states["states"] = [vars(bout) for bout in self.states]
+            states["states"] = [bout.bare_dict() for bout in self.states]
             states["begun"] = [bout.to_dict() for bout in self.begun]
         return {
             "source": self.source,
@@ -346,22 +347,74 @@ class Tube:
 
 @dataclass(frozen=True)
 class Segment:
-    """An event with a start and an end.
+    """A label from a start to an end: an event, a bout of a state, or what a person has labeled.
 
     Args:
+        label: a class; "" for time of which nobody knows what happens.
         start, end: seconds.
         score: confidence; 1 for ground truth.
+        tier: the group of labels that exclude each other; "": none is named.
+        subject: whose behavior it is; "": it is not known.
     """
 
     label: str
     start: float
     end: float
     score: float = 1.0
+    tier: str = field(default="", kw_only=True)
+    subject: str = field(default="", kw_only=True)
 
     def __post_init__(self) -> None:
         if not (0 <= self.start < self.end < math.inf and math.isfinite(self.score)):
             values = f"{self.label} from {self.start} to {self.end} s with score {self.score}"
             raise ValueError(f"{values}, expected 0 <= start < end and a finite score")
+
+    @property
+    def span(self) -> Times:
+        """Its start and end."""
+        return self.start, self.end
+
+    def bare_dict(self) -> dict[str, Any]:
+        """Label, times and score, for JSON."""
+        return {
+            "label": self.label,
+            "start": self.start,
+            "end": self.end,
+            "score": self.score,
+        }
+
+
+@dataclass(frozen=True)
+class LabeledRecording:
+    """A video, and what people say of its times.
+
+    Args:
+        path: a video file, or a folder with an image sequence.
+        labels: by the first scorer.
+        unknown: times of which nobody knows what happens, unless they are labeled.
+        second: labels by a second scorer; the label "" is unknown time.
+        group: what splits keep together, such as a person or a camera; "": it is not known.
+        split: training, validation or test; "": none is given.
+        root: the folder of the data set, or of its list; None: it is not known.
+        end: when it ends, in seconds; inf: it is not known.
+        rate: frames per second; 0: it is not known.
+    """
+
+    path: Path
+    labels: tuple[Segment, ...]
+    unknown: tuple[Times, ...] = ()
+    second: tuple[Segment, ...] = ()
+    group: str = ""
+    split: str = ""
+    root: Path | None = None
+    end: float = math.inf
+    rate: float = 0.0
+
+    @property
+    def segments(self) -> list[Segment]:
+        """Its labels, and its unknown time as segments without a label, by start."""
+        unknown = [Segment("", start, end) for start, end in self.unknown]
+        return sorted([*self.labels, *unknown], key=lambda segment: segment.start)
 
 
 @dataclass(frozen=True)
@@ -618,15 +671,7 @@ class Prediction(Scored):
                 }
                 for tube in self.tubes
             ],
-            "segments": [
-                {
-                    "label": segment.label,
-                    "start": segment.start,
-                    "end": segment.end,
-                    "score": segment.score,
-                }
-                for segment in self.segments
-            ],
+            "segments": [segment.bare_dict() for segment in self.segments],
             **({"budget": [vars(part) for part in self.budget()]} if self.decision.states else {}),
             **({"assumes_rate": True} if self.assumes_rate else {}),
         }

@@ -262,35 +262,24 @@ def convert(
     """Convert labels of time intervals, such as those of an annotation program, to a CSV file to
     train on.
     """
-    from onlooker.base.records import ClipError
+    from onlooker.base.records import ClipError, LabeledRecording
     from onlooker.data.lists import read_list
-    from onlooker.formats.annotations import (
-        Asked,
-        Interval,
-        count_of,
-        find_writer,
-        merged,
-        read_intervals,
-        unknown_seconds,
-    )
+    from onlooker.formats.annotations import find_writer, merged, read_labels, unknown_seconds
+    from onlooker.formats.labels import Requested, count_of
 
     ending, write = find_writer(out, to)
     if out.exists():
         raise FileExistsError(f"{out}: exists already; choose another file, or remove it")
-    videos = dict[Path, list[Interval]]()
+    recordings = list[LabeledRecording]()
     left_out = Counter[str]()
     names = dict[str, str]()
-    asked = Asked(fps, point_seconds)
+    requested = Requested(fps, point_seconds)
     for path in labels:
-        for video, intervals in read_intervals(path, asked, left_out, names=names).items():
-            videos[video] = merged([*videos.get(video, []), *intervals])
-    labeled = {
-        video: [interval for interval in intervals if interval.label]
-        for video, intervals in videos.items()
-    }
+        recordings = merged([*recordings, *read_labels(path, requested, left_out, names=names)])
     is_list = ending == ".csv"
-    write(out, videos if is_list else labeled, fps)
-    count = sum(map(len, labeled.values()))
+    write(out, recordings, fps)
+    count = sum(len(recording.labels) for recording in recordings)
+    videos = dict.fromkeys(recording.path for recording in recordings)
     missing = [video for video in videos if not is_address(video) and not file_of(video).exists()]
     typer.echo(f"{count} intervals of {len(videos)} videos: {out}")
     if left_out:
@@ -298,7 +287,7 @@ def convert(
     doubts = list[str]()
     if missing:
         doubts.append(f"{len(missing)} of the videos are not there, such as {missing[0]}")
-    if unknown := unknown_seconds(videos):
+    if unknown := unknown_seconds(recordings):
         where = "rows without a label" if is_list else "only a list, .csv, can say when"
         doubts.append(
             f"{sum(unknown.values()):.1f} s of unknown time in {len(unknown)} videos ({where}), "

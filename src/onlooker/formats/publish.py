@@ -27,7 +27,8 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 from onlooker.base.files import explain_write_errors, read_bytes
 from onlooker.base.records import ClipError, Event, Step
 from onlooker.base.text import without_password
-from onlooker.formats.annotations import WATCHED_AGAIN, make_interval, webvtt_cue
+from onlooker.formats.labels import make_label
+from onlooker.formats.webvtt import WATCHED_AGAIN, webvtt_cue
 from onlooker.storage import is_stored
 
 if TYPE_CHECKING:
@@ -481,8 +482,8 @@ class _Subtitles(Sink):
     def send(self, event: Event, seconds: float) -> None:
         if event.phase == "begin":
             return
-        interval = make_interval(event.label, event.start, event.end, score=event.score)
-        self._append(f"\n{webvtt_cue(interval)}")
+        segment = make_label(event.label, event.start, event.end, score=event.score)
+        self._append(f"\n{webvtt_cue(segment)}")
 
     def _append(self, text: str) -> None:
         with (

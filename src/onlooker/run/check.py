@@ -48,7 +48,7 @@ from onlooker.data.split import (
 )
 from onlooker.models.registry import find_recipe
 from onlooker.training.fitters import fitter_of
-from onlooker.training.states import TimesPlan, plan_times
+from onlooker.training.times import TimesPlan, plan_times
 from onlooker.video.image_sequence import left_out_images
 
 _ROWS = 20  # classes in the table

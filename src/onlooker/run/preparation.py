@@ -25,7 +25,7 @@ from onlooker.run.features import encoded_clips
 from onlooker.run.record import RunRecord, check_content, read_scenes, write_scenes
 from onlooker.training.fitters import complete, fitter_of
 from onlooker.training.processes import launched
-from onlooker.training.states import plan_times
+from onlooker.training.times import plan_times
 from onlooker.video.rates import RATE_NOTE
 
 

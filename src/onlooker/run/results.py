@@ -29,7 +29,8 @@ from onlooker.base.intervals import as_cut, file_of, resolved
 from onlooker.base.records import ClipError, Prediction
 from onlooker.base.text import short_name
 from onlooker.data.split import fingerprint
-from onlooker.formats.annotations import Writer, of_prediction
+from onlooker.formats.annotations import of_prediction
+from onlooker.formats.labels import Writer
 from onlooker.report.overlay import write_drawn
 from onlooker.storage import path_or_address
 

@@ -66,6 +66,7 @@ from onlooker.training.fitter import FitContext, Fitted
 from onlooker.training.fitters import aggregation_of, complete, fitter_of, joined_settings
 from onlooker.training.processes import connect, launched
 from onlooker.training.tensorboard import log, open_writer, require_tensorboard, show_settings
+from onlooker.training.times import TimesPlan, plan_times
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -402,7 +403,6 @@ def _fit(
         nothing=settings.training.nothing,
         frame_rate=sample_rate([clip.path for clip in record.split.training], settings.data),
     )
-    asked = record.asked or SetConfig()
     fitter = fitter_of(find_recipe(settings.model.name))
     context = FitContext(
         settings,
@@ -411,12 +411,27 @@ def _fit(
         run=prepared.run,
         cross_validate=cross_validate,
         with_encoder=partial(with_encoder, record, has_motion=prepared.samples.has_motion),
-        when=asked.when,
-        unknown=record.unknown,
+        times=_times(prepared, decision) if fitter.finds_states else TimesPlan(),
         writer=writer,
         background=record.background,
     )
     return fitter.fit(prepared.samples, record.split, context)
+
+
+def _times(prepared: PreparedRun, decision: Decision) -> TimesPlan:
+    """Whether states are fitted to the recordings of the clips; a ValueError if states were
+    requested and are not possible.
+    """
+    record = prepared.record
+    when = (record.asked or SetConfig()).when
+    if record.settings.data.modality == "rgb" and not record.settings.training.features:
+        clips = prepared.samples.subset((*record.split.training, *record.split.validation)).clips
+        return plan_times(clips, decision, when=when, unknown=record.unknown)
+    if when == "states":
+        raise ValueError(
+            "states are found in RGB frames; leave out --features and --modality, or --when states"
+        )
+    return TimesPlan()
 
 
 def _save(fitted: Fitted, run: Path) -> Recognizer:

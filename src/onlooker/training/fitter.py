@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from onlooker.base.config import FitConfig, Settings, When
+from onlooker.base.config import FitConfig, Settings
 from onlooker.base.decision import Decision
 from onlooker.base.records import Clip, Curves, Evaluation
 from onlooker.data.clips import ClipFrames
-from onlooker.data.lists import Unknown
 from onlooker.data.split import Split
 from onlooker.measure.figures import CrossValidationFigures
 from onlooker.models.video_model import VideoModel
+from onlooker.training.times import TimesPlan
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -41,8 +41,7 @@ class FitContext:
         run: the folder for curves and checkpoints; training continues from those that are there.
         cross_validate: whether predictions are wanted for all clips, each by a model that was
             fitted without it and its recording (`Fitted.held_out`).
-        when: whether the times of a list give states or events.
-        unknown: times without labels, by file.
+        times: the recordings that states are fitted to, if the times of the clips give states.
         with_encoder: makes the model with another encoder, for frames of a size, and samples of
             some clips for it.
         writer: for TensorBoard; None: none.
@@ -55,8 +54,7 @@ class FitContext:
     run: Path
     cross_validate: bool
     with_encoder: WithEncoder
-    when: When = "auto"
-    unknown: Unknown = field(default_factory=dict)
+    times: TimesPlan = field(default_factory=TimesPlan)
     writer: "SummaryWriter | None" = None
     background: Sequence[Path] = ()
 
@@ -95,7 +93,7 @@ class Fitter(Protocol):
         chooses_encoder: whether the encoder may be `auto`, for the fitter to choose one.
         cross_validates: whether few clips are all fitted to, and tested by cross-validation
             (`Fitted.held_out`), unless there are test clips.
-        finds_states: whether it can fit states to recordings (`FitContext.when`).
+        finds_states: whether it can fit states to recordings (`FitContext.times`).
         takes_background: whether it fits to recordings in which none of the classes happens, and
             tests on them (`FitContext.background`).
         is_distributed: whether the processes that torchrun started share the work.

@@ -15,7 +15,7 @@ from torch import Tensor
 from onlooker.base.config import DataConfig, FitConfig
 from onlooker.base.decision import Decision
 from onlooker.base.progress import note
-from onlooker.base.records import ClipError, Evaluation
+from onlooker.base.records import ClipError, Evaluation, LabeledRecording
 from onlooker.data.clips import ClipFrames, read_header
 from onlooker.data.scenes import is_joined
 from onlooker.data.split import Split, group_of, shows_scenes, source_of
@@ -38,13 +38,7 @@ from onlooker.training.fitter import FitContext, Fitted, Fitter
 from onlooker.training.linear import ClipStatistics
 from onlooker.training.regression import Floats
 from onlooker.training.search import summary
-from onlooker.training.states import (
-    LabeledRecording,
-    StateLayer,
-    TimesPlan,
-    fit_states,
-    plan_times,
-)
+from onlooker.training.states import StateLayer, fit_states
 from onlooker.training.still_evidence import still_evidence
 from onlooker.training.unusual import MotionSpread, usual_distance, usual_motion
 from onlooker.video.rates import RATE
@@ -70,7 +64,7 @@ class LinearFitter(Fitter):
 
     def fit(self, samples: ClipFrames, split: Split, context: FitContext) -> Fitted:
         clips = samples.subset((*split.training, *split.validation))
-        times = _plan(clips, context)
+        times = context.times
         encoder = _with_motion(choose_encoder(clips, context))
         net = cast(LinearClassifier, encoder.context.model)
         choice, decision = _fit_clips(net, encoder, is_stream=not times.recordings)
@@ -196,22 +190,6 @@ def _with_test(
         ),
         notes={**fitted.notes, **({"threshold": str(threshold)} if threshold else {})},
     )
-
-
-def _plan(samples: ClipFrames, context: FitContext) -> TimesPlan:
-    """Whether states are fitted to the recordings of some clips; a ValueError if that was asked for
-    and is not possible.
-    """
-    settings = context.settings
-    if settings.data.modality == "rgb" and not settings.training.features:
-        return plan_times(
-            samples.clips, context.decision, when=context.when, unknown=context.unknown
-        )
-    if context.when == "states":
-        raise ValueError(
-            "states are found in RGB frames; leave out --features and --modality, or --when states"
-        )
-    return TimesPlan()
 
 
 def fit_layers(

@@ -6,13 +6,10 @@ decoder (`stream.segmenters`) are chosen, and the states are tested. Of motion, 
 the shortest window is added, with a weight that is chosen alike, if states are clearly told better by it.
 """
 
-import math
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from functools import cache, partial
 from itertools import product, repeat
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,24 +18,13 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax
 from torch import Tensor
 
-from onlooker.base.config import DataConfig, StreamConfig, When
+from onlooker.base.config import DataConfig, StreamConfig
 from onlooker.base.decision import Decision, StateChain
 from onlooker.base.fisher import fisher_vector
-from onlooker.base.intervals import (
-    Times,
-    covered,
-    file_of,
-    outside,
-    overlapping,
-    resolved,
-    split_interval,
-)
 from onlooker.base.progress import tracked
-from onlooker.base.records import Clip, ClipError, InputError, Segment, clip_name
+from onlooker.base.records import LabeledRecording, Segment, clip_name
 from onlooker.base.text import some_of
-from onlooker.data.clips import read_header
-from onlooker.data.lists import Unknown
-from onlooker.data.split import group_of
+from onlooker.data.tiers import TOLERANCE, tiers_of
 from onlooker.measure.events import alarm_curve
 from onlooker.measure.figures import HeldOutStates, TriedCandidate, saved_pairs
 from onlooker.measure.states import UNKNOWN, bouts_of, state_figures
@@ -57,6 +43,7 @@ from onlooker.training.regression import (
     with_absent_classes,
 )
 from onlooker.training.search import Trial, search
+from onlooker.training.times import covered_share
 from onlooker.video.motion_words import motion_eye
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import resize
@@ -64,9 +51,6 @@ from onlooker.video.resize import resize
 Floats = NDArray[np.floating]
 Ints = NDArray[np.int64]
 
-_COVERED = 0.3  # share of the time of recordings with labels, from which on they give states
-_RECORDINGS = 3  # at least, for states
-_TOLERANCE = 1e-3  # seconds: times in lists are rounded
 _GAPS = 0.02  # share of the time without labels, above which it is a state, too
 
 _RATE = 5.0  # frames per second at least
@@ -93,212 +77,6 @@ _PRIOR_BOUTS = 3  # bouts of all classes that the spread of a class counts with
 _DEFAULT_SECONDS = 2.0  # of a class without bouts
 
 
-class LabeledRecording(NamedTuple):
-    """A recording with labeled times.
-
-    Args:
-        group: the unit that is left out together: person or camera.
-        intervals: start and end in seconds, and the class.
-        unknown: times of which nobody knows what happens, where no class of a chain is labeled.
-        seconds: when it ends.
-        rate: frames per second.
-        root: the folder of the clips.
-        tiers: the classes, and the tiers that their intervals are in (`Clip.tier`).
-    """
-
-    path: Path
-    group: str
-    intervals: list[tuple[float, float, int]]
-    unknown: list[Times]
-    seconds: float
-    rate: float
-    root: Path | None = None
-    tiers: frozenset[tuple[int, str]] = frozenset()
-
-
-class TimesPlan(NamedTuple):
-    """Whether the times of a list give states or events, and why.
-
-    Args:
-        recordings: to which states are fitted; empty: events are.
-        why: in words; empty for clips without times.
-    """
-
-    recordings: Sequence[LabeledRecording] = ()
-    why: str = ""
-
-
-def plan_times(
-    clips: Sequence[Clip], decision: Decision, *, when: When, unknown: Unknown
-) -> TimesPlan:
-    """Decide between states and events: states if at least three recordings have several intervals,
-    and these cover 30 % of their time or more.
-
-    Args:
-        clips: those that a model is fitted to.
-        when: what was asked for; auto: decide.
-        unknown: times without labels, by file.
-
-    Raises:
-        ClipError: events of intervals that overlap.
-        InputError: states of clips that are not intervals of two recordings or more.
-    """
-    recordings = labeled_recordings(clips, decision, unknown)
-    are_cut = any(clip.source for clip in clips)  # clips of their own, which may overlap
-    if when == "states":
-        if len(recordings) < 2:
-            raise InputError(
-                f"states of {len(recordings)} recordings, expected at least 2",
-                "give a list with start and end of what goes on in each, or leave out --when states",
-            )
-        return TimesPlan(recordings, "states, as asked for")
-    if not are_cut and len(state_groups(recordings, decision)) > 1:
-        if len(recordings) > 1 and when == "auto":
-            return TimesPlan(recordings, "states, because intervals with different labels overlap")
-        problem = f"intervals with different labels overlap, in {len(recordings)} recordings"
-        remedy = "label at least 2 recordings for states (--when states), or correct the times"
-        raise ClipError(recordings[0].path, problem, remedy)
-    several = [recording for recording in recordings if _is_several(recording, decision)]
-    if when == "events" or not several:
-        return TimesPlan()
-    share = _covered(several, decision)
-    count = "1 recording" if len(several) == 1 else f"{len(several)} recordings"
-    given = f"intervals cover {100 * share:.0f} % of {count}"
-    if len(several) >= _RECORDINGS and share >= _COVERED:
-        if are_cut:
-            recordings = [_between_marks(recording) for recording in recordings]
-        return TimesPlan(recordings, f"states, because {given}; --when events: only events")
-    return TimesPlan(why=f"events, because {given}; --when states: a class at every moment")
-
-
-def _between_marks(recording: LabeledRecording) -> LabeledRecording:
-    """A recording of which nothing is known before its first and after its last interval: nobody
-    says how much of it was watched.
-    """
-    begin = recording.intervals[0][0]
-    end = max(end for _, end, _ in recording.intervals)
-    unknown = [(0.0, begin), (end, recording.seconds)]
-    return recording._replace(unknown=[span for span in unknown if span[0] < span[1]])
-
-
-def labeled_recordings(
-    clips: Sequence[Clip], decision: Decision, unknown: Unknown
-) -> list[LabeledRecording]:
-    """The recordings that clips are intervals of, or were cut from; those that cannot be read any
-    more are left out.
-    """
-    by_file = defaultdict[Path, list[tuple[Clip, Times]]](list)
-    for clip in clips:
-        file, times = split_interval(clip.source or clip.path)
-        if times is not None:
-            by_file[resolved(file)].append((clip, times))
-    recordings = list[LabeledRecording]()
-    for path, parts in by_file.items():
-        leading_clip = parts[0][0]
-        file = file_of(leading_clip.source or leading_clip.path)
-        with suppress(ClipError):
-            timing = read_header(file).timing
-            intervals = list[tuple[float, float, int]]()
-            tiers = set[tuple[int, str]]()
-            for clip, times in parts:
-                label = decision.classes.index(clip.label)
-                intervals.append((times[0], min(times[1], timing.end), label))
-                tiers.add((label, clip.tier))
-            nothing_happens = [
-                times for clip, times in parts if clip.label == decision.nothing_name
-            ]
-            step = float(np.median(np.diff(timing.times))) if len(timing.times) > 1 else 1.0
-            recordings.append(
-                LabeledRecording(
-                    file,
-                    group_of(leading_clip),
-                    sorted(intervals),
-                    unknown=outside(unknown.get(path, ()), nothing_happens),
-                    seconds=float(timing.end),
-                    rate=1 / max(step, 1e-3),
-                    root=leading_clip.root,
-                    tiers=frozenset(tiers),
-                )
-            )
-    return recordings
-
-
-def _is_several(recording: LabeledRecording, decision: Decision) -> bool:
-    labels = [label for _, _, label in recording.intervals if label != decision.nothing_class]
-    return len(labels) > 1
-
-
-def _covered(recordings: Sequence[LabeledRecording], decision: Decision) -> float:
-    """The share of the known time of recordings in which something else than nothing goes on."""
-    labeled = 0.0
-    total = 0.0
-    for recording in recordings:
-        times = [(a, b) for a, b, k in recording.intervals if k != decision.nothing_class]
-        spans = [(a, b) for a, b, _ in recording.intervals]
-        after = (recording.seconds, math.inf)
-        labeled += _seconds(times)
-        total += recording.seconds - _seconds(outside(recording.unknown, [*spans, after]))
-    return labeled / total if total > 0 else 0.0
-
-
-def _seconds(times: Sequence[Times]) -> float:
-    return sum(end - start for start, end in covered(times))
-
-
-def state_groups(recordings: Sequence[LabeledRecording], decision: Decision) -> list[list[int]]:
-    """The classes divided into groups whose intervals never overlap within, by tiers if
-    some overlap, and of other classes by greedy coloring: the one that overlaps most others comes
-    first. The class in which nothing happens is in the only group, or in none of several.
-    """
-    nothing = decision.nothing_class
-    overlaps: dict[int, set[int]] = {
-        label: set() for label in range(len(decision.classes)) if label != nothing
-    }
-    for recording in recordings:
-        states = [interval for interval in recording.intervals if interval[2] != nothing]
-        for (_, _, label), (_, _, other) in overlapping(states, _TOLERANCE):
-            if label != other:
-                overlaps[label].add(other)
-                overlaps[other].add(label)
-
-    groups = _tiers(recordings, overlaps) if any(overlaps.values()) else []
-    without_tier = overlaps.keys() - set[int]().union(*groups)
-    for label in sorted(without_tier, key=lambda label: (-len(overlaps[label]), label)):
-        free = (group for group in groups if not overlaps[label] & group)
-        group = next(free, None)
-        if group is None:
-            groups.append({label})
-        else:
-            group.add(label)
-    if len(groups) == 1 and nothing is not None:
-        groups[0].add(nothing)
-    return sorted(sorted(group) for group in groups)
-
-
-def _tiers(
-    recordings: Sequence[LabeledRecording], overlaps: Mapping[int, set[int]]
-) -> list[set[int]]:
-    """The classes of each tier that are in no other one; none of a tier that overlaps itself, as
-    what a subject does may.
-
-    Args:
-        overlaps: the classes that each class overlaps.
-    """
-    names = defaultdict[int, set[str]](set)
-    for recording in recordings:
-        for label, tier in recording.tiers:
-            names[label].add(tier)
-    tiers = defaultdict[str, set[int]](set)
-    for label in overlaps:
-        if len(names[label]) == 1:
-            tiers["".join(names[label])].add(label)
-    return [
-        classes
-        for tier, classes in tiers.items()
-        if tier and not any(overlaps[label] & classes for label in classes)
-    ]
-
-
 class _Chain(NamedTuple):
     """A chain of states in training: the classes of its outputs, -1 for none, and the output of time
     without labels, `UNKNOWN` if that has none.
@@ -307,15 +85,16 @@ class _Chain(NamedTuple):
     classes: list[int]
     gap: int
 
-    def labels(self, recording: LabeledRecording, times: Floats) -> Ints:
+    def labels(self, recording: LabeledRecording, times: Floats, classes: Sequence[str]) -> Ints:
         """The output of each frame, `T`; `UNKNOWN` where it is not known."""
         outputs = np.full(len(times), self.gap, np.int64)
         for start, end in recording.unknown:
             outputs[(times >= start) & (times < end)] = UNKNOWN
         # where the chain has a label, it is known
-        for start, end, label in recording.intervals:
+        for bout in recording.labels:
+            label = classes.index(bout.label)
             if label in self.classes:
-                begin, after = np.searchsorted(times, np.array([start, end]) - _TOLERANCE).tolist()
+                begin, after = np.searchsorted(times, np.array(bout.span) - TOLERANCE).tolist()
                 outputs[begin:after] = self.classes.index(label)
         return outputs
 
@@ -345,9 +124,9 @@ class _Chain(NamedTuple):
 
 
 def _chains(recordings: Sequence[LabeledRecording], decision: Decision) -> list[_Chain]:
-    groups = state_groups(recordings, decision)
+    groups = tiers_of(recordings, decision.classes, nothing=decision.nothing_class)
     nothing = decision.nothing_class
-    has_gaps = _covered(recordings, decision) < 1 - _GAPS
+    has_gaps = covered_share(recordings, decision.nothing_name) < 1 - _GAPS
     chains = list[_Chain]()
     for group in groups:
         if nothing in group:
@@ -455,7 +234,8 @@ def fit_states(
     """
     lengths, rate = _lengths(net, recordings, decision)
     chains = _chains(recordings, decision)
-    frames = _read(net, recordings, chains, data=data, lengths=lengths, rate=rate)
+    classes = decision.classes
+    frames = _read(net, recordings, chains, classes=classes, data=data, lengths=lengths, rate=rate)
     groups = [recording.group for recording in recordings]
     tests = _StateTests(net, frames, chains, groups=groups, lengths=lengths, rate=rate)
     windows = search(
@@ -640,10 +420,10 @@ def _lengths(
 ) -> tuple[tuple[int, ...], float]:
     """Lengths of windows in frames, and frames per second."""
     seconds = [
-        end - start
+        bout.end - bout.start
         for recording in recordings
-        for start, end, label in recording.intervals
-        if label != decision.nothing_class and end > start
+        for bout in recording.labels
+        if bout.label != decision.nothing_name
     ]
     short = float(np.quantile(seconds, _SHORT))
     own_rate = float(np.median([recording.rate for recording in recordings]))
@@ -680,12 +460,13 @@ def _read(
     recordings: Sequence[LabeledRecording],
     chains: Sequence[_Chain],
     *,
+    classes: Sequence[str],
     data: DataConfig,
     lengths: Sequence[int],
     rate: float,
 ) -> list[_Frames]:
     """Encode the recordings; long ones are cut to a shared budget of frames."""
-    share = min(1.0, _MOST_FRAMES / sum(recording.seconds * rate for recording in recordings))
+    share = min(1.0, _MOST_FRAMES / sum(recording.end * rate for recording in recordings))
     encoded = list[_Frames]()
     for recording in tracked(recordings, "encoding recordings", len(recordings)):
         reader = VideoReader(recording.path)
@@ -697,7 +478,7 @@ def _read(
         frames = _Frames(
             times[:count],
             _statistics(net, features, lengths, delay=max(offsets)),
-            [chain.labels(recording, times[:count]) for chain in chains],
+            [chain.labels(recording, times[:count], classes) for chain in chains],
             samples=np.zeros(0, np.int64),
         )
         if data.sees_motion:

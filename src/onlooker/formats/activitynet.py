@@ -1,0 +1,64 @@
+"""ActivityNet's JSON: segments of videos by name."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from onlooker.base.files import read_json, reading, write_json
+from onlooker.base.records import LabeledRecording
+from onlooker.formats.labels import EXPORT_AGAIN, Labels, Requested, make_label
+from onlooker.formats.videos import by_stem, find_video, in_whole_file, labels_of, written_name
+
+# in ActivityNet's external_data, where we write the paths of videos from the file's folder
+_PATHS = "paths"
+
+
+def read(path: Path, _: Requested, left_out: Counter[str]) -> Labels:
+    """The annotations of a database, or predictions (`results`)."""
+    values = read_json(path)
+    beside = by_stem(path.parent)
+    external = values.get("external_data")
+    paths = external.get(_PATHS, {}) if isinstance(external, dict) else {}
+    for name, entry in values["database" if "database" in values else "results"].items():
+        with reading(path, f"video {name}: ", EXPORT_AGAIN):
+            named = beside.get(name)
+            if named is None and (prefixed := beside.get(f"v_{name}")):
+                named = prefixed._replace(name=name)
+            if name in paths or named is None:
+                named = find_video(path.parent, paths.get(name, f"{name}.mp4"))
+            split = "" if isinstance(entry, list) else entry.get("subset", "")
+            events = entry if isinstance(entry, list) else entry["annotations"]
+            if not events:
+                left_out["videos without labels"] += 1
+            for event in events:
+                start, end = event["segment"]
+                score = event.get("score", 1)
+                yield (
+                    named._replace(split=split),
+                    make_label(event["label"], start, end, score=score),
+                )
+
+
+def write(path: Path, recordings: Sequence[LabeledRecording], _: float | None) -> None:
+    """Predictions by the names of videos, with their paths as external data."""
+    videos = labels_of(map(in_whole_file, recordings))
+    results = {
+        video.stem: [
+            {
+                "label": interval.label,
+                "segment": [interval.start, interval.end],
+                "score": interval.score,
+            }
+            for interval in intervals
+        ]
+        for video, intervals in videos.items()
+    }
+    if len(results) < len(videos):
+        raise ValueError(
+            f"{path}: videos in different folders have the same name; choose another format"
+        )
+    # without it, a drawn clip of the same name next to the file would be taken for the video
+    paths = {video.stem: written_name(video, path.parent) for video in videos}
+    write_json(
+        path, {"version": "VERSION 1.3", "results": results, "external_data": {_PATHS: paths}}
+    )

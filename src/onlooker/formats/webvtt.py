@@ -1,0 +1,69 @@
+"""WebVTT: subtitles with the labels of one video."""
+
+import html
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+from onlooker.base.files import read_bytes, reading, write_bytes
+from onlooker.base.intervals import parse_time
+from onlooker.base.records import LabeledRecording, Segment
+from onlooker.formats.labels import EXPORT_AGAIN, Labels, Requested, make_label
+from onlooker.formats.videos import by_path, by_stem, find_video, one_video, written_name
+
+_TIME = r"((?:\d+:)?\d\d:\d\d\.\d{3})"
+
+_CUE = re.compile(rf"(?m)^{_TIME}[ \t]+-->[ \t]+{_TIME}(?:[ \t].*)?\n((?:.+\n?)*)", re.ASCII)
+
+# of WebVTT
+_VIDEO = "NOTE video "
+WATCHED_AGAIN = "NOTE watched again"
+
+
+def read(path: Path, _: Requested, left_out: Counter[str]) -> Labels:
+    """The cues of the video that a note names (`write`), or else of that of the same name
+    beside the file.
+    """
+    text = "\n".join(read_bytes(path).decode("utf-8-sig").splitlines())
+    if not text.startswith("WEBVTT"):
+        raise ValueError("no WEBVTT in the first line")
+    cues = [*_CUE.finditer(text)]
+    if len(cues) < text.count("-->"):
+        raise ValueError(f"{text.count('-->') - len(cues)} cues whose times cannot be read")
+    if "X-TIMESTAMP-MAP" in text:
+        raise ValueError("times of a stream (X-TIMESTAMP-MAP), not of its file")
+    if WATCHED_AGAIN in text:
+        raise ValueError("times of a stream that was watched several times, each from 0")
+    video = by_stem(path.parent).get(path.stem) or by_path(path.with_suffix(".mp4"))
+    if named := re.search(rf"(?m)^{_VIDEO}(.+)$", text):
+        video = find_video(path.parent, unquote(named[1]))
+    for number, cue in enumerate(cues, 1):
+        with reading(path, f"cue {number}: ", EXPORT_AGAIN):
+            start, end = map(parse_time, cue.groups()[:2])
+            yield video, make_label(html.unescape(re.sub("<[^<>]*>", "", cue[3])), start, end)
+
+
+def write(path: Path, recordings: Sequence[LabeledRecording], _: float | None) -> None:
+    """The cues, after a note with the path of the video: a drawn clip may have the file's name.
+
+    Cues of a part of a video count from its beginning, as in the drawn clip.
+    """
+    video, labels = one_video(path, recordings)
+    name = quote(written_name(video, path.parent), safe="/#=,: ", errors="replace")
+    lines = ["WEBVTT\n", f"{_VIDEO}{name}\n", *map(webvtt_cue, labels)]
+    write_bytes(path, "\n".join(lines).encode(errors="backslashreplace"))
+
+
+def webvtt_cue(segment: Segment) -> str:
+    """A segment as lines of WebVTT."""
+    times = f"{_clock(segment.start)} --> {_clock(max(segment.end, segment.start + 0.001))}"
+    return f"{times}\n{html.escape(segment.label, quote=False)}\n"
+
+
+def _clock(seconds: float) -> str:
+    minutes, milliseconds = divmod(round(seconds * 1000), 60_000)
+    return (
+        f"{minutes // 60:02}:{minutes % 60:02}:{milliseconds // 1000:02}.{milliseconds % 1000:03}"
+    )

@@ -1,0 +1,155 @@
+"""Whether the labeled times of recordings give states or events: decided once, by one rule."""
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from onlooker.base.config import When
+from onlooker.base.decision import Decision
+from onlooker.base.intervals import Times, covered, file_of, outside, resolved, split_interval
+from onlooker.base.records import Clip, ClipError, InputError, LabeledRecording, Segment
+from onlooker.data.clips import read_header
+from onlooker.data.lists import Unknown
+from onlooker.data.split import group_of
+from onlooker.data.tiers import tiers_of
+
+_COVERED = 0.3  # share of the time of recordings with labels, from which on they give states
+_RECORDINGS = 3  # at least, for states
+
+
+class TimesPlan(NamedTuple):
+    """Whether the times of a list give states or events, and why.
+
+    Args:
+        recordings: to which states are fitted; empty: events are.
+        why: in words; empty for clips without times.
+    """
+
+    recordings: Sequence[LabeledRecording] = ()
+    why: str = ""
+
+
+def plan_times(
+    clips: Sequence[Clip], decision: Decision, *, when: When, unknown: Unknown
+) -> TimesPlan:
+    """Decide between states and events: states if at least three recordings have several labels,
+    and these cover 30 % of their time or more.
+
+    Args:
+        clips: the clips that a model is fitted to.
+        when: what was requested; auto: decide.
+        unknown: times without labels, by file.
+
+    Raises:
+        ClipError: events of labels that overlap.
+        InputError: states of clips that are not intervals of two recordings or more.
+    """
+    nothing = decision.nothing_name
+    recordings = labeled_recordings(clips, decision, unknown)
+    are_cut = any(clip.source for clip in clips)  # clips of their own, which may overlap
+    if when == "states":
+        if len(recordings) < 2:
+            raise InputError(
+                f"states of {len(recordings)} recordings, expected at least 2",
+                "give a list with start and end of what goes on in each, or leave out --when states",
+            )
+        return TimesPlan(recordings, "states, as asked for")
+    tiers = tiers_of(recordings, decision.classes, nothing=decision.nothing_class)
+    if not are_cut and len(tiers) > 1:
+        if len(recordings) > 1 and when == "auto":
+            return TimesPlan(recordings, "states, because intervals with different labels overlap")
+        problem = f"intervals with different labels overlap, in {len(recordings)} recordings"
+        remedy = "label at least 2 recordings for states (--when states), or correct the times"
+        raise ClipError(recordings[0].path, problem, remedy)
+    several = [
+        recording
+        for recording in recordings
+        if sum(bout.label != nothing for bout in recording.labels) > 1
+    ]
+    if when == "events" or not several:
+        return TimesPlan()
+    share = covered_share(several, nothing)
+    count = "1 recording" if len(several) == 1 else f"{len(several)} recordings"
+    reason = f"intervals cover {100 * share:.0f} % of {count}"
+    if len(several) >= _RECORDINGS and share >= _COVERED:
+        if are_cut:
+            recordings = [
+                _between_labels(recording) for recording in recordings if recording.labels
+            ]
+        return TimesPlan(recordings, f"states, because {reason}; --when events: only events")
+    return TimesPlan(why=f"events, because {reason}; --when states: a class at every moment")
+
+
+def _between_labels(recording: LabeledRecording) -> LabeledRecording:
+    """A recording whose time before its first and after its last label is unknown: nobody says how
+    much of it was watched.
+    """
+    begin = recording.labels[0].start
+    end = max(bout.end for bout in recording.labels)
+    unknown = [(0.0, begin), (end, recording.end)]
+    return replace(recording, unknown=tuple(span for span in unknown if span[0] < span[1]))
+
+
+def labeled_recordings(
+    clips: Sequence[Clip], decision: Decision, unknown: Unknown
+) -> list[LabeledRecording]:
+    """The recordings that clips are intervals of, or were cut from; without recordings that cannot
+    be read any more.
+    """
+    by_file = defaultdict[Path, list[tuple[Clip, Times]]](list)
+    for clip in clips:
+        file, times = split_interval(clip.source or clip.path)
+        if times is not None:
+            by_file[resolved(file)].append((clip, times))
+    recordings = list[LabeledRecording]()
+    for path, labeled in by_file.items():
+        with suppress(ClipError):
+            recordings.append(_recording_of(labeled, decision, unknown.get(path, ())))
+    return recordings
+
+
+def _recording_of(
+    labeled: Sequence[tuple[Clip, Times]], decision: Decision, unknown: Sequence[Times]
+) -> LabeledRecording:
+    """The recording of some clips, with their times there."""
+    clip = labeled[0][0]
+    file = file_of(clip.source or clip.path)
+    timing = read_header(file).timing
+    bouts = [
+        Segment(clip.label, start, min(end, timing.end), tier=clip.tier)
+        for clip, (start, end) in labeled
+        if start < timing.end
+    ]
+    nothing_happens = [times for clip, times in labeled if clip.label == decision.nothing_name]
+    step = float(np.median(np.diff(timing.times))) if len(timing.times) > 1 else 1.0
+    return LabeledRecording(
+        file,
+        tuple(sorted(bouts, key=lambda bout: (*bout.span, decision.classes.index(bout.label)))),
+        tuple(outside(unknown, nothing_happens)),
+        group=group_of(clip),
+        root=clip.root,
+        end=float(timing.end),
+        rate=1 / max(step, 1e-3),
+    )
+
+
+def covered_share(recordings: Sequence[LabeledRecording], nothing: str) -> float:
+    """The share of the known time of recordings in which another class than `nothing` goes on."""
+    labeled = 0.0
+    total = 0.0
+    for recording in recordings:
+        labeled += _seconds([bout.span for bout in recording.labels if bout.label != nothing])
+        spans = [bout.span for bout in recording.labels]
+        after = (recording.end, math.inf)
+        total += recording.end - _seconds(outside(recording.unknown, [*spans, after]))
+    return labeled / total if total > 0 else 0.0
+
+
+def _seconds(times: Sequence[Times]) -> float:
+    return sum(end - start for start, end in covered(times))
