@@ -170,7 +170,7 @@ class _Matches(NamedTuple):
 
 
 def _matches(pairs: Sequence[Pair]) -> _Matches:
-    matches = _Matches([], [], [], [], [], [], [], [])
+    matches = _Matches(*([] for _ in _Matches._fields))
     for timeline, answers in pairs:
         true = timeline.segments
         predicted = answers.segments
