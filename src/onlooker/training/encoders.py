@@ -165,7 +165,7 @@ class _Encoder(NamedTuple):
         """Encode the samples, and compare those at some positions."""
         encoded = encode(samples, context, copies=copies)
         trial = encoder_trial(encoded.clips.subset(positions))
-        return cls(samples, context, encoded, trial)
+        return cls(samples, context, encoded, trial=trial)
 
     def __str__(self) -> str:
         return self.context.settings.model.encoder
@@ -201,4 +201,6 @@ def _compare(samples: ClipFrames, context: FitContext) -> EncoderChoice:
             candidates = candidates and (candidates[0], encoded.clips)
     else:
         samples = large_samples
-    return EncoderChoice(samples, encoder.context, encoded, candidates, chosen.table)
+    return EncoderChoice(
+        samples, encoder.context, encoded, candidates=candidates, table=chosen.table
+    )

@@ -79,7 +79,7 @@ _WHOLE = 0.75  # IoU with a clip above which a window is one
 _NEGATIVES = 6  # windows for each clip, besides one that is an event and the clip itself
 # to choose from, the default first: what the logit of a window loses when its length grows by a
 # factor of e
-_PRICES = (0.0, 0.5, 1.0, 2.0, 4.0)
+_PRICES = (1.0, 0.0, 0.5, 2.0, 4.0)
 _OVERLAPS = (0.3, 0.5, 0.7)  # IoU thresholds of the mean by which the price is chosen
 _CLASS_LAYERS = ("fitted to clips", "fitted to clips and windows")
 _METHODS = (
@@ -464,21 +464,21 @@ def _chosen_price(fit: _EventFit, tested: Sequence[_Played]) -> Chosen[float]:
 def _chosen_classes(
     fit: _EventFit, tested: Sequence[_Played], penalty: Floats
 ) -> tuple[Chosen[int], AlarmCurve | None]:
-    """The position of the layer of classes: the second one if it misses clearly fewer events; and
-    its curve.
+    """The position of the layer of classes: the one that is fitted to windows, too, as streams show
+    them, unless the other one misses clearly fewer events; and its curve.
     """
     segmenter = fit.segmenter(_MIN_SCORE)
-    curves = list[AlarmCurve | None]()
+    curves = dict[int, AlarmCurve | None]()
 
     def test(layer: int) -> Trial:
         pairs = [played.pair(segmenter, layer, penalty) for played in tested]
         curve = calibrated_curve(pairs)
-        curves.append(curve)
+        curves[layer] = curve
         decision = replace(fit.decision, curve=curve)
         losses = [_missed(*pair, decision) for pair in pairs if pair[0].segments]
         return Trial(np.array(losses), _numbers(losses), measure="share of missed events")
 
-    chosen = search("layer of classes", (0, 1), test, name=_CLASS_LAYERS.__getitem__)
+    chosen = search("layer of classes", (1, 0), test, name=_CLASS_LAYERS.__getitem__)
     return chosen, curves[chosen.value]
 
 

@@ -239,7 +239,7 @@ class _LayerTests:
             factors = (factors[0], factors[1] * temperature / motion_temperature)
             temperature *= common
         held_out = HeldOut(softmax(logits, 1), clips.y, clips.groups, nothing=clips.nothing)
-        return LayerChoice(candidate, held_out, temperature, factors)
+        return LayerChoice(candidate, held_out, temperature, factors=factors)
 
     def loss(self, candidate: Candidate) -> Trial:
         """The log loss."""
@@ -260,7 +260,8 @@ class _LayerTests:
         errors = np.full(len(held_out.targets), np.nan)
         weights = balancing_weights(tested.targets)
         errors[held_out.tested] = weights * (answers != tested.targets)
-        return Trial(errors, held_out.groups, held_out.accuracy, "mean error of the classes")
+        measure = "mean error of the classes"
+        return Trial(errors, held_out.groups, held_out.accuracy, measure=measure)
 
     def _fit_pictures(
         self, statistics: tuple[str, ...], copies: int, balanced: bool

@@ -310,7 +310,7 @@ def _fit_tier(
         f"F1@50 {figures['segmental_f1']['50']:.0f}"
     )
     fitted = StateChain(chain.classes, medians, spreads, weight=weight.value, threshold=threshold)
-    return _FittedTier(fitted, paths, text, weight.table)
+    return _FittedTier(fitted, paths, text, table=weight.table)
 
 
 def _quality(figures: Mapping[str, Any]) -> float:
