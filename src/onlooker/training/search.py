@@ -36,12 +36,19 @@ class Trial(NamedTuple):
 
     @classmethod
     def of(cls, held_out: HeldOut, *, balanced: bool = False) -> "Trial":
-        """The log loss of clips; with `balanced`, classes weigh equally."""
+        """The log loss of clips; with `balanced`, classes weigh equally. One more clip counts as
+        correct and one as wrong, as in `fit_temperature`: of a few clips that are all correct, the
+        most confident candidate is not the best.
+        """
         tested = held_out.tested
         losses = np.where(tested, held_out.losses, np.nan)
+        if not tested.any():
+            return cls(losses, held_out.groups)
         if balanced:
             losses[tested] *= balancing_weights(held_out.targets[tested])
-        return cls(losses, held_out.groups, held_out.accuracy if tested.any() else None)
+        confidence = held_out.scores[tested].max(1).mean().clip(0, 1 - 1e-12)
+        losses -= (np.log(confidence) + np.log1p(-confidence)) / tested.sum()
+        return cls(losses, held_out.groups, held_out.accuracy)
 
     @property
     def loss(self) -> float:
