@@ -25,6 +25,7 @@ from onlooker.base.alarm_curve import AlarmCurve
 from onlooker.base.decision import Decision
 from onlooker.base.records import Event, Segment, Step
 from onlooker.recognizer import load
+from onlooker.stream.segmenters import WindowSegmenter
 
 CLASSES = ("clap [now]", "run")
 
@@ -159,6 +160,7 @@ def test_events_have_lines_of_their_own_when_they_are_final(
         watch=lambda *_, **__: (step for step in told),
         model=SimpleNamespace(lengths=(4,)),
         decision=Decision(CLASSES),
+        segmenter=WindowSegmenter(Decision(CLASSES), (4,), 0.5),
     )
     monkeypatch.setattr("onlooker.run.watch.load", lambda _: known)
     done = call("watch", tmp_path, "door")
@@ -374,6 +376,7 @@ def test_it_is_said_once_when_a_source_has_been_unlike_training_for_a_while(
             watch=lambda *_, steps=steps, **__: (step for step in steps),
             model=SimpleNamespace(lengths=()),
             decision=Decision(CLASSES),
+            segmenter=None,
         )
         monkeypatch.setattr("onlooker.run.watch.load", lambda _, known=known: known)
         done = call("watch", tmp_path, "door")
