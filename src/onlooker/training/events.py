@@ -79,7 +79,7 @@ _WHOLE = 0.75  # IoU with a clip above which a window is one
 _NEGATIVES = 6  # windows for each clip, besides one that is an event and the clip itself
 # to choose from, the default first: what the logit of a window loses when its length grows by a
 # factor of e
-_PRICES = (1.0, 0.0, 0.5, 2.0, 4.0)
+_PRICES = (0.0, 0.5, 1.0, 2.0, 4.0)
 _OVERLAPS = (0.3, 0.5, 0.7)  # IoU thresholds of the mean by which the price is chosen
 _CLASS_LAYERS = ("fitted to clips", "fitted to clips and windows")
 _METHODS = (
