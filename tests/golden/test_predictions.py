@@ -110,7 +110,7 @@ def plainly(seen: Prediction) -> dict[str, Any]:
         "classes": list(seen.classes),
         "size": None if seen.size is None else list(seen.size),
         "tubes": [{**asdict(tube)} for tube in seen.tubes],
-        "segments": [asdict(segment) for segment in seen.segments],
+        "segments": [segment.bare_dict() for segment in seen.segments],
     }
 
 
