@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from onlooker.base.config import DataConfig, FitConfig
+from onlooker.base.config import DataConfig, Eyes, FitConfig
 from onlooker.base.decision import Decision
 from onlooker.base.progress import note
 from onlooker.base.records import ClipError, Evaluation, LabeledRecording
@@ -65,7 +65,7 @@ class LinearFitter(Fitter):
     def fit(self, samples: ClipFrames, split: Split, context: FitContext) -> Fitted:
         clips = samples.subset((*split.training, *split.validation))
         times = context.times
-        encoder = _with_motion(choose_encoder(clips, context))
+        encoder = _with_motion(choose_encoder(clips, context), context.settings.data.eyes)
         net = cast(LinearClassifier, encoder.context.model)
         choice, decision = _fit_clips(net, encoder, is_stream=not times.recordings)
         notes = {"times": times.why} if times.why else {}
@@ -102,12 +102,14 @@ class LinearFitter(Fitter):
         )
 
 
-def _with_motion(encoder: EncoderChoice) -> EncoderChoice:
-    """With the motion words of the clips, if there are any."""
+def _with_motion(encoder: EncoderChoice, eyes: Eyes) -> EncoderChoice:
+    """With the motion words of the clips, if there are any.
+
+    `eyes`: the requested ones; the settings of the encoder have the default in place of `auto`.
+    """
     samples = encoder.samples
     if not samples.has_motion:
         return encoder
-    eyes = encoder.context.settings.data.eyes
     motion = motion_vectors(samples.motion, len(samples), eyes)
     encoded = encoder.encoded
     return encoder._replace(
