@@ -22,7 +22,7 @@ from label_files import by_video, segments_of, write_labels
 
 from onlooker.base.decision import Decision
 from onlooker.base.intervals import file_of, split_interval
-from onlooker.base.records import ClipError, Event, LabeledRecording, Prediction, Segment
+from onlooker.base.records import ClipError, Event, Recording, Prediction, Segment
 from onlooker.data.sets import read_set
 from onlooker.formats.annotations import FORMATS, merged, of_prediction, read_labels
 from onlooker.formats.labels import Requested
@@ -482,8 +482,8 @@ def test_what_other_programs_write_is_understood(
 
 def test_a_list_keeps_recordings_that_only_some_rows_have(tmp_path: Path) -> None:
     recordings = [
-        LabeledRecording(tmp_path / "a.mp4", (Segment("x", 0.0, 1.0),), group="tom"),
-        LabeledRecording(tmp_path / "b.mp4", (Segment("y", 0.0, 1.0),)),
+        Recording(tmp_path / "a.mp4", (Segment("x", 0.0, 1.0),), group="tom"),
+        Recording(tmp_path / "b.mp4", (Segment("y", 0.0, 1.0),)),
     ]
     write = FORMATS["csv"].write
     assert write is not None
@@ -830,7 +830,7 @@ def files_with(
         file = folder / f"labels-{i}{FORMATS[name].ending}"
         if write := FORMATS[name].write:
             recordings = [
-                LabeledRecording(
+                Recording(
                     video, (label,), group=label.subject and f"day {label.subject}"
                 )
                 for video, labels in part.items()

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from onlooker.base.config import When
 from onlooker.base.decision import Decision, StateChain
 from onlooker.base.intervals import with_interval
-from onlooker.base.records import Clip, LabeledRecording, Segment
+from onlooker.base.records import Clip, Recording, Segment
 from onlooker.data.sets import read_set
 from onlooker.data.tiers import tiers_of
 from onlooker.measure.held_out import is_clear
@@ -249,14 +249,14 @@ def test_states_of_clips_without_recordings_are_an_error(tmp_path: Path) -> None
 
 def labeled(
     decision: Decision, *bouts: tuple[float, float, int], tiers: Iterable[tuple[int, str]] = ()
-) -> LabeledRecording:
+) -> Recording:
     """A recording with bouts of classes, once for each tier of their class."""
     labels = [
         Segment(decision.classes[label], start, end, tier=tier)
         for start, end, label in sorted(bouts)
         for tier in [name for k, name in sorted(tiers) if k == label] or [""]
     ]
-    return LabeledRecording(Path("a.mp4"), tuple(labels), group="a", end=20.0, rate=10.0)
+    return Recording(Path("a.mp4"), tuple(labels), group="a", end=20.0, rate=10.0)
 
 
 def test_classes_that_overlap_are_in_different_tiers() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from onlooker.base.files import reading
 from onlooker.base.intervals import Times, outside
-from onlooker.base.records import ClipError, LabeledRecording, Prediction, Segment
+from onlooker.base.records import ClipError, Recording, Prediction, Segment
 from onlooker.base.settings import suggestion
 from onlooker.formats import (
     activitynet,
@@ -49,7 +49,7 @@ def read_labels(
     left_out: Counter[str] | None = None,
     *,
     names: dict[str, str] | None = None,
-) -> list[LabeledRecording]:
+) -> list[Recording]:
     """The recordings that a file in one of `FORMATS` labels, in seconds of the clock of players:
     one for each video, or several if its labels are of several splits or groups.
 
@@ -83,7 +83,7 @@ def read_labels(
         remedy = "label times, and export them again; see docs/connect.md"
         raise ClipError(path, f"no time intervals{more}", remedy)
     return [
-        LabeledRecording(
+        Recording(
             video.path,
             tuple(label for label in labels if label.label),
             tuple(label.span for label in labels if not label.label),
@@ -115,7 +115,7 @@ def _require_one_name(path: Path, video: Video, names: dict[str, str]) -> None:
         )
 
 
-def merged(recordings: Iterable[LabeledRecording]) -> list[LabeledRecording]:
+def merged(recordings: Iterable[Recording]) -> list[Recording]:
     """Recordings of several files as one for each video, split and group: their labels in order; of
     labels that differ in score alone, the best one.
     """
@@ -123,7 +123,7 @@ def merged(recordings: Iterable[LabeledRecording]) -> list[LabeledRecording]:
     for recording in recordings:
         by_video[recording.path, recording.split, recording.group] += recording.segments
     return [
-        LabeledRecording(
+        Recording(
             path,
             tuple(label for label in _distinct(segments) if label.label),
             tuple(label.span for label in _distinct(segments) if not label.label),
@@ -141,7 +141,7 @@ def _distinct(segments: Iterable[Segment]) -> list[Segment]:
     return [*best.values()]
 
 
-def unknown_seconds(recordings: Iterable[LabeledRecording]) -> dict[Path, float]:
+def unknown_seconds(recordings: Iterable[Recording]) -> dict[Path, float]:
     """The seconds of unknown time of each video that has any: times that are unknown and not
     labeled, as in training, until the end of a video that exists.
     """
@@ -205,13 +205,13 @@ def write_segments(path: Path, prediction: Prediction) -> None:
     write(path, of_prediction(prediction), None)
 
 
-def of_prediction(prediction: Prediction) -> list[LabeledRecording]:
+def of_prediction(prediction: Prediction) -> list[Recording]:
     """The segments of a prediction, in the order of time."""
     labels = [
         make_label(segment.label, segment.start, segment.end, score=segment.score)
         for segment in sorted(prediction.segments, key=lambda segment: segment.start)
     ]
-    return [LabeledRecording(prediction.path, tuple(labels))]
+    return [Recording(prediction.path, tuple(labels))]
 
 
 # By name; the first one with a suffix reads such files, unless another one recognizes the content.

@@ -13,7 +13,7 @@ import numpy as np
 from onlooker.base.config import When
 from onlooker.base.decision import Decision
 from onlooker.base.intervals import Times, covered, file_of, outside, resolved, split_interval
-from onlooker.base.records import Clip, ClipError, InputError, LabeledRecording, Segment
+from onlooker.base.records import Clip, ClipError, InputError, Recording, Segment
 from onlooker.data.clips import read_header
 from onlooker.data.lists import Unknown
 from onlooker.data.split import group_of
@@ -31,7 +31,7 @@ class TimesPlan(NamedTuple):
         why: in words; empty for clips without times.
     """
 
-    recordings: Sequence[LabeledRecording] = ()
+    recordings: Sequence[Recording] = ()
     why: str = ""
 
 
@@ -86,7 +86,7 @@ def plan_times(
     return TimesPlan(why=f"events, because {reason}; --when states: a class at every moment")
 
 
-def _between_labels(recording: LabeledRecording) -> LabeledRecording:
+def _between_labels(recording: Recording) -> Recording:
     """A recording whose time before its first and after its last label is unknown: nobody says how
     much of it was watched.
     """
@@ -98,7 +98,7 @@ def _between_labels(recording: LabeledRecording) -> LabeledRecording:
 
 def labeled_recordings(
     clips: Sequence[Clip], decision: Decision, unknown: Unknown
-) -> list[LabeledRecording]:
+) -> list[Recording]:
     """The recordings that clips are intervals of, or were cut from; without recordings that cannot
     be read any more.
     """
@@ -107,7 +107,7 @@ def labeled_recordings(
         file, times = split_interval(clip.source or clip.path)
         if times is not None:
             by_file[resolved(file)].append((clip, times))
-    recordings = list[LabeledRecording]()
+    recordings = list[Recording]()
     for path, labeled in by_file.items():
         with suppress(ClipError):
             recordings.append(_recording_of(labeled, decision, unknown.get(path, ())))
@@ -116,7 +116,7 @@ def labeled_recordings(
 
 def _recording_of(
     labeled: Sequence[tuple[Clip, Times]], decision: Decision, unknown: Sequence[Times]
-) -> LabeledRecording:
+) -> Recording:
     """The recording of some clips, with their times there."""
     clip = labeled[0][0]
     file = file_of(clip.source or clip.path)
@@ -128,7 +128,7 @@ def _recording_of(
     ]
     nothing_happens = [times for clip, times in labeled if clip.label == decision.nothing_name]
     step = float(np.median(np.diff(timing.times))) if len(timing.times) > 1 else 1.0
-    return LabeledRecording(
+    return Recording(
         file,
         tuple(sorted(bouts, key=lambda bout: (*bout.span, decision.classes.index(bout.label)))),
         tuple(outside(unknown, nothing_happens)),
@@ -139,7 +139,7 @@ def _recording_of(
     )
 
 
-def covered_share(recordings: Sequence[LabeledRecording], nothing: str) -> float:
+def covered_share(recordings: Sequence[Recording], nothing: str) -> float:
     """The share of the known time of recordings in which another class than `nothing` goes on."""
     labeled = 0.0
     total = 0.0
