@@ -31,6 +31,4 @@ def write_labels(name: str, file: Path, videos: Videos, fps: float | None = None
     """Write the labels of videos in a format."""
     write = FORMATS[name].write
     assert write is not None
-    write(
-        file, [Recording(video, tuple(labels)) for video, labels in videos.items()], fps
-    )
+    write(file, [Recording(video, tuple(labels)) for video, labels in videos.items()], fps)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from onlooker.base.files import reading
 from onlooker.base.intervals import Times, outside
-from onlooker.base.records import ClipError, Recording, Prediction, Segment
+from onlooker.base.records import ClipError, Prediction, Recording, Segment
 from onlooker.base.settings import suggestion
 from onlooker.formats import (
     activitynet,

@@ -139,7 +139,7 @@ def _plan_times(clip_set: ClipSet, clips: Sequence[Clip]) -> TimesPlan:
     `plan_times`.
     """
     decision = Decision(sorted({clip.label for clip in clips}))
-    return plan_times(clips, decision, when=clip_set.asked.when, unknown=clip_set.unknown)
+    return plan_times(clips, decision, when=clip_set.asked.when, known=clip_set.recordings)
 
 
 def is_clean(clips: Iterable[Clip]) -> bool:
