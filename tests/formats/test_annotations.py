@@ -23,12 +23,12 @@ from label_files import by_video, segments_of, write_labels
 from onlooker.base.decision import Decision
 from onlooker.base.intervals import file_of, split_interval
 from onlooker.base.records import ClipError, Event, Prediction, Recording, Segment
+from onlooker.data.recordings import clips_by_file, with_labels
 from onlooker.data.sets import read_set
 from onlooker.formats.annotations import FORMATS, merged, of_prediction, read_labels
 from onlooker.formats.labels import Requested
 from onlooker.measure.states import UNKNOWN
 from onlooker.training.states import _Chain
-from onlooker.training.times import _recordings
 from onlooker.video.reader import VideoReader
 
 WRITTEN = [name for name, form in FORMATS.items() if form.write]
@@ -706,7 +706,10 @@ def test_convert_says_how_much_time_is_unknown_to_a_training(
     done = call("convert", boris(tmp_path, {"events": events}), tmp_path / "a.csv")
     assert "2.0 s of unknown time in 1 videos" in done.stderr
     clips = read_set(tmp_path / "a.csv", classes=1)
-    (recording,) = _recordings(clips.clips, Decision(("run",)), clips.recordings)
+    (listed,) = clips.recordings
+    (labeled,) = clips_by_file(clips.clips).values()
+    timing = VideoReader(listed.path).timing
+    recording = with_labels(listed, labeled, timing, nothing="nothing")
     outputs = _Chain([0, -1], 1).labels(recording, np.arange(0.05, 20, 0.1), ("run",))
     assert (outputs == UNKNOWN).sum() == 20
     assert (outputs == 0).sum() == 60

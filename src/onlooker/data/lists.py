@@ -59,12 +59,10 @@ class Overlaps(NamedTuple):
 
     Args:
         text: the first two of them, with a whole file if there is one, and how many others there are.
-        file: that of the first ones.
         has_whole: whether one of them is a whole file.
     """
 
     text: str
-    file: Path
     has_whole: bool
 
     def error(self, path: Path) -> ClipError:
@@ -147,30 +145,19 @@ def read_list(path: Path, asked: SetConfig | None = None) -> ClipList:
     shared = _shared_subjects(rows)
     files = _by_scorer(_requested(path, rows, asked))
     listed = _rows_of_clips(path, [row for scorers in files.values() for row in scorers[0]])
-    clips = [rows[0] for rows in listed.values()]
-    classes = [*map(composed, asked.class_names)]
-    overlaps = _overlaps(path, [row for row in clips if not classes or row.label in classes])
+    overlaps = _overlaps(path, [rows[0] for rows in listed.values()], asked)
     existing = {clip: rows for clip, rows in listed.items() if os.path.exists(file_of(clip))}
     missing = _missing(path, table, listed=listed, existing=existing)
-    notes += _notes(clips, files)
+    notes += _notes(listed, files)
     groups = _groups(path.parent, [*chain.from_iterable(existing.values())], notes, shared=shared)
-    parts: dict[str, list[Clip]] = {}
-    labels = defaultdict[Path, list[ListedLabel]](list)
-    for row, *_ in existing.values():
-        # what one of several does, such as resident or intruder, is a tier, too
-        tier = row.tier or (row.subject if row.subject in shared else "")
-        clip = Clip(row.path, row.label, groups[row.file], root=path.parent, tier=tier)
-        parts.setdefault(row.split, []).append(clip)
-        labels[row.file].append(replace(row, tier=tier))
-    _require_one_split(path, labels, groups)
+    parts = _by_split(path, [rows[0] for rows in existing.values()], groups, shared=shared)
     recordings = [
         Recording(
             file,
-            tuple(labels[file]),
+            tuple(row for row in scorers[0] if row.label),
             tuple(row.span for row in scorers[0] if not row.label),
-            tuple(scorers[1]) if len(scorers) > 1 else (),
+            tuple(chain.from_iterable(scorers[1:2])),
             group=groups.get(file) or "",
-            split=labels[file][0].split if labels[file] else "",
             root=path.parent,
         )
         for file, scorers in files.items()
@@ -194,6 +181,7 @@ def _read_rows(path: Path, table: ListTable) -> list[ListedLabel]:
             continue
         file, times = split_interval(clip)
         start, end = times or WHOLE
+        split = row.get("split", "")
         label = ListedLabel(
             row["label"],
             start,
@@ -201,7 +189,7 @@ def _read_rows(path: Path, table: ListTable) -> list[ListedLabel]:
             path=clip,
             file=resolved(file),
             line=line,
-            split=row.get("split", ""),
+            split=SPLIT_NAMES.get(split.lower(), split),
             recording=composed(row.get("recording", "")),
             subject=composed(row.get("subject", "")),
             tier=composed(row.get("tier", "")),
@@ -232,20 +220,19 @@ def _requested(path: Path, rows: Sequence[ListedLabel], asked: SetConfig) -> lis
                 remedy = f"its {column}s are {some_of(sorted(present))}"
             raise ClipError(path, f"no row has the {column} {absent[0]}", remedy)
         if values:
-            everybody = {True: values, False: values | {""}}
             requested = [
-                row for row in requested if getattr(row, column) in everybody[bool(row.label)]
+                row
+                for row in requested
+                if getattr(row, column) in (values if row.label else values | {""})
             ]
     return requested
 
 
 def _shared_subjects(rows: Iterable[ListedLabel]) -> set[str]:
     """The subjects that share a file with others."""
-    subjects_of_file = defaultdict[Path, set[str]](set)
-    for row in rows:
-        if row.label and row.subject:
-            subjects_of_file[row.file].add(row.subject)
-    return set().union(*(names for names in subjects_of_file.values() if len(names) > 1))
+    subjects = {(row.file, row.subject) for row in rows if row.label and row.subject}
+    counts = Counter(file for file, _ in subjects)
+    return {subject for file, subject in subjects if counts[file] > 1}
 
 
 def _by_scorer(rows: Iterable[ListedLabel]) -> dict[Path, list[list[ListedLabel]]]:
@@ -271,10 +258,10 @@ def _rows_of_clips(path: Path, rows: Iterable[ListedLabel]) -> dict[Path, list[L
     for row in sorted(rows, key=attrgetter("line")):
         if not row.label:
             continue
-        if row.split and row.split.lower() not in SPLIT_NAMES:
+        if row.split and row.split not in SPLIT_NAMES:
             problem = f"line {row.line}: split {row.split!r}"
             raise ClipError(path, problem, f"expected one of {', '.join(SPLIT_NAMES)}")
-        new = replace(row, split=SPLIT_NAMES.get(row.split.lower(), ""))
+        new = row
         while new.span != WHOLE and any(
             other.label != new.label for other in listed.get(new.path, ())
         ):
@@ -325,12 +312,18 @@ def _missing(
 
 
 def _notes(
-    rows: Iterable[ListedLabel], files: Mapping[Path, Sequence[Sequence[ListedLabel]]]
+    listed: Mapping[Path, Sequence[ListedLabel]],
+    files: Mapping[Path, Sequence[Sequence[ListedLabel]]],
 ) -> list[str]:
-    """Which labels are in which tiers, and what is unknown or labeled twice, a sentence each."""
+    """Which labels are in which tiers, and what is unknown or labeled twice, a sentence each.
+
+    Args:
+        listed: by clip.
+        files: by file and scorer.
+    """
     notes = list[str]()
     labels = defaultdict[str, set[str]](set)
-    for row in rows:
+    for row, *_ in listed.values():
         if row.tier:
             labels[row.tier].add(row.label)
     if len(labels) > 1:
@@ -346,20 +339,35 @@ def _notes(
     return notes
 
 
-def _require_one_split(
+def _by_split(
     path: Path,
-    labels: Mapping[Path, Sequence[ListedLabel]],
+    rows: Iterable[ListedLabel],
     groups: Mapping[Path, str | None],
-) -> None:
-    """Raise a ClipError for a recording in two splits."""
+    *,
+    shared: Collection[str],
+) -> dict[str, list[Clip]]:
+    """The clips of a list by split.
+
+    Args:
+        groups: the recordings of their files.
+        shared: subjects that share a file with others. What one of several does, such as resident
+            or intruder, is a tier, too.
+
+    Raises:
+        ClipError: a recording in two splits.
+    """
+    parts = defaultdict[str, list[Clip]](list)
     split_of: dict[str, tuple[str, int]] = {}
-    for row in sorted(chain.from_iterable(labels.values()), key=attrgetter("line")):
-        recording = groups[row.file]
-        split, line = split_of.setdefault(recording or str(row.path), (row.split, row.line))
+    for row in rows:
+        tier = row.tier or (row.subject if row.subject in shared else "")
+        clip = Clip(row.path, row.label, groups[row.file], root=path.parent, tier=tier)
+        parts[row.split].append(clip)
+        split, line = split_of.setdefault(clip.recording or str(row.path), (row.split, row.line))
         if row.split != split:
-            problem = f"line {row.line}: recording {recording} is in {row.split}, and in {split} in line {line}"
+            problem = f"line {row.line}: recording {clip.recording} is in {row.split}, and in {split} in line {line}"
             remedy = "splits must not share it; correct the split, or the column recording"
             raise ClipError(path, problem, remedy)
+    return dict(parts)
 
 
 def _groups(
@@ -477,16 +485,18 @@ def _with_times(path: Path, line: int, row: Mapping[str, str], *, table: ListTab
     return with_interval(file, bounds[int(start)], bounds[int(end)])
 
 
-def _overlaps(path: Path, rows: Iterable[ListedLabel]) -> Overlaps | None:
-    """The clips of a list with different labels that share a part of a file; None if there are
-    none.
+def _overlaps(path: Path, rows: Iterable[ListedLabel], asked: SetConfig) -> Overlaps | None:
+    """The clips of a list with different labels that share a part of a file, of the classes that
+    were asked for; None if there are none.
 
     Raises:
         ClipError: two of them are of one tier.
     """
+    classes = [*map(composed, asked.class_names)]
     by_file = defaultdict[Path, list[tuple[float, float, ListedLabel]]](list)
     for row in rows:
-        by_file[row.file].append((*row.span, row))
+        if not classes or row.label in classes:
+            by_file[row.file].append((*row.span, row))
     pairs = [
         (file, (one, other))
         for file, spans in sorted(by_file.items())
@@ -504,18 +514,17 @@ def _overlaps(path: Path, rows: Iterable[ListedLabel]) -> Overlaps | None:
     file, pair = (with_whole or pairs)[0]
     more = f", like {len(pairs) - 1} other pairs" if pairs[1:] else ""
     text = f"{_pair_text(*pair)} of {file} overlap{more}"
-    return Overlaps(text, file, has_whole=bool(with_whole))
+    return Overlaps(text, has_whole=bool(with_whole))
 
 
 def _pair_text(*pair: ListedLabel) -> str:
+    rows = sorted(pair, key=attrgetter("line"))
+    times = [
+        "the whole file" if row.span == WHOLE else f"{row.start:g} to {row.end:g} s" for row in rows
+    ]
     return " and ".join(
-        f"line {row.line} ({row.label}, {_times_text(row.span)})"
-        for row in sorted(pair, key=attrgetter("line"))
+        f"line {row.line} ({row.label}, {time})" for row, time in zip(rows, times, strict=True)
     )
-
-
-def _times_text(times: Times) -> str:
-    return "the whole file" if times == WHOLE else f"{times[0]:g} to {times[1]:g} s"
 
 
 def fill_gaps(parts: Mapping[str, list[Clip]], label: str, recordings: Iterable[Recording]) -> int:

@@ -77,7 +77,9 @@ def read_labels(
             left_out["intervals that end after their video"] += 1
             if label.start < (end := length_of(video.path)):
                 videos[video].append(unknown_time(label.start, end))
-    labeled = {video.path for video, labels in videos.items() if any(map(_label_of, labels))}
+    labeled = {
+        video.path for video, labels in videos.items() if any(label.label for label in labels)
+    }
     if not labeled:
         more = f"; left out: {count_of(left_out)}" if left_out else ""
         remedy = "label times, and export them again; see docs/connect.md"
@@ -93,10 +95,6 @@ def read_labels(
         for video, labels in videos.items()
         if video.path in labeled
     ]
-
-
-def _label_of(segment: Segment) -> str:
-    return segment.label
 
 
 def _require_one_name(path: Path, video: Video, names: dict[str, str]) -> None:
