@@ -1,4 +1,24 @@
-"""Time intervals and predictions in file formats of other programs: the table `FORMATS`."""
+"""Time intervals and predictions in file formats of other programs: the table `FORMATS`.
+
+A new format is one file and one line in the table. The file has a function `read`, which yields a
+video and a label for each thing that somebody has labeled:
+
+    def read(path: Path, requested: Requested, left_out: Counter[str]) -> Labels:
+        for line, fields in enumerate(csv.reader(path.open()), 1):
+            with reading(path, f"line {line}: ", EXPORT_AGAIN):
+                name, start, end, label, tier = fields
+                video = find_video(path.parent, name)
+                yield video, make_label(label, parse_time(start), parse_time(end), tier=tier)
+
+`find_video` searches for the video beside the file (`by_stem`: by its name without suffix; split
+and group: `video._replace`). `make_label` checks label and times, in seconds; `tier` is the group of
+labels that exclude each other, `subject` who does it. Time of which nobody knows what happens is
+`unknown_time(start, end)`; what is not read is counted in `left_out`; an event without a duration has
+the times of `requested.of_point`. Within `reading`, a KeyError or ValueError becomes an error that names
+the file and the place. A function `write` takes recordings, whose `labels` are segments, and a
+function `recognizes` tells a file from others of its suffix by the content. Whatever this module,
+`convert` and training do with labels, such as merging, splits and tiers, needs nothing else.
+"""
 
 import math
 import os
