@@ -350,8 +350,10 @@ def test_a_resumed_training_knows_of_which_times_nobody_knows_what_happens(
 ) -> None:
     unknown_times = []
 
-    def interrupted(*_: object, known: Sequence[Recording], when: When) -> None:
-        unknown_times.append({part.path: [*part.unknown] for part in known if part.unknown})
+    def interrupted(*_: object, recordings: Sequence[Recording], when: When) -> None:
+        unknown_times.append(
+            {part.path: [*part.unknown] for part in recordings if part.unknown}
+        )
         raise KeyboardInterrupt(when)
 
     monkeypatch.setattr("onlooker.run.train.plan_times", interrupted)

@@ -175,7 +175,7 @@ def test_times_of_a_list_give_states_or_events(
     why: str,
 ) -> None:
     clips = clips_of(tmp_path, share=share, files=files, count=count)
-    plan = plan_times(clips, Decision(CLASSES), when=when, known=())
+    plan = plan_times(clips, Decision(CLASSES), when=when, recordings=())
     assert bool(plan.recordings) == states
     assert plan.why.startswith(why)
     assert bool(plan.why) == bool(why)
@@ -184,13 +184,13 @@ def test_times_of_a_list_give_states_or_events(
 def test_time_of_which_nothing_is_known_is_not_counted(tmp_path: Path) -> None:
     clips = clips_of(tmp_path, share=0.2)
     files = [(tmp_path / f"{number}.mp4").resolve() for number in range(3)]
-    known = [Recording(file, (), ((2.0, 5.0), (6.0, 10.0))) for file in files]
-    plan = plan_times(clips, Decision(CLASSES), when="auto", known=known)
+    recordings = [Recording(file, (), ((2.0, 5.0), (6.0, 10.0))) for file in files]
+    plan = plan_times(clips, Decision(CLASSES), when="auto", recordings=recordings)
     assert "67 % of 3 recordings" in plan.why
     # where something is labeled, it is known
     times = ((0.5, 1.0), (0.0, 5.5), (6.0, 20.0), (30.0, 40.0))
-    known = [Recording(file, (), times) for file in files]
-    plan = plan_times(clips, Decision(CLASSES), when="auto", known=known)
+    recordings = [Recording(file, (), times) for file in files]
+    plan = plan_times(clips, Decision(CLASSES), when="auto", recordings=recordings)
     assert "100 % of 3 recordings" in plan.why
 
 
@@ -204,7 +204,7 @@ def test_clips_that_were_cut_from_kept_recordings_give_states(
     ]
     # clips of their own may overlap, and events are learned from them
     clips.append(replace(clips[0], label="right", path=tmp_path / "other.mp4"))
-    plan = plan_times(clips, Decision(CLASSES), when="auto", known=())
+    plan = plan_times(clips, Decision(CLASSES), when="auto", recordings=())
     assert bool(plan.recordings) == are_states
     if are_states:
         assert {part.path for part in plan.recordings} == {
@@ -228,7 +228,7 @@ def test_labeled_time_is_known_in_the_groups_of_its_labels(tmp_path: Path) -> No
     listed.write_text("\n".join(rows))
     clips = read_set(listed)
     decision = Decision(("nod", "nothing", "sit"))
-    plan = plan_times(clips.clips, decision, when="states", known=clips.recordings)
+    plan = plan_times(clips.clips, decision, when="states", recordings=clips.recordings)
     recording, *_ = plan.recordings
     chains = states._chains(plan.recordings, decision)
     assert [chain.classes for chain in chains] == [[0, -1], [2, -1]]
@@ -243,7 +243,7 @@ def test_labeled_time_is_known_in_the_groups_of_its_labels(tmp_path: Path) -> No
 def test_states_of_clips_without_recordings_are_an_error(tmp_path: Path) -> None:
     clips = clips_of(tmp_path, share=0.9, files=1)
     with pytest.raises(ValueError, match="states of 1 recordings, expected at least 2"):
-        plan_times(clips, Decision(CLASSES), when="states", known=())
+        plan_times(clips, Decision(CLASSES), when="states", recordings=())
 
 
 def labeled(

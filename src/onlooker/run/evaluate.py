@@ -292,7 +292,7 @@ def _compared(
     recording as well.
     """
     nothing = recognizer.decision.nothing_name
-    known = {recording.path: recording for recording in clips.recordings}
+    listed = {recording.path: recording for recording in clips.recordings}
     recordings = list[ComparedRecording]()
     errors = dict[Path, ClipError]()
     for path, labeled in clips_by_file(test).items():
@@ -310,10 +310,10 @@ def _compared(
                 inside.append((times, clip))
             except ClipError as error:
                 errors[clip.path] = error
-        listed = known.get(path, Recording(path, ()))
-        labels = with_labels(listed, inside, timing, nothing=nothing).segments
+        recording = listed.get(path, Recording(path, ()))
+        labels = with_labels(recording, inside, timing, nothing=nothing).segments
         true = [(label.label, label.span) for label in labels if label.label != nothing]
-        second = [(label.label, label.span) for label in listed.second]
+        second = [(label.label, label.span) for label in recording.second]
         recordings.append(
             ComparedRecording(
                 clip_name(file, root_of(clips.path)),

@@ -89,7 +89,7 @@ class RunRecord:
         asked: which of these clips are used; None: unknown, as in runs of earlier versions.
         notes: how the folder or list was interpreted, in sentences (`ClipSet.notes`).
         background: recordings in which none of the classes happens.
-        known: recordings (`resolved`) with time of which nobody knows what happens.
+        recordings: files (`resolved`) with time of which nobody knows what happens.
     """
 
     clips: Path
@@ -100,7 +100,7 @@ class RunRecord:
     asked: SetConfig | None = None
     notes: tuple[str, ...] = ()
     background: tuple[Path, ...] = ()
-    known: tuple[Recording, ...] = ()
+    recordings: Sequence[Recording] = ()
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -121,7 +121,7 @@ class RunRecord:
         root = self.clips.resolve()
         unknown = [
             clip_name(with_interval(recording.path, *span), root)
-            for recording in self.known
+            for recording in self.recordings
             for span in recording.unknown
         ]
         config = {
@@ -190,7 +190,7 @@ class RunRecord:
             asked=asked,
             notes=tuple(notes),
             background=tuple(map(Path, background)),
-            known=tuple(Recording(file, (), tuple(spans)) for file, spans in unknown.items()),
+            recordings=[Recording(file, (), tuple(spans)) for file, spans in unknown.items()],
         )
 
 

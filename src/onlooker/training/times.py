@@ -32,7 +32,7 @@ class TimesPlan(NamedTuple):
 
 
 def plan_times(
-    clips: Sequence[Clip], decision: Decision, *, when: When, known: Sequence[Recording]
+    clips: Sequence[Clip], decision: Decision, *, when: When, recordings: Sequence[Recording]
 ) -> TimesPlan:
     """Decide between states and events: states if at least three recordings have several labels,
     and these cover 30 % of their time or more.
@@ -40,14 +40,14 @@ def plan_times(
     Args:
         clips: the clips that a model is fitted to.
         when: what was requested; auto: decide.
-        known: recordings with unknown time.
+        recordings: those with unknown time (`ClipSet.recordings`).
 
     Raises:
         ClipError: events of labels that overlap.
         InputError: states of clips that are not intervals of two recordings or more.
     """
     nothing = decision.nothing_name
-    recordings = _recordings(clips, decision, known)
+    recordings = _with_clips(recordings, clips, decision)
     are_cut = any(clip.source for clip in clips)  # clips of their own, which may overlap
     if when == "states":
         if len(recordings) < 2:
@@ -92,16 +92,16 @@ def _between_labels(recording: Recording) -> Recording:
     return replace(recording, unknown=tuple(span for span in unknown if span[0] < span[1]))
 
 
-def _recordings(
-    clips: Sequence[Clip], decision: Decision, known: Sequence[Recording]
+def _with_clips(
+    recordings: Sequence[Recording], clips: Sequence[Clip], decision: Decision
 ) -> list[Recording]:
     """The recordings that clips are intervals of, or were cut from, with the labels in the order of
     time; without recordings that cannot be read any more.
     """
-    unknown = {recording.path: recording.unknown for recording in known}
-    recordings = list[Recording]()
-    for path, labeled in clips_by_file(clips, sources=True).items():
-        parts = [(times, clip) for times, clip in labeled if times != WHOLE]
+    unknown = {recording.path: recording.unknown for recording in recordings}
+    labeled = list[Recording]()
+    for path, of_file in clips_by_file(clips, sources=True).items():
+        parts = [(times, clip) for times, clip in of_file if times != WHOLE]
         if not parts:
             continue
         _, clip = parts[0]
@@ -115,8 +115,8 @@ def _recordings(
         parts.sort(key=lambda part: (*part[0], decision.classes.index(part[1].label)))
         with suppress(ClipError):
             timing = read_header(recording.path).timing
-            recordings.append(with_labels(recording, parts, timing, nothing=decision.nothing_name))
-    return recordings
+            labeled.append(with_labels(recording, parts, timing, nothing=decision.nothing_name))
+    return labeled
 
 
 def covered_share(recordings: Sequence[Recording], nothing: str) -> float:
