@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,8 @@ def clips_by_file(
 def with_labels(
     recording: Recording, clips: Sequence[tuple[Times, Clip]], timing: Timing, *, nothing: str
 ) -> Recording:
-    """A recording with the labels of its clips, up to its end; time of the class `nothing` is known.
+    """A recording with the labels of its clips by time, up to its end; time of the class `nothing`
+    is known.
 
     Args:
         timing: when its frames are shown.
@@ -45,7 +47,7 @@ def with_labels(
     step = float(np.median(np.diff(timing.times))) if len(timing.times) > 1 else 1.0
     return replace(
         recording,
-        labels=tuple(labels),
+        labels=tuple(sorted(labels, key=attrgetter("start", "end", "label"))),
         unknown=tuple(outside(recording.unknown, nothing_happens)),
         end=float(timing.end),
         rate=1 / max(step, 1e-3),

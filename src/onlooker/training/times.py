@@ -112,7 +112,6 @@ def _with_clips(
             group=group_of(clip),
             root=clip.root,
         )
-        parts.sort(key=lambda part: (*part[0], decision.classes.index(part[1].label)))
         with suppress(ClipError):
             timing = read_header(recording.path).timing
             labeled.append(with_labels(recording, parts, timing, nothing=decision.nothing_name))
