@@ -312,16 +312,14 @@ def _compared(
                 errors[clip.path] = error
         recording = listed.get(path, Recording(path, ()))
         labels = with_labels(recording, inside, timing, nothing=nothing).segments
-        true = [(label.label, label.span) for label in labels if label.label != nothing]
-        second = [(label.label, label.span) for label in recording.second]
         recordings.append(
             ComparedRecording(
                 clip_name(file, root_of(clips.path)),
                 file,
-                Timeline.of(true, timing.end),
+                Timeline.of([label for label in labels if label.label != nothing], timing.end),
                 predicted=Timeline(prediction.segments, timing.end),
                 live=Timeline(reported, timing.end),
-                second=Timeline.of(second, timing.end) if second else None,
+                second=Timeline.of(recording.second, timing.end) if recording.second else None,
             )
         )
     return recordings, errors
