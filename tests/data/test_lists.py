@@ -15,7 +15,7 @@ from onlooker.base.config import SetConfig
 from onlooker.base.intervals import file_of, outside, split_interval
 from onlooker.base.records import Clip, ClipError, InputError
 from onlooker.data.lists import cut_gaps, read_list
-from onlooker.data.sets import read_set
+from onlooker.data.sets import ClipSet, read_set
 from onlooker.data.split import Split, fold_clips, group_of, hold_out_validation, split_clips
 from onlooker.video.reader import VideoReader
 
@@ -25,12 +25,17 @@ def write(path: Path, lines: Sequence[str]) -> Path:
     return path
 
 
+def unknown_times(clips: ClipSet) -> dict[Path, list[tuple[float, float]]]:
+    """The unknown time of each recording that has any."""
+    return {part.path: [*part.unknown] for part in clips.recordings if part.unknown}
+
+
 def test_a_line_may_end_before_its_label_which_is_then_unknown(tmp_path: Path) -> None:
     touch(tmp_path, "a.mp4")
     lines = ["path,start,end,label,note", "a.mp4,1,2,run,bright"]
     short = read_list(write(tmp_path / "list.csv", [*lines, "a.mp4,3,4"]))
     assert short == read_list(write(tmp_path / "list.csv", [*lines, "a.mp4,3,4,,"]))
-    assert [*short[3].values()] == [[(3.0, 4.0)]]
+    assert [part.unknown for part in short.recordings] == [((3.0, 4.0),)]
 
 
 def test_clips_are_those_of_the_first_scorer_of_a_file(tmp_path: Path) -> None:
@@ -50,10 +55,11 @@ def test_clips_are_those_of_the_first_scorer_of_a_file(tmp_path: Path) -> None:
         ("a.mp4#t=2,4", "sit"),
         ("b.mp4#t=1,2", "run"),
     ]
-    assert clips.second_scorer == {
-        (tmp_path / "a.mp4").resolve(): [("run", (1.0, 2.5)), ("", (3.0, 4.0))]
-    }
-    assert not clips.unknown
+    recordings = {part.path.name: part for part in clips.recordings}
+    second = [(label.label, label.span) for label in recordings["a.mp4"].second]
+    assert second == [("run", (1.0, 2.5)), ("", (3.0, 4.0))]
+    assert not recordings["b.mp4"].second
+    assert not unknown_times(clips)
     assert not clips.overlaps
     assert any(
         "files that several scorers have labeled: 1; the" in note for note in clips.notes
@@ -78,7 +84,7 @@ def test_the_rows_of_one_subject_of_a_list(tmp_path: Path) -> None:
         ("b.mp4#t=1,2", "rear", "b.mp4"),  # a role is no recording
     ]
     assert not clips.overlaps
-    assert not clips.unknown
+    assert not unknown_times(clips)
     both = read_set(path, asked=SetConfig(subject="resident, intruder"))
     assert both.clips == read_set(path).clips
     with pytest.raises(
@@ -119,7 +125,7 @@ def test_unknown_time_of_nobody_in_particular_is_that_of_each_subject(tmp_path: 
     clips = read_set(
         write(tmp_path / "list.csv", rows), asked=SetConfig(subject="resident"), classes=1
     )
-    assert [*clips.unknown.values()] == [[(5.0, 9.0)]]
+    assert unknown_times(clips) == {tmp_path / "a.mp4": [(5.0, 9.0)]}
 
 
 TIERS = [
@@ -443,7 +449,7 @@ def find(folder: Path, text: str | bytes) -> tuple[dict[str, list[tuple[str, ...
     """
     touch(folder, "a.mp4", "b.mp4", "sub/c.mp4", "sub/d e.mp4")
     (folder / "clips.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
-    parts, _, notes, _, overlaps, _ = read_list(folder / "clips.csv")
+    parts, _, notes, _, overlaps = read_list(folder / "clips.csv")
     if overlaps:
         raise overlaps.error(folder / "clips.csv")
 
@@ -803,14 +809,14 @@ def test_rows_without_a_label_are_time_of_which_nothing_is_known(
     filled = [file_of(clip.path).name for clip in clips.clips if clip.label == "nothing"]
     assert sorted({*filled}) == ["b.mp4", "c.mp4"]
     assert "rows without a label: 4; no gap is cut from their times" in clips.notes
-    assert clips.unknown[tmp_path / "a.mp4"] == [(7, 30), (0, 3)]
+    assert unknown_times(clips)[tmp_path / "a.mp4"] == [(7, 30), (0, 3)]
     frames = [
         "path,start_frame,end_frame,label",
         "a.mp4,40,60,x",
         "b.mp4,0,9,y",
         "a.mp4,60,90,",
     ]
-    assert read_set(write(listed, frames)).unknown == {tmp_path / "a.mp4": [(6, 9)]}
+    assert unknown_times(read_set(write(listed, frames))) == {tmp_path / "a.mp4": [(6, 9)]}
     for rows in (["a.mp4,4,6,x", "b.mp4,,,"], ["a.mp4,4,6,x", ",1,2,"]):
         with pytest.raises(ClipError, match=r"line 3 is .*; expected a value for (label|path)"):
             read_set(write(listed, ["path,start,end,label", *rows]))

@@ -22,13 +22,13 @@ from label_files import by_video, segments_of, write_labels
 
 from onlooker.base.decision import Decision
 from onlooker.base.intervals import file_of, split_interval
-from onlooker.base.records import ClipError, Event, LabeledRecording, Prediction, Segment
+from onlooker.base.records import ClipError, Event, Prediction, Recording, Segment
+from onlooker.data.recordings import clips_by_file, with_labels
 from onlooker.data.sets import read_set
 from onlooker.formats.annotations import FORMATS, merged, of_prediction, read_labels
 from onlooker.formats.labels import Requested
 from onlooker.measure.states import UNKNOWN
 from onlooker.training.states import _Chain
-from onlooker.training.times import labeled_recordings
 from onlooker.video.reader import VideoReader
 
 WRITTEN = [name for name, form in FORMATS.items() if form.write]
@@ -482,8 +482,8 @@ def test_what_other_programs_write_is_understood(
 
 def test_a_list_keeps_recordings_that_only_some_rows_have(tmp_path: Path) -> None:
     recordings = [
-        LabeledRecording(tmp_path / "a.mp4", (Segment("x", 0.0, 1.0),), group="tom"),
-        LabeledRecording(tmp_path / "b.mp4", (Segment("y", 0.0, 1.0),)),
+        Recording(tmp_path / "a.mp4", (Segment("x", 0.0, 1.0),), group="tom"),
+        Recording(tmp_path / "b.mp4", (Segment("y", 0.0, 1.0),)),
     ]
     write = FORMATS["csv"].write
     assert write is not None
@@ -706,7 +706,10 @@ def test_convert_says_how_much_time_is_unknown_to_a_training(
     done = call("convert", boris(tmp_path, {"events": events}), tmp_path / "a.csv")
     assert "2.0 s of unknown time in 1 videos" in done.stderr
     clips = read_set(tmp_path / "a.csv", classes=1)
-    (recording,) = labeled_recordings(clips.clips, Decision(("run",)), clips.unknown)
+    (listed,) = clips.recordings
+    (labeled,) = clips_by_file(clips.clips).values()
+    timing = VideoReader(listed.path).timing
+    recording = with_labels(listed, labeled, timing, nothing="nothing")
     outputs = _Chain([0, -1], 1).labels(recording, np.arange(0.05, 20, 0.1), ("run",))
     assert (outputs == UNKNOWN).sum() == 20
     assert (outputs == 0).sum() == 60
@@ -830,9 +833,7 @@ def files_with(
         file = folder / f"labels-{i}{FORMATS[name].ending}"
         if write := FORMATS[name].write:
             recordings = [
-                LabeledRecording(
-                    video, (label,), group=label.subject and f"day {label.subject}"
-                )
+                Recording(video, (label,), group=label.subject and f"day {label.subject}")
                 for video, labels in part.items()
                 for label in labels
             ]

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,8 @@ from test_export import without_pytorch
 import onlooker
 import onlooker.recognizer
 from onlooker.base.config import DataConfig, ModelConfig, Settings, StreamConfig, When
-from onlooker.base.records import Event, Prediction, Segment
+from onlooker.base.records import Event, Prediction, Recording, Segment
 from onlooker.data import samples
-from onlooker.data.lists import Unknown
 from onlooker.run.predict import predict_clips
 from onlooker.run.train import train_run
 from onlooker.stream.segmenters.semi_markov import Decoder
@@ -350,8 +350,10 @@ def test_a_resumed_training_knows_of_which_times_nobody_knows_what_happens(
 ) -> None:
     unknown_times = []
 
-    def interrupted(*_: object, unknown: Unknown, when: When) -> None:
-        unknown_times.append(unknown)
+    def interrupted(*_: object, recordings: Sequence[Recording], when: When) -> None:
+        unknown_times.append(
+            {part.path: [*part.unknown] for part in recordings if part.unknown}
+        )
         raise KeyboardInterrupt(when)
 
     monkeypatch.setattr("onlooker.run.train.plan_times", interrupted)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from onlooker.base.records import LabeledRecording, Segment
+from onlooker.base.records import Recording, Segment
 from onlooker.formats.annotations import FORMATS, read_labels
 
 Videos = Mapping[Path, Sequence[Segment]]
@@ -16,7 +16,7 @@ def segments_of(path: Path, *args: Any, **kwargs: Any) -> dict[Path, list[Segmen
     return by_video(read_labels(path, *args, **kwargs))
 
 
-def by_video(recordings: Sequence[LabeledRecording]) -> dict[Path, list[Segment]]:
+def by_video(recordings: Sequence[Recording]) -> dict[Path, list[Segment]]:
     """The labels and the unknown time of each video, by start."""
     videos = defaultdict[Path, list[Segment]](list)
     for recording in recordings:
@@ -31,6 +31,4 @@ def write_labels(name: str, file: Path, videos: Videos, fps: float | None = None
     """Write the labels of videos in a format."""
     write = FORMATS[name].write
     assert write is not None
-    write(
-        file, [LabeledRecording(video, tuple(labels)) for video, labels in videos.items()], fps
-    )
+    write(file, [Recording(video, tuple(labels)) for video, labels in videos.items()], fps)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from onlooker.base.config import When
 from onlooker.base.decision import Decision, StateChain
 from onlooker.base.intervals import with_interval
-from onlooker.base.records import Clip, LabeledRecording, Segment
+from onlooker.base.records import Clip, Recording, Segment
 from onlooker.data.sets import read_set
 from onlooker.data.tiers import tiers_of
 from onlooker.measure.held_out import is_clear
@@ -175,7 +175,7 @@ def test_times_of_a_list_give_states_or_events(
     why: str,
 ) -> None:
     clips = clips_of(tmp_path, share=share, files=files, count=count)
-    plan = plan_times(clips, Decision(CLASSES), when=when, unknown={})
+    plan = plan_times(clips, Decision(CLASSES), when=when, recordings=())
     assert bool(plan.recordings) == states
     assert plan.why.startswith(why)
     assert bool(plan.why) == bool(why)
@@ -183,15 +183,14 @@ def test_times_of_a_list_give_states_or_events(
 
 def test_time_of_which_nothing_is_known_is_not_counted(tmp_path: Path) -> None:
     clips = clips_of(tmp_path, share=0.2)
-    unknown = {
-        (tmp_path / f"{number}.mp4").resolve(): [(2.0, 5.0), (6.0, 10.0)] for number in range(3)
-    }
-    plan = plan_times(clips, Decision(CLASSES), when="auto", unknown=unknown)
+    files = [(tmp_path / f"{number}.mp4").resolve() for number in range(3)]
+    recordings = [Recording(file, (), ((2.0, 5.0), (6.0, 10.0))) for file in files]
+    plan = plan_times(clips, Decision(CLASSES), when="auto", recordings=recordings)
     assert "67 % of 3 recordings" in plan.why
     # where something is labeled, it is known
-    times = [(0.5, 1.0), (0.0, 5.5), (6.0, 20.0), (30.0, 40.0)]
-    unknown = dict.fromkeys(unknown, times)
-    plan = plan_times(clips, Decision(CLASSES), when="auto", unknown=unknown)
+    times = ((0.5, 1.0), (0.0, 5.5), (6.0, 20.0), (30.0, 40.0))
+    recordings = [Recording(file, (), times) for file in files]
+    plan = plan_times(clips, Decision(CLASSES), when="auto", recordings=recordings)
     assert "100 % of 3 recordings" in plan.why
 
 
@@ -205,7 +204,7 @@ def test_clips_that_were_cut_from_kept_recordings_give_states(
     ]
     # clips of their own may overlap, and events are learned from them
     clips.append(replace(clips[0], label="right", path=tmp_path / "other.mp4"))
-    plan = plan_times(clips, Decision(CLASSES), when="auto", unknown={})
+    plan = plan_times(clips, Decision(CLASSES), when="auto", recordings=())
     assert bool(plan.recordings) == are_states
     if are_states:
         assert {part.path for part in plan.recordings} == {
@@ -229,7 +228,7 @@ def test_labeled_time_is_known_in_the_groups_of_its_labels(tmp_path: Path) -> No
     listed.write_text("\n".join(rows))
     clips = read_set(listed)
     decision = Decision(("nod", "nothing", "sit"))
-    plan = plan_times(clips.clips, decision, when="states", unknown=clips.unknown)
+    plan = plan_times(clips.clips, decision, when="states", recordings=clips.recordings)
     recording, *_ = plan.recordings
     chains = states._chains(plan.recordings, decision)
     assert [chain.classes for chain in chains] == [[0, -1], [2, -1]]
@@ -244,19 +243,19 @@ def test_labeled_time_is_known_in_the_groups_of_its_labels(tmp_path: Path) -> No
 def test_states_of_clips_without_recordings_are_an_error(tmp_path: Path) -> None:
     clips = clips_of(tmp_path, share=0.9, files=1)
     with pytest.raises(ValueError, match="states of 1 recordings, expected at least 2"):
-        plan_times(clips, Decision(CLASSES), when="states", unknown={})
+        plan_times(clips, Decision(CLASSES), when="states", recordings=())
 
 
 def labeled(
     decision: Decision, *bouts: tuple[float, float, int], tiers: Iterable[tuple[int, str]] = ()
-) -> LabeledRecording:
+) -> Recording:
     """A recording with bouts of classes, once for each tier of their class."""
     labels = [
         Segment(decision.classes[label], start, end, tier=tier)
         for start, end, label in sorted(bouts)
         for tier in [name for k, name in sorted(tiers) if k == label] or [""]
     ]
-    return LabeledRecording(Path("a.mp4"), tuple(labels), group="a", end=20.0, rate=10.0)
+    return Recording(Path("a.mp4"), tuple(labels), group="a", end=20.0, rate=10.0)
 
 
 def test_classes_that_overlap_are_in_different_tiers() -> None:

@@ -22,7 +22,7 @@ from onlooker.video import safe
 from onlooker.video.reader import VideoReader, read
 from onlooker.video.safe import TooLongError
 from onlooker.video.transcode import safe_transcode, transcode
-from onlooker.video.write import Recording, write
+from onlooker.video.write import VideoWriter, write
 
 
 def painted(count: int, size: tuple[int, int] = (64, 48)) -> Iterator[np.ndarray]:
@@ -104,7 +104,7 @@ def test_a_recording_keeps_the_times_of_its_frames_and_is_indexed_at_its_beginni
     tmp_path: Path,
 ) -> None:
     seconds = [0.0, 0.04, 0.5, 0.5, 2.0]
-    with Recording(tmp_path / "new" / "a.mp4") as recording:
+    with VideoWriter(tmp_path / "new" / "a.mp4") as recording:
         for frame, second in zip(painted(5), seconds, strict=True):
             recording.add(frame, second)
         # a frame of another size is brought to that of the first
@@ -119,7 +119,7 @@ def test_a_recording_keeps_the_times_of_its_frames_and_is_indexed_at_its_beginni
 
 
 def test_ctrl_c_completes_a_recording(tmp_path: Path) -> None:
-    with suppress(KeyboardInterrupt), Recording(tmp_path / "a.mp4") as recording:
+    with suppress(KeyboardInterrupt), VideoWriter(tmp_path / "a.mp4") as recording:
         for number, frame in enumerate(painted(9)):
             recording.add(frame, number / 10)
         raise KeyboardInterrupt

@@ -385,7 +385,7 @@ class Segment:
 
 
 @dataclass(frozen=True)
-class LabeledRecording:
+class Recording:
     """A video, and what people say of its times.
 
     Args:

@@ -262,7 +262,7 @@ def convert(
     """Convert labels of time intervals, such as those of an annotation program, to a CSV file to
     train on.
     """
-    from onlooker.base.records import ClipError, LabeledRecording
+    from onlooker.base.records import ClipError, Recording
     from onlooker.data.lists import read_list
     from onlooker.formats.annotations import find_writer, merged, read_labels, unknown_seconds
     from onlooker.formats.labels import Requested, count_of
@@ -270,7 +270,7 @@ def convert(
     ending, write = find_writer(out, to)
     if out.exists():
         raise FileExistsError(f"{out}: exists already; choose another file, or remove it")
-    recordings = list[LabeledRecording]()
+    recordings = list[Recording]()
     left_out = Counter[str]()
     names = dict[str, str]()
     requested = Requested(fps, point_seconds)

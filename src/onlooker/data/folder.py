@@ -15,7 +15,7 @@ from onlooker.base.files import model_folder
 from onlooker.base.intervals import parse_time, with_interval
 from onlooker.base.records import Clip, ClipError
 from onlooker.base.text import composed, relative_name, some_of
-from onlooker.data.lists import SPLIT_NAMES, Parts, group_names
+from onlooker.data.lists import SPLIT_NAMES, group_names
 from onlooker.data.tables import ListTable, read_table
 from onlooker.video.rates import RATE_FILE
 from onlooker.video.reader import SUFFIXES, is_video
@@ -34,7 +34,9 @@ _HOLDS = "a class folder holds video files, or one folder per image sequence; mo
 _OWN_FOLDER = "put the images of each clip into a folder of its own, such as"
 
 
-def read_folder(folder: Path, classes: int = 2) -> tuple[Parts, list[ClipError], list[str]]:
+def read_folder(
+    folder: Path, classes: int = 2
+) -> tuple[dict[str, list[Clip]], list[ClipError], list[str]]:
     """The clips of a folder with one sub-folder per class; or with train/, val/ and test/, each
     with one per class.
 
@@ -181,7 +183,9 @@ def recordings_of(rows: Iterable[Mapping[str, str]]) -> dict[str, str]:
     return {row["clip"]: name for row, name, clip in rows_with_names if name != clip}
 
 
-def _with_recordings(folder: Path, parts: Parts, table: ListTable) -> tuple[Parts, list[str]]:
+def _with_recordings(
+    folder: Path, parts: Mapping[str, list[Clip]], table: ListTable
+) -> tuple[dict[str, list[Clip]], list[str]]:
     """The clips with the recordings of a table, and which clips and rows have no counterpart, a
     sentence each.
     """
@@ -234,7 +238,7 @@ def _source(folder: Path, row: Mapping[str, str]) -> Path | None:
     return None
 
 
-def _split_by_recording(clips: Iterable[Clip]) -> Parts:
+def _split_by_recording(clips: Iterable[Clip]) -> dict[str, list[Clip]]:
     """The clips of class folders that hold train/ and test/."""
     parts = defaultdict[str, list[Clip]](list)
     for clip in clips:

@@ -8,9 +8,9 @@ import re
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
-from itertools import accumulate
-from operator import itemgetter
+from dataclasses import dataclass, replace
+from itertools import accumulate, chain
+from operator import attrgetter, itemgetter
 from pathlib import Path
 from shlex import quote
 from typing import NamedTuple
@@ -29,9 +29,10 @@ from onlooker.base.intervals import (
     with_interval,
 )
 from onlooker.base.parallel import map_ahead
-from onlooker.base.records import Clip, ClipError
+from onlooker.base.records import Clip, ClipError, Recording, Segment
 from onlooker.base.settings import suggestion
 from onlooker.base.text import composed, relative_name, some_of
+from onlooker.data.recordings import clips_by_file
 from onlooker.data.scenes import connected
 from onlooker.data.tables import ListTable, read_table, table_kind
 from onlooker.video.reader import VideoReader, frame_bounds
@@ -45,12 +46,6 @@ SPLIT_NAMES = {
     **dict.fromkeys(("test", "testing"), "test"),
 }
 
-Parts = dict[str, list[Clip]]
-_Labeled = tuple[float, float, int, str, str]  # start, end, line, label and tier of an interval
-Listed = Mapping[Path, Sequence["_Row"]]  # by clip
-Unknown = Mapping[Path, Sequence[Times]]  # by file (`resolved`)
-# labels, "" for unknown time, and times, by file (`resolved`)
-ScorerLabels = Mapping[Path, Sequence[tuple[str, Times]]]
 _APART = 0.001  # seconds by which the ends of two clips differ that are the same part of a file
 _NAMED = 3  # wrong rows that an error names
 _TIME_COLUMNS = ("start", "end")
@@ -64,12 +59,10 @@ class Overlaps(NamedTuple):
 
     Args:
         text: the first two of them, with a whole file if there is one, and how many others there are.
-        file: that of the first ones.
         has_whole: whether one of them is a whole file.
     """
 
     text: str
-    file: Path
     has_whole: bool
 
     def error(self, path: Path) -> ClipError:
@@ -80,35 +73,56 @@ class Overlaps(NamedTuple):
         return ClipError(path, self.text, remedy)
 
 
+@dataclass(frozen=True, kw_only=True)
+class ListedLabel(Segment):
+    """A row of a list; names are "" if there are none.
+
+    Args:
+        start, end: 0 and inf for a whole file.
+        path: the clip that it names.
+        file: what it is a part of (`resolved`).
+        line: its number in the list.
+    """
+
+    path: Path
+    file: Path
+    line: int
+    split: str
+    recording: str
+    scorer: str
+
+    def __post_init__(self) -> None:
+        """The end may be inf; other times are checked where they are read."""
+
+
 class ClipList(NamedTuple):
     """What `read_list` found.
 
     Args:
-        parts: the clips by split, all under "" if there is no split.
+        parts: the clips by split, all under "" if there is no split: one for each label of the
+            recordings, in the order of the list.
         missing: an error for each clip that does not exist.
         notes: how the file was understood, a sentence each.
-        unknown: the times of rows without a label, by file, when it is unknown what happens.
+        recordings: one for each file (`resolved`), with its unknown time and the second scorer.
         overlaps: of clips with different labels; None: there are none.
-        second_scorer: what a second person says of files that two have labeled.
     """
 
-    parts: Parts
+    parts: dict[str, list[Clip]]
     missing: list[ClipError]
     notes: list[str]
-    unknown: Unknown
+    recordings: list[Recording]
     overlaps: Overlaps | None
-    second_scorer: ScorerLabels
 
 
 def read_list(path: Path, asked: SetConfig | None = None) -> ClipList:
-    """The clips of a CSV file: `path,label` and optionally `start`, `end`, `split`, `recording`,
-    `subject`, `tier` and `scorer`: of a file that several people have labeled, the clips are those
-    of the first one. Labels of one tier never overlap.
+    """The recordings of a CSV file: `path,label` and optionally `start`, `end`, `split`,
+    `recording`, `subject`, `tier` and `scorer`: of a file that several people have labeled, the
+    clips are those of the first one. Labels of one tier never overlap.
 
     Paths are relative to the file. `split` is training, validation or test (or train, val). With
     `start` and `end` (seconds, mm:ss or hh:mm:ss), a clip is this part of a file. With
     `start_frame` and `end_frame`, counted from 0, it begins when the first is shown, and ends when
-    the second is. Columns may have other usual names (`read_table`). Recordings: `_recordings`.
+    the second is. Columns may have other usual names (`read_table`). Recordings: `_groups`.
 
     Args:
         asked: whose rows are read, and of which tiers; rows of other classes than those that it
@@ -121,194 +135,265 @@ def read_list(path: Path, asked: SetConfig | None = None) -> ClipList:
             class without clips, for which the model would silently lack an output.
     """
     asked = asked or SetConfig()
-    asked_names = {
-        "subject": [*map(composed, asked.subject_names)],
-        "tier": [*map(composed, asked.tier_names)],
-    }
     if path.suffix.lower() in _ANNOTATIONS or table_kind(path) != "list":
         remedy = f"run `onlooker convert {quote(str(path))} list.csv`, and give list.csv"
         raise ClipError(path, "labels of an annotation program, not a list of clips", remedy)
     optional = ("split", "recording", "subject", "tier", "scorer", *_TIME_COLUMNS, *_FRAME_COLUMNS)
     table = read_table(path, ("path", "label"), optional)
     notes = _understand(path, table)
-    listed = defaultdict[Path, list[_Row]](list)
-    unknown = defaultdict[Path, list[Times]](list)
-    subjects_of_file = defaultdict[Path, set[str]](set)
-    present = {column: set[str]() for column in asked_names}
-    scorers = defaultdict[Path, dict[str, list[tuple[str, Times]]]](dict)
-    for (number, row), file in zip(table.rows, _clip_paths(path, table), strict=True):
-        whole, times = split_interval(file)
-        names = {
-            column: composed(row.get(column, "")) for column in ("recording", "subject", "tier")
-        }
-        if row["label"] and names["subject"]:
-            subjects_of_file[resolved(whole)].add(names["subject"])
-        for column, in_list in present.items():
-            if row["label"] and names[column]:
-                in_list.add(names[column])
-        # unknown time of nobody in particular is that of everybody
-        if any(
-            values and names[column] not in values and (row["label"] or names[column])
-            for column, values in asked_names.items()
-        ):
+    rows = _read_rows(path, table)
+    shared = _shared_subjects(rows)
+    files = _by_scorer(_requested(path, rows, asked))
+    listed = _rows_of_clips(path, [row for scorers in files.values() for row in scorers[0]])
+    overlaps = _overlaps(path, [rows[0] for rows in listed.values()], asked)
+    existing = {clip: rows for clip, rows in listed.items() if os.path.exists(file_of(clip))}
+    missing = _missing(path, table, listed=listed, existing=existing)
+    notes += _notes(listed, files)
+    groups = _groups(path.parent, [*chain.from_iterable(existing.values())], notes, shared=shared)
+    parts = _by_split(path, [rows[0] for rows in existing.values()], groups, shared=shared)
+    recordings = [
+        Recording(
+            file,
+            tuple(row for row in scorers[0] if row.label),
+            tuple(row.span for row in scorers[0] if not row.label),
+            tuple(chain.from_iterable(scorers[1:2])),
+            group=groups.get(file) or "",
+            root=path.parent,
+        )
+        for file, scorers in files.items()
+    ]
+    return ClipList(parts, missing, notes, recordings, overlaps)
+
+
+def _read_rows(path: Path, table: ListTable) -> list[ListedLabel]:
+    """The rows of a list with the paths of their clips.
+
+    Raises:
+        ClipError: wrong times; the first few rows that have some are named.
+    """
+    rows = list[ListedLabel]()
+    errors = list[ClipError]()
+    for line, row in table.rows:
+        try:
+            clip = _with_times(path, line, row, table=table)
+        except ClipError as error:
+            errors.append(error)
             continue
-        by_scorer = scorers[resolved(whole)]
-        rows_of_scorer = by_scorer.setdefault(composed(row.get("scorer", "")), [])
-        rows_of_scorer.append((row["label"], times or WHOLE))
-        if rows_of_scorer is not next(iter(by_scorer.values())):
-            continue
-        if not row["label"]:
-            unknown[resolved(whole)].append(times or WHOLE)
-            continue
+        file, times = split_interval(clip)
+        start, end = times or WHOLE
         split = row.get("split", "")
-        if split and split.lower() not in SPLIT_NAMES:
-            raise ClipError(
-                path, f"line {number}: split {split!r}", f"expected one of {', '.join(SPLIT_NAMES)}"
-            )
-        new = _Row(number, row["label"], SPLIT_NAMES.get(split.lower(), ""), **names)
-        while times and any(other.label != row["label"] for other in listed.get(file, ())):
-            # what two do at the same time is two clips; a later end could overlap what follows
-            times = times[0], times[1] - _APART
-            file = with_interval(whole, *times)
-        for other in listed[file]:  # others may do the same at the same time
-            if other[1:3] != new[1:3] or other[3:] == new[3:]:
-                duplicate = f"line {number} is a duplicate of line {other.number}: {file}"
-                raise ClipError(path, duplicate, "keep one of them")
-        listed[file].append(new)
-    for column, values in asked_names.items():
-        if absent := sorted({*values} - present[column]):
+        label = ListedLabel(
+            row["label"],
+            start,
+            end,
+            path=clip,
+            file=resolved(file),
+            line=line,
+            split=SPLIT_NAMES.get(split.lower(), split),
+            recording=composed(row.get("recording", "")),
+            subject=composed(row.get("subject", "")),
+            tier=composed(row.get("tier", "")),
+            scorer=composed(row.get("scorer", "")),
+        )
+        rows.append(label)
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        problems = [f"{error.found} ({error.remedy})" for error in errors[:_NAMED]]
+        if errors[_NAMED:]:
+            problems.append(f"and {len(errors) - _NAMED} more")
+        raise ClipError(path, "; ".join(problems), "correct these rows")
+    return rows
+
+
+def _requested(path: Path, rows: Sequence[ListedLabel], asked: SetConfig) -> list[ListedLabel]:
+    """The rows of the subjects and tiers that were asked for. Unknown time of nobody in particular
+    is that of everybody.
+    """
+    requested = [*rows]
+    for column, names in (("subject", asked.subject_names), ("tier", asked.tier_names)):
+        values = {*map(composed, names)}
+        present = {getattr(row, column) for row in rows if row.label} - {""}
+        if absent := sorted(values - present):
             remedy = f"it has no column {column}; leave out --{column}"
-            if present[column]:
-                remedy = f"its {column}s are {some_of(sorted(present[column]))}"
+            if present:
+                remedy = f"its {column}s are {some_of(sorted(present))}"
             raise ClipError(path, f"no row has the {column} {absent[0]}", remedy)
-    existing = {file: rows for file, rows in listed.items() if os.path.exists(file_of(file))}
+        if values:
+            requested = [
+                row
+                for row in requested
+                if getattr(row, column) in (values if row.label else values | {""})
+            ]
+    return requested
+
+
+def _shared_subjects(rows: Iterable[ListedLabel]) -> set[str]:
+    """The subjects that share a file with others."""
+    subjects = {(row.file, row.subject) for row in rows if row.label and row.subject}
+    counts = Counter(file for file, _ in subjects)
+    return {subject for file, subject in subjects if counts[file] > 1}
+
+
+def _by_scorer(rows: Iterable[ListedLabel]) -> dict[Path, list[list[ListedLabel]]]:
+    """The rows of each file, one list for each scorer, in the order of the scorers."""
+    files = defaultdict[Path, dict[str, list[ListedLabel]]](lambda: defaultdict(list))
+    for row in rows:
+        files[row.file][row.scorer].append(row)
+    return {file: [*scorers.values()] for file, scorers in files.items()}
+
+
+def _rows_of_clips(path: Path, rows: Iterable[ListedLabel]) -> dict[Path, list[ListedLabel]]:
+    """The rows with labels of each clip, in the order of the list: several may do the same at the
+    same time.
+
+    Labels of equal times are two clips, of which the second one ends a millisecond earlier: a run
+    stores the paths of its clips, and finds features, scores and errors by them. A later end could
+    overlap what follows.
+
+    Raises:
+        ClipError: an unknown split, or a duplicate.
+    """
+    listed: dict[Path, list[ListedLabel]] = {}
+    for row in sorted(rows, key=attrgetter("line")):
+        if not row.label:
+            continue
+        if row.split and row.split not in SPLIT_NAMES:
+            problem = f"line {row.line}: split {row.split!r}"
+            raise ClipError(path, problem, f"expected one of {', '.join(SPLIT_NAMES)}")
+        new = row
+        while new.span != WHOLE and any(
+            other.label != new.label for other in listed.get(new.path, ())
+        ):
+            end = new.end - _APART
+            new = replace(new, end=end, path=with_interval(file_of(new.path), new.start, end))
+        names = new.recording, new.subject, new.tier
+        for other in listed.setdefault(new.path, []):
+            is_same = names == (other.recording, other.subject, other.tier)
+            if is_same or (other.label, other.split) != (new.label, new.split):
+                problem = f"line {new.line} is a duplicate of line {other.line}: {new.path}"
+                raise ClipError(path, problem, "keep one of them")
+        listed[new.path].append(new)
+    return listed
+
+
+def _missing(
+    path: Path,
+    table: ListTable,
+    *,
+    listed: Mapping[Path, Sequence[ListedLabel]],
+    existing: Collection[Path],
+) -> list[ClipError]:
+    """An error for each clip that does not exist.
+
+    Raises:
+        ClipError: none of the clips exists, or none of a class.
+    """
     missing = [
         ClipError(
-            file,
-            f"not found (line {rows[0].number} of {path}, class {rows[0].label})",
+            clip,
+            f"not found (line {rows[0].line} of {path}, class {rows[0].label})",
             "correct its path, which is relative to the list",
         )
-        for file, rows in listed.items()
-        if file not in existing
+        for clip, rows in listed.items()
+        if clip not in existing
     ]
-    classes = [*map(composed, asked.class_names)]
-    first_rows = {file: rows[0] for file, rows in listed.items()}
-    overlaps = _overlaps(
-        path,
-        {file: row for file, row in first_rows.items() if not classes or row.label in classes},
-    )
     if not existing:
         problem = "no row has a label"
         if missing:
             problem = f"none of its clips exists ({len(table.rows)}), such as {missing[0].path}"
         raise ClipError(path, problem, "paths are relative to the list; correct them, or move it")
-    existing_labels = {row.label for rows in existing.values() for row in rows}
+    existing_labels = {row.label for clip in existing for row in listed[clip]}
     labels = [row.label for rows in listed.values() for row in rows]
     if lost := [label for label in labels if label not in existing_labels]:
         problem = f"none of the clips of class {lost[0]} exists ({lost.count(lost[0])})"
         raise ClipError(path, problem, "add some, or remove the class from the list")
-    if text := _tiers_text(first_rows.values()):
-        notes.append(text)
-    if count := sum(map(len, unknown.values())):
-        notes.append(f"rows without a label: {count}; no gap is cut from their times")
-    second_scorer = {
-        file: [*by_scorer.values()][1] for file, by_scorer in scorers.items() if len(by_scorer) > 1
-    }
-    if second_scorer:
-        notes.append(
-            f"files that several scorers have labeled: {len(second_scorer)}; the labels of the first "
-            "one count, and `evaluate --recordings` says how well the second one agrees"
-        )
-    shared = {
-        name for together in subjects_of_file.values() if len(together) > 1 for name in together
-    }
-    parts = _by_split(path, existing, notes, shared_subjects=shared)
-    return ClipList(
-        parts, missing, notes, unknown=unknown, overlaps=overlaps, second_scorer=second_scorer
-    )
+    return missing
 
 
-class _Row(NamedTuple):
-    """The values of a clip in a list, "" if there are none; `number` is that of the line."""
+def _notes(
+    listed: Mapping[Path, Sequence[ListedLabel]],
+    files: Mapping[Path, Sequence[Sequence[ListedLabel]]],
+) -> list[str]:
+    """Which labels are in which tiers, and what is unknown or labeled twice, a sentence each.
 
-    number: int
-    label: str
-    split: str
-    recording: str
-    subject: str
-    tier: str
-
-
-def _tiers_text(rows: Iterable[_Row]) -> str:
-    """Which labels are in which tiers, in words; "" if there are not several tiers."""
+    Args:
+        listed: by clip.
+        files: by file and scorer.
+    """
+    notes = list[str]()
     labels = defaultdict[str, set[str]](set)
-    for row in rows:
+    for row, *_ in listed.values():
         if row.tier:
             labels[row.tier].add(row.label)
-    if len(labels) < 2:
-        return ""
-    tiers = [f"{tier} ({some_of(sorted(names))})" for tier, names in sorted(labels.items())]
-    return f"tiers, whose labels exclude each other: {some_of(tiers)}"
+    if len(labels) > 1:
+        tiers = [f"{tier} ({some_of(sorted(names))})" for tier, names in sorted(labels.items())]
+        notes.append(f"tiers, whose labels exclude each other: {some_of(tiers)}")
+    if count := sum(not row.label for scorers in files.values() for row in scorers[0]):
+        notes.append(f"rows without a label: {count}; no gap is cut from their times")
+    if count := sum(len(scorers) > 1 for scorers in files.values()):
+        notes.append(
+            f"files that several scorers have labeled: {count}; the labels of the first "
+            "one count, and `evaluate --recordings` says how well the second one agrees"
+        )
+    return notes
 
 
 def _by_split(
-    path: Path, listed: Listed, notes: list[str], *, shared_subjects: Collection[str]
-) -> Parts:
-    """The clips of a list with their recordings, by split; adds notes on what counts as a
-    recording.
+    path: Path,
+    rows: Iterable[ListedLabel],
+    groups: Mapping[Path, str | None],
+    *,
+    shared: Collection[str],
+) -> dict[str, list[Clip]]:
+    """The clips of a list by split.
 
     Args:
-        shared_subjects: those that share a file with others.
+        groups: the recordings of their files.
+        shared: subjects that share a file with others. What one of several does, such as resident
+            or intruder, is a tier, too.
 
     Raises:
         ClipError: a recording in two splits.
     """
-    parts: Parts = {}
-    split_of: dict[str, tuple[str, int]] = {}  # of recordings
-    recordings = _recordings(path.parent, listed, notes, shared=shared_subjects)
-    for file, (row, *_) in listed.items():
-        recording = recordings[file]
-        split, line = split_of.setdefault(recording or str(file), (row.split, row.number))
+    parts = defaultdict[str, list[Clip]](list)
+    split_of: dict[str, tuple[str, int]] = {}
+    for row in rows:
+        tier = row.tier or (row.subject if row.subject in shared else "")
+        clip = Clip(row.path, row.label, groups[row.file], root=path.parent, tier=tier)
+        parts[row.split].append(clip)
+        split, line = split_of.setdefault(clip.recording or str(row.path), (row.split, row.line))
         if row.split != split:
-            problem = f"line {row.number}: recording {recording} is in {row.split}, and in {split} in line {line}"
-            raise ClipError(
-                path,
-                problem,
-                "splits must not share it; correct the split, or the column recording",
-            )
-        # what one of several does, such as resident or intruder, is a tier, too
-        tier = row.tier or (row.subject if row.subject in shared_subjects else "")
-        clip = Clip(file, row.label, recording, root=path.parent, tier=tier)
-        parts.setdefault(split, []).append(clip)
-    return parts
+            problem = f"line {row.line}: recording {clip.recording} is in {row.split}, and in {split} in line {line}"
+            remedy = "splits must not share it; correct the split, or the column recording"
+            raise ClipError(path, problem, remedy)
+    return dict(parts)
 
 
-def _recordings(
-    folder: Path, listed: Listed, notes: list[str], *, shared: Collection[str]
+def _groups(
+    folder: Path, rows: Sequence[ListedLabel], notes: list[str], *, shared: Collection[str]
 ) -> dict[Path, str | None]:
-    """The recording of each clip of a list in a folder: clips of one file are of one recording, and
-    so are those of one name in the column recording, or of one subject.
+    """The recording of each file of a list in a folder, and notes on what counts as one: clips of
+    one file are of one recording, and so are those of one name in the column recording, or of one
+    subject.
 
     A subject that shares a file with another one is no recording: roles, such as resident and
     intruder, or the animals of a cage would join all files; nor is the only subject of several
     files. A recording has the first of its names,
     or else that of its file; a whole file without a name has no recording.
     """
-    rows = [(clip, row) for clip, rows in listed.items() for row in rows]
-    files = [file_of(clip) for clip, _ in rows]
     paths = dict[Path, str]()  # of each file the first one
-    by_file = [paths.setdefault(resolved(file), relative_name(file, folder)) for file in files]
-    given = [row.recording for _, row in rows]
-    alone = ["" if row.subject in shared else row.subject for _, row in rows]
+    by_file = [paths.setdefault(row.file, relative_name(file_of(row.path), folder)) for row in rows]
+    alone = ["" if row.subject in shared else row.subject for row in rows]
     if len({*alone}) == 1 < len({*by_file}) and alone[0]:
         notes.append(
             f"all files are of subject {alone[0]}, so that each is a recording; how well another "
             "subject is recognized is not known"
         )
         alone = [""] * len(rows)
-    names = group_names(given, alone, by_file)
+    names = group_names([row.recording for row in rows], alone, by_file)
     together = "a split keeps the clips of each together"
-    if joined := sorted({*given} - {"", *names}):
+    if joined := sorted({row.recording for row in rows} - {"", *names}):
         notes.append(
             f"recordings joined with others, whose file or subject they share: {some_of(joined)}"
         )
@@ -321,8 +406,8 @@ def _recordings(
         )
     sizes = Counter(names)
     return {
-        clip: name if name != path or sizes[name] > 1 or split_interval(clip)[1] else None
-        for (clip, _), name, path in zip(rows, names, by_file, strict=True)
+        row.file: name if name != path or sizes[name] > 1 or row.span != WHOLE else None
+        for row, name, path in zip(rows, names, by_file, strict=True)
     }
 
 
@@ -365,44 +450,19 @@ def _in_folder(folder: Path, name: str) -> Path:
     return folder / name
 
 
-def _clip_paths(path: Path, table: ListTable) -> list[Path]:
-    """The path of the clip in each row of a list.
-
-    Raises:
-        ClipError: wrong times; the first few rows that have some are named.
-    """
-    files = list[Path]()
-    errors = list[ClipError]()
-    for number, row in table.rows:
-        file = _in_folder(path.parent, row["path"])
-        try:
-            files.append(_with_times(path, number, row, file=file, table=table))
-        except ClipError as error:
-            errors.append(error)
-    if len(errors) == 1:
-        raise errors[0]
-    if errors:
-        problems = [f"{error.found} ({error.remedy})" for error in errors[:_NAMED]]
-        if errors[_NAMED:]:
-            problems.append(f"and {len(errors) - _NAMED} more")
-        raise ClipError(path, "; ".join(problems), "correct these rows")
-    return files
-
-
-def _with_times(
-    path: Path, number: int, row: Mapping[str, str], *, file: Path, table: ListTable
-) -> Path:
+def _with_times(path: Path, line: int, row: Mapping[str, str], *, table: ListTable) -> Path:
     """The path of the clip in a row, as an interval if the row has times or frames.
 
     An interval in frames lasts from when `start_frame` is shown to when `end_frame` is. The frames
     of a file that cannot be read are taken for seconds: its clips are left out later.
     """
+    file = _in_folder(path.parent, row["path"])
     in_seconds = bool(table.names.keys() & set(_TIME_COLUMNS))
     columns = _TIME_COLUMNS if in_seconds else _FRAME_COLUMNS
     texts = [row.get(name, "") for name in columns]
     if not any(texts):
         return file
-    given = f"line {number}: {columns[0]} {texts[0]!r}, {columns[1]} {texts[1]!r}"
+    given = f"line {line}: {columns[0]} {texts[0]!r}, {columns[1]} {texts[1]!r}"
     expected = (
         "both in seconds, mm:ss or hh:mm:ss; or neither: the whole file"
         if in_seconds
@@ -425,77 +485,74 @@ def _with_times(
     return with_interval(file, bounds[int(start)], bounds[int(end)])
 
 
-def _overlaps(path: Path, listed: Mapping[Path, _Row]) -> Overlaps | None:
-    """The clips of a list with different labels that share a part of a file; None if there are
-    none.
+def _overlaps(path: Path, rows: Iterable[ListedLabel], asked: SetConfig) -> Overlaps | None:
+    """The clips of a list with different labels that share a part of a file, of the classes that
+    were asked for; None if there are none.
 
     Raises:
         ClipError: two of them are of one tier.
     """
-    by_file = defaultdict[Path, list[_Labeled]](list)
-    for clip, row in listed.items():
-        start, end = split_interval(clip)[1] or WHOLE
-        by_file[resolved(file_of(clip))].append((start, end, row.number, row.label, row.tier))
+    classes = [*map(composed, asked.class_names)]
+    by_file = defaultdict[Path, list[tuple[float, float, ListedLabel]]](list)
+    for row in rows:
+        if not classes or row.label in classes:
+            by_file[row.file].append((*row.span, row))
     pairs = [
-        (file, pair)
+        (file, (one, other))
         for file, spans in sorted(by_file.items())
-        for pair in overlapping(spans)
-        if pair[0][3] != pair[1][3]
+        for (_, _, one), (_, _, other) in overlapping(spans)
+        if one.label != other.label
     ]
     for file, (one, other) in pairs:
-        if one[4] and one[4] == other[4]:
-            problem = f"{_pair_text(one, other)} of {file} overlap in tier {one[4]}"
+        if one.tier and one.tier == other.tier:
+            problem = f"{_pair_text(one, other)} of {file} overlap in tier {one.tier}"
             remedy = "labels of one tier exclude each other: correct the times, or the tiers"
             raise ClipError(path, problem, remedy)
     if not pairs:
         return None
-    with_whole = [(file, pair) for file, pair in pairs if WHOLE in (pair[0][:2], pair[1][:2])]
+    with_whole = [(file, pair) for file, pair in pairs if WHOLE in (pair[0].span, pair[1].span)]
     file, pair = (with_whole or pairs)[0]
     more = f", like {len(pairs) - 1} other pairs" if pairs[1:] else ""
     text = f"{_pair_text(*pair)} of {file} overlap{more}"
-    return Overlaps(text, file, has_whole=bool(with_whole))
+    return Overlaps(text, has_whole=bool(with_whole))
 
 
-def _pair_text(*pair: _Labeled) -> str:
+def _pair_text(*pair: ListedLabel) -> str:
+    rows = sorted(pair, key=attrgetter("line"))
+    times = [
+        "the whole file" if row.span == WHOLE else f"{row.start:g} to {row.end:g} s" for row in rows
+    ]
     return " and ".join(
-        f"line {number} ({label}, {_times_text((start, end))})"
-        for start, end, number, label, _ in sorted(pair, key=itemgetter(2))
+        f"line {row.line} ({row.label}, {time})" for row, time in zip(rows, times, strict=True)
     )
 
 
-def _times_text(times: Times) -> str:
-    return "the whole file" if times == WHOLE else f"{times[0]:g} to {times[1]:g} s"
-
-
-def fill_gaps(parts: Parts, label: str, unknown: Unknown) -> int:
+def fill_gaps(parts: Mapping[str, list[Clip]], label: str, recordings: Iterable[Recording]) -> int:
     """Add clips of a class to those of a list, from the gaps between its intervals (`cut_gaps`);
     returns their number.
 
     They have the recording and the split of the interval before them, or of the first one.
 
     Args:
-        unknown: unlabeled times of files, from which no gap is cut.
+        recordings: whose unknown time is no gap.
     """
-    by_file = defaultdict(list)
-    for split, clips in parts.items():
-        for clip in clips:
-            whole, times = split_interval(clip.path)
-            by_file[resolved(whole)].append((times or WHOLE, split, clip))
-    cut = {
-        file: sorted(rows, key=lambda row: row[0])
-        for file, rows in by_file.items()
-        if WHOLE not in {times for times, _, _ in rows}
+    unknown = {recording.path: recording.unknown for recording in recordings}
+    split_of = {clip: split for split, clips in parts.items() for clip in clips}
+    files = {
+        file: sorted(clips, key=itemgetter(0))
+        for file, clips in clips_by_file(split_of).items()
+        if WHOLE not in {times for times, _ in clips}
     }
     random = np.random.default_rng(0)
     count = 0
-    lengths = map_ahead(_seconds, [file_of(rows[0][2].path) for rows in cut.values()])
-    for (file, rows), seconds in zip(cut.items(), lengths, strict=True):
-        labeled = [times for times, _, _ in rows]
+    lengths = map_ahead(_seconds, [file_of(clips[0][1].path) for clips in files.values()])
+    for (file, clips), seconds in zip(files.items(), lengths, strict=True):
+        labeled = [times for times, _ in clips]
         for start, end in cut_gaps(labeled, seconds, random, unknown=unknown.get(file, ())):
             before = bisect_left(labeled, (start,)) - 1
-            _, split, clip = rows[max(before, 0)]
+            clip = clips[max(before, 0)][1]
             path = with_interval(file_of(clip.path), start, end)
-            parts[split].append(replace(clip, path=path, label=label))
+            parts[split_of[clip]].append(replace(clip, path=path, label=label))
             count += 1
     return count
 

@@ -7,14 +7,11 @@ from pathlib import Path
 
 from onlooker.base.answer import NOTHING, nothing_class, perhaps_nothing
 from onlooker.base.config import SetConfig
-from onlooker.base.records import Clip, ClipError
+from onlooker.base.records import Clip, ClipError, Recording
 from onlooker.base.text import composed
 from onlooker.data.folder import read_folder
 from onlooker.data.lists import (
     Overlaps,
-    Parts,
-    ScorerLabels,
-    Unknown,
     check_classes,
     fill_gaps,
     read_list,
@@ -41,9 +38,9 @@ class ClipSet:
         parts: clips by split (training, validation, test); all under "" if no splits are given.
         left_out: an error for each clip that is listed or linked but does not exist.
         notes: what a user should know about how the clips were found, a sentence each.
-        unknown: unlabeled times, by file.
+        recordings: those of a list, with unknown time and what a second person says; and of a run,
+            those with unknown time.
         overlaps: of clips of a list with different labels.
-        second_scorer: what a second person says of files that two have labeled.
         asked: the settings of the set: which classes and intervals.
     """
 
@@ -52,9 +49,8 @@ class ClipSet:
     left_out: tuple[ClipError, ...] = ()
     notes: Sequence[str] = ()
     asked: SetConfig = field(default_factory=SetConfig)
-    unknown: Unknown = field(default_factory=dict)
+    recordings: Sequence[Recording] = ()
     overlaps: Overlaps | None = None
-    second_scorer: ScorerLabels = field(default_factory=dict)
 
     def require_apart(self, *, finds_states: bool = False) -> None:
         """Raise a ClipError if clips with different labels overlap; states may, unless one of them
@@ -151,11 +147,10 @@ def read_set(
             "one video",
             "give a folder with one sub-folder per class, or a list of clips (CSV)",
         )
-    unknown: Unknown = {}
+    recordings = list[Recording]()
     overlaps = None
-    second_scorer: ScorerLabels = {}
     if path.is_file():
-        parts, left_out, notes, unknown, overlaps, second_scorer = read_list(path, asked)
+        parts, left_out, notes, recordings, overlaps = read_list(path, asked)
     elif asked.subject or asked.tier:
         option = "--subject" if asked.subject else "--tier"
         raise ClipError(path, "a folder", f"leave out {option}, which is for lists")
@@ -165,10 +160,10 @@ def read_set(
         labels = sorted({clip.label for part in parts.values() for clip in part})
         if nothing_class(labels) is None and not perhaps_nothing(labels):
             filled = {name: [*part] for name, part in parts.items()}
-            if fill_gaps(filled, NOTHING, unknown) and _can_be_divided(filled, NOTHING):
+            if fill_gaps(filled, NOTHING, recordings) and _can_be_divided(filled, NOTHING):
                 parts = filled
                 asked = replace(asked, fill=NOTHING)
-    elif asked.fill and not fill_gaps(parts, asked.fill, unknown):
+    elif asked.fill and not fill_gaps(parts, asked.fill, recordings):
         remedy = "give a list with the columns start and end, or leave out --fill"
         raise ClipError(path, f"no time between intervals for class {asked.fill}", remedy)
     if asked.divide and "" in parts:
@@ -187,13 +182,12 @@ def read_set(
         tuple(left_out),
         notes=notes,
         asked=asked,
-        unknown=unknown,
+        recordings=recordings,
         overlaps=overlaps,
-        second_scorer=second_scorer,
     )
 
 
-def _can_be_divided(parts: Parts, label: str) -> bool:
+def _can_be_divided(parts: Mapping[str, Sequence[Clip]], label: str) -> bool:
     """Whether a class is in as many recordings as splits need, or in as many as another class."""
     counts, _ = count_groups(parts.get("", parts.get("training", [])))
     other_counts = [count for other, count in counts.items() if other != label]

@@ -4,13 +4,13 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from onlooker.base.intervals import overlapping
-from onlooker.base.records import LabeledRecording
+from onlooker.base.records import Recording
 
 TOLERANCE = 1e-3  # seconds: times in lists are rounded
 
 
 def tiers_of(
-    recordings: Sequence[LabeledRecording], classes: Sequence[str], *, nothing: int | None = None
+    recordings: Sequence[Recording], classes: Sequence[str], *, nothing: int | None = None
 ) -> list[list[int]]:
     """The positions of the classes by tier: bouts of one tier never overlap.
 
@@ -46,7 +46,7 @@ def tiers_of(
     return sorted(sorted(tier) for tier in tiers)
 
 
-def _named_tiers(recordings: Sequence[LabeledRecording]) -> dict[str, str]:
+def _named_tiers(recordings: Sequence[Recording]) -> dict[str, str]:
     """The tier of each label that is in a single one."""
     names = defaultdict[str, set[str]](set)
     for recording in recordings:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from onlooker.base.files import read_json, reading, write_json
-from onlooker.base.records import LabeledRecording
+from onlooker.base.records import Recording
 from onlooker.formats.labels import EXPORT_AGAIN, Labels, Requested, make_label
 from onlooker.formats.videos import by_stem, find_video, in_whole_file, labels_of, written_name
 
@@ -39,7 +39,7 @@ def read(path: Path, _: Requested, left_out: Counter[str]) -> Labels:
                 )
 
 
-def write(path: Path, recordings: Sequence[LabeledRecording], _: float | None) -> None:
+def write(path: Path, recordings: Sequence[Recording], _: float | None) -> None:
     """Predictions by the names of videos, with their paths as external data."""
     videos = labels_of(map(in_whole_file, recordings))
     results = {

@@ -1,4 +1,24 @@
-"""Time intervals and predictions in file formats of other programs: the table `FORMATS`."""
+"""Time intervals and predictions in file formats of other programs: the table `FORMATS`.
+
+A new format is one file and one line in the table. The file has a function `read`, which yields a
+video and a label for each thing that somebody has labeled:
+
+    def read(path: Path, requested: Requested, left_out: Counter[str]) -> Labels:
+        for line, fields in enumerate(csv.reader(path.open()), 1):
+            with reading(path, f"line {line}: ", EXPORT_AGAIN):
+                name, start, end, label, tier = fields
+                video = find_video(path.parent, name)
+                yield video, make_label(label, parse_time(start), parse_time(end), tier=tier)
+
+`find_video` searches for the video beside the file (`by_stem`: by its name without suffix; split
+and group: `video._replace`). `make_label` checks label and times, in seconds; `tier` is the group of
+labels that exclude each other, `subject` who does it. Time of which nobody knows what happens is
+`unknown_time(start, end)`; what is not read is counted in `left_out`; an event without a duration has
+the times of `requested.of_point`. Within `reading`, a KeyError or ValueError becomes an error that names
+the file and the place. A function `write` takes recordings, whose `labels` are segments, and a
+function `recognizes` tells a file from others of its suffix by the content. Whatever this module,
+`convert` and training do with labels, such as merging, splits and tiers, needs nothing else.
+"""
 
 import math
 import os
@@ -9,7 +29,7 @@ from pathlib import Path
 
 from onlooker.base.files import reading
 from onlooker.base.intervals import Times, outside
-from onlooker.base.records import ClipError, LabeledRecording, Prediction, Segment
+from onlooker.base.records import ClipError, Prediction, Recording, Segment
 from onlooker.base.settings import suggestion
 from onlooker.formats import (
     activitynet,
@@ -49,7 +69,7 @@ def read_labels(
     left_out: Counter[str] | None = None,
     *,
     names: dict[str, str] | None = None,
-) -> list[LabeledRecording]:
+) -> list[Recording]:
     """The recordings that a file in one of `FORMATS` labels, in seconds of the clock of players:
     one for each video, or several if its labels are of several splits or groups.
 
@@ -77,13 +97,15 @@ def read_labels(
             left_out["intervals that end after their video"] += 1
             if label.start < (end := length_of(video.path)):
                 videos[video].append(unknown_time(label.start, end))
-    labeled = {video.path for video, labels in videos.items() if any(map(_label_of, labels))}
+    labeled = {
+        video.path for video, labels in videos.items() if any(label.label for label in labels)
+    }
     if not labeled:
         more = f"; left out: {count_of(left_out)}" if left_out else ""
         remedy = "label times, and export them again; see docs/connect.md"
         raise ClipError(path, f"no time intervals{more}", remedy)
     return [
-        LabeledRecording(
+        Recording(
             video.path,
             tuple(label for label in labels if label.label),
             tuple(label.span for label in labels if not label.label),
@@ -93,10 +115,6 @@ def read_labels(
         for video, labels in videos.items()
         if video.path in labeled
     ]
-
-
-def _label_of(segment: Segment) -> str:
-    return segment.label
 
 
 def _require_one_name(path: Path, video: Video, names: dict[str, str]) -> None:
@@ -115,7 +133,7 @@ def _require_one_name(path: Path, video: Video, names: dict[str, str]) -> None:
         )
 
 
-def merged(recordings: Iterable[LabeledRecording]) -> list[LabeledRecording]:
+def merged(recordings: Iterable[Recording]) -> list[Recording]:
     """Recordings of several files as one for each video, split and group: their labels in order; of
     labels that differ in score alone, the best one.
     """
@@ -123,7 +141,7 @@ def merged(recordings: Iterable[LabeledRecording]) -> list[LabeledRecording]:
     for recording in recordings:
         by_video[recording.path, recording.split, recording.group] += recording.segments
     return [
-        LabeledRecording(
+        Recording(
             path,
             tuple(label for label in _distinct(segments) if label.label),
             tuple(label.span for label in _distinct(segments) if not label.label),
@@ -141,7 +159,7 @@ def _distinct(segments: Iterable[Segment]) -> list[Segment]:
     return [*best.values()]
 
 
-def unknown_seconds(recordings: Iterable[LabeledRecording]) -> dict[Path, float]:
+def unknown_seconds(recordings: Iterable[Recording]) -> dict[Path, float]:
     """The seconds of unknown time of each video that has any: times that are unknown and not
     labeled, as in training, until the end of a video that exists.
     """
@@ -205,13 +223,13 @@ def write_segments(path: Path, prediction: Prediction) -> None:
     write(path, of_prediction(prediction), None)
 
 
-def of_prediction(prediction: Prediction) -> list[LabeledRecording]:
+def of_prediction(prediction: Prediction) -> list[Recording]:
     """The segments of a prediction, in the order of time."""
     labels = [
         make_label(segment.label, segment.start, segment.end, score=segment.score)
         for segment in sorted(prediction.segments, key=lambda segment: segment.start)
     ]
-    return [LabeledRecording(prediction.path, tuple(labels))]
+    return [Recording(prediction.path, tuple(labels))]
 
 
 # By name; the first one with a suffix reads such files, unless another one recognizes the content.

@@ -8,7 +8,7 @@ from typing import Any
 
 from onlooker.base.files import reading, write_csv
 from onlooker.base.intervals import parse_time
-from onlooker.base.records import LabeledRecording
+from onlooker.base.records import Recording
 from onlooker.data.tables import read_table
 from onlooker.formats.labels import (
     EXPORT_AGAIN,
@@ -48,7 +48,7 @@ def read(path: Path, _: Requested, left_out: Counter[str]) -> Labels:
             yield video._replace(split=split, group=row.get("recording", "")), label
 
 
-def write(path: Path, recordings: Sequence[LabeledRecording], _: float | None) -> None:
+def write(path: Path, recordings: Sequence[Recording], _: float | None) -> None:
     """A row for each label and for unknown time, with the optional columns that some row needs."""
     rows = defaultdict[Path, list[tuple[float, dict[str, Any]]]](list)
     for recording in map(in_whole_file, recordings):

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from xml.etree import ElementTree
 
 from onlooker.base.files import read_bytes, reading, write_bytes
-from onlooker.base.records import LabeledRecording
+from onlooker.base.records import Recording
 from onlooker.formats.labels import (
     EXPORT_AGAIN,
     LONGEST,
@@ -91,7 +91,7 @@ def read(path: Path, _: Requested, left_out: Counter[str]) -> Labels:
                 yield video, interval
 
 
-def write(path: Path, recordings: Sequence[LabeledRecording], _: float | None) -> None:
+def write(path: Path, recordings: Sequence[Recording], _: float | None) -> None:
     """A tier per class, or several: annotations of one tier must not overlap."""
     video, labels = one_video(path, map(in_whole_file, recordings))
     slots = list[int]()

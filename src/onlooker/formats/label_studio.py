@@ -12,7 +12,7 @@ from urllib.parse import quote
 from onlooker.base.files import read_bytes, read_json, reading, write_json
 from onlooker.base.intervals import Times
 from onlooker.base.progress import note
-from onlooker.base.records import LabeledRecording, Segment
+from onlooker.base.records import Recording, Segment
 from onlooker.formats.labels import (
     EXPORT_AGAIN,
     Labels,
@@ -159,7 +159,7 @@ def _sound(value: Mapping[str, Any]) -> list[Times]:
     return [(value["start"], value["end"])] if is_sound else []
 
 
-def write(path: Path, recordings: Sequence[LabeledRecording], fps: float | None) -> None:
+def write(path: Path, recordings: Sequence[Recording], fps: float | None) -> None:
     """Tasks with predictions, for frames that count by `fps`."""
     rate = fps or _RATE
     note(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from onlooker.base.intervals import Times
-from onlooker.base.records import LabeledRecording, Segment
+from onlooker.base.records import Recording, Segment
 from onlooker.base.text import printable
 
 EXPORT_AGAIN = "correct it, or export the labels again"
@@ -29,7 +29,7 @@ class Video(NamedTuple):
 
 
 Labels = Iterator[tuple[Video, Segment]]  # unknown time has no label
-Writer = Callable[[Path, Sequence[LabeledRecording], float | None], None]
+Writer = Callable[[Path, Sequence[Recording], float | None], None]
 
 
 class Requested(NamedTuple):

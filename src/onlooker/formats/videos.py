@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from onlooker.base.intervals import file_of, split_interval
-from onlooker.base.records import ClipError, LabeledRecording, Segment
+from onlooker.base.records import ClipError, Recording, Segment
 from onlooker.base.text import relative_name
 from onlooker.formats.labels import Video
 from onlooker.storage import is_address, path_or_address
@@ -93,7 +93,7 @@ def ends_before(video: Path, seconds: float) -> bool:
     return timing is not None and not timing.assumes_rate and seconds > timing.end + _END_TOLERANCE
 
 
-def one_video(path: Path, recordings: Iterable[LabeledRecording]) -> tuple[Path, list[Segment]]:
+def one_video(path: Path, recordings: Iterable[Recording]) -> tuple[Path, list[Segment]]:
     """The only video and its labels, for formats that hold one."""
     videos = labels_of(recordings)
     if len(videos) != 1:
@@ -103,7 +103,7 @@ def one_video(path: Path, recordings: Iterable[LabeledRecording]) -> tuple[Path,
     return next(iter(videos.items()))
 
 
-def labels_of(recordings: Iterable[LabeledRecording]) -> dict[Path, list[Segment]]:
+def labels_of(recordings: Iterable[Recording]) -> dict[Path, list[Segment]]:
     """The labels of each video, by start."""
     videos = defaultdict[Path, list[Segment]](list)
     for recording in recordings:
@@ -113,7 +113,7 @@ def labels_of(recordings: Iterable[LabeledRecording]) -> dict[Path, list[Segment
     }
 
 
-def in_whole_file(recording: LabeledRecording) -> LabeledRecording:
+def in_whole_file(recording: Recording) -> Recording:
     """The recording of the whole file that a recording is a part of."""
     file, times = split_interval(recording.path)
     begin = times[0] if times else 0.0

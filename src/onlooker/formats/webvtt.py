@@ -9,7 +9,7 @@ from urllib.parse import quote, unquote
 
 from onlooker.base.files import read_bytes, reading, write_bytes
 from onlooker.base.intervals import parse_time
-from onlooker.base.records import LabeledRecording, Segment
+from onlooker.base.records import Recording, Segment
 from onlooker.formats.labels import EXPORT_AGAIN, Labels, Requested, make_label
 from onlooker.formats.videos import by_path, by_stem, find_video, one_video, written_name
 
@@ -45,7 +45,7 @@ def read(path: Path, _: Requested, left_out: Counter[str]) -> Labels:
             yield video, make_label(html.unescape(re.sub("<[^<>]*>", "", cue[3])), start, end)
 
 
-def write(path: Path, recordings: Sequence[LabeledRecording], _: float | None) -> None:
+def write(path: Path, recordings: Sequence[Recording], _: float | None) -> None:
     """The cues, after a note with the path of the video: a drawn clip may have the file's name.
 
     Cues of a part of a video count from its beginning, as in the drawn clip.

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from onlooker.base.records import ClipError
+from onlooker.base.records import ClipError, Segment
 from onlooker.base.settings import check_type
 from onlooker.measure.timeline import Pair, Timeline
 
@@ -137,7 +137,7 @@ class HeldOutStates(_Record):
         pairs = dict[str, Pair]()
         for recording in self.recordings:
             true, predicted = (
-                Timeline.of([(bout[0], bout[1:]) for bout in recording[row]], recording["seconds"])
+                Timeline.of([Segment(*bout) for bout in recording[row]], recording["seconds"])
                 for row in ("labeled", "found")
             )
             pairs[recording["name"]] = true, predicted

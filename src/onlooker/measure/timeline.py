@@ -25,10 +25,12 @@ class Timeline:
     unknown: Sequence[Times] = ()
 
     @classmethod
-    def of(cls, labels: Iterable[tuple[str, Times]], seconds: float) -> Self:
-        """Labels with their times, up to the end of the recording; the label "" is unknown time."""
+    def of(cls, labels: Iterable[Segment], seconds: float) -> Self:
+        """Labels up to the end of the recording; the label "" is unknown time."""
         spans = [
-            (label, start, min(end, seconds)) for label, (start, end) in labels if start < seconds
+            (label.label, label.start, min(label.end, seconds))
+            for label in labels
+            if label.start < seconds
         ]
         unknown = [(start, end) for label, start, end in spans if not label]
         return cls([Segment(*span) for span in spans if span[0]], seconds, unknown)

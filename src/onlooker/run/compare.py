@@ -88,7 +88,9 @@ def compare(
         ):
             run = _folder(out, name, split, seed=seed)
             seeded = settings._replace(training=replace(settings.training, seed=seed))
-            record = RunRecord(root_of(clips.path), (), seeded, split=parts, unknown=clips.unknown)
+            record = RunRecord(
+                root_of(clips.path), (), seeded, split=parts, recordings=clips.recordings
+            )
             if finished_figures(record, run) is None:
                 missing[f"{run.parent.name}/{run.name}"] = partial(
                     continue_run, record, run, quiet=True

@@ -4,7 +4,6 @@ streams.
 
 import os
 import random
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import fields, replace
@@ -19,19 +18,20 @@ from numpy.typing import NDArray
 from onlooker.base.config import StreamConfig
 from onlooker.base.decision import PROBABILITIES
 from onlooker.base.files import check_writable, read_json, write_json
-from onlooker.base.intervals import (
-    WHOLE,
-    Times,
-    file_of,
-    outside,
-    resolved,
-    split_interval,
-    with_interval,
-)
+from onlooker.base.intervals import Times, file_of, with_interval
 from onlooker.base.progress import tracked
-from onlooker.base.records import Clip, ClipError, Curves, Evaluation, Segment, clip_name
+from onlooker.base.records import (
+    Clip,
+    ClipError,
+    Curves,
+    Evaluation,
+    Recording,
+    Segment,
+    clip_name,
+)
 from onlooker.base.text import printable
 from onlooker.data.clips import ClipFrames, cached_read, read_clips, read_thumbnails
+from onlooker.data.recordings import clips_by_file, with_labels
 from onlooker.data.scenes import MAX_COMPARED, scene_images, seen
 from onlooker.data.sets import ClipSet, read_set, root_of, set_name
 from onlooker.data.split import Split, copies_of, group_of, require_clips
@@ -288,60 +288,41 @@ def _compared(
     recognizer: Recognizer, test: Sequence[Clip], clips: ClipSet
 ) -> tuple[list[ComparedRecording], dict[Path, ClipError]]:
     """The recordings of some clips, each as its labels and the model have it; and an error for each
-    recording and each label that cannot be used.
+    recording and each label that cannot be used: training leaves out labels outside of their
+    recording as well.
     """
-    listed = defaultdict[Path, list[Clip]](list)
-    for clip in test:
-        listed[file_of(clip.path)].append(clip)
-    root = root_of(clips.path)
+    nothing = recognizer.decision.nothing_name
+    listed = {recording.path: recording for recording in clips.recordings}
     recordings = list[ComparedRecording]()
     errors = dict[Path, ClipError]()
-    for file, labels in listed.items():
+    for path, labeled in clips_by_file(test).items():
+        file = file_of(labeled[0][1].path)
         try:
-            reader = VideoReader(file)
-            seconds = reader.seconds
-            prediction, reported = recognizer.predict_recording(file, seconds=seconds)
+            timing = VideoReader(file).timing
+            prediction, reported = recognizer.predict_recording(file, seconds=timing.end)
         except ClipError as error:
             errors[file] = error
             continue
-        unknown = clips.unknown.get(resolved(file), ())
-        nothing = recognizer.decision.nothing_name
-        true, outside_file = _labeled(reader, labels, unknown, nothing=nothing)
-        second = clips.second_scorer.get(resolved(file))
-        errors |= outside_file
+        inside = list[tuple[Times, Clip]]()
+        for times, clip in labeled:
+            try:
+                timing.part(times, clip.path)
+                inside.append((times, clip))
+            except ClipError as error:
+                errors[clip.path] = error
+        recording = listed.get(path, Recording(path, ()))
+        labels = with_labels(recording, inside, timing, nothing=nothing).segments
         recordings.append(
             ComparedRecording(
-                clip_name(file, root),
+                clip_name(file, root_of(clips.path)),
                 file,
-                true,
-                predicted=Timeline(prediction.segments, seconds),
-                live=Timeline(reported, seconds),
-                second=Timeline.of(second, seconds) if second else None,
+                Timeline.of([label for label in labels if label.label != nothing], timing.end),
+                predicted=Timeline(prediction.segments, timing.end),
+                live=Timeline(reported, timing.end),
+                second=Timeline.of(recording.second, timing.end) if recording.second else None,
             )
         )
     return recordings, errors
-
-
-def _labeled(
-    reader: VideoReader, clips: Sequence[Clip], unknown: Sequence[Times], *, nothing: str
-) -> tuple[Timeline, dict[Path, ClipError]]:
-    """The labels of a recording; and an error for each label outside of it, which training leaves
-    out as well.
-    """
-    labels = list[tuple[str, Times]]()
-    errors = dict[Path, ClipError]()
-    for clip in clips:
-        interval = split_interval(clip.path)[1]
-        try:
-            reader.timing.part(interval, clip.path)
-        except ClipError as error:
-            errors[clip.path] = error
-            continue
-        labels.append((clip.label, interval or WHOLE))
-    quiet = [times for label, times in labels if label == nothing]
-    labels = [(label, times) for label, times in labels if label != nothing]
-    labels += [("", times) for times in outside(unknown, quiet)]
-    return Timeline.of(labels, reader.seconds), errors
 
 
 def _event_clip(recording: ComparedRecording, event: Segment) -> bytes | None:

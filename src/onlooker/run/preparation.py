@@ -13,9 +13,8 @@ from onlooker.base.answer import require_one_nothing
 from onlooker.base.config import SetConfig, Settings, When
 from onlooker.base.decision import Decision
 from onlooker.base.progress import note, note_clips
-from onlooker.base.records import Clip, ClipError
+from onlooker.base.records import Clip, ClipError, Recording
 from onlooker.data.clips import ClipFrames, read_clips, read_thumbnails, unknown_rates
-from onlooker.data.lists import Unknown
 from onlooker.data.sets import ClipSet, root_of
 from onlooker.data.split import Split, require_clips, require_divisible
 from onlooker.models.registry import configured, find_recipe
@@ -82,7 +81,9 @@ def new_run(
         require_divisible(clips.clips, has_test=not is_cross_validated(clips.clips, name))
     net = build(settings, classes)
     note_clips(unknown_rates(clip.path for clip in clips.clips), RATE_NOTE)
-    as_read = _as_read(settings, clips.clips, classes, when=clips.asked.when, unknown=clips.unknown)
+    as_read = _as_read(
+        settings, clips.clips, classes, when=clips.asked.when, recordings=clips.recordings
+    )
     samples, unreadable = _read(net, as_read, clips.clips, classes=classes, strict=strict)
     _require_classes(classes, clips.clips, samples.clips, errors=unreadable)
     thumbnails = read_thumbnails(samples, settings.data, settings.training.features)
@@ -101,7 +102,7 @@ def new_run(
         asked=asked,
         notes=tuple(clips.notes),
         background=tuple(background),
-        unknown=clips.unknown,
+        recordings=clips.recordings,
     )
     record.write(run)
     scenes = write_scenes(run, [images[clip.path] for clip in split.clips])
@@ -122,7 +123,9 @@ def resumed_run(run: Path, folder: Path, strict: bool = False) -> PreparedRun:
     net = build(record.settings, record.classes)
     clips = record.split.clips
     when = (record.asked or SetConfig()).when
-    as_read = _as_read(record.settings, clips, record.classes, when=when, unknown=record.unknown)
+    as_read = _as_read(
+        record.settings, clips, record.classes, when=when, recordings=record.recordings
+    )
     samples, gone = _read(net, as_read, clips, classes=record.classes, strict=strict)
     return PreparedRun(run, record, net, samples=samples, scenes=read_scenes(run), gone=gone)
 
@@ -133,7 +136,7 @@ def _as_read(
     classes: Sequence[str],
     *,
     when: When,
-    unknown: Unknown,
+    recordings: Sequence[Recording],
 ) -> Settings:
     """The settings by which clips are read: without motion if states will be fitted to them, as far
     as is known before they are read, and nothing else is asked for. The motion of their recordings
@@ -142,7 +145,7 @@ def _as_read(
     decision = Decision(classes, nothing=settings.training.nothing)
     if settings.data.eyes == "auto":
         with suppress(ClipError, ValueError):  # reported when they are fitted
-            if plan_times(clips, decision, when=when, unknown=unknown).recordings:
+            if plan_times(clips, decision, when=when, recordings=recordings).recordings:
                 return settings._replace(data=replace(settings.data, eyes="pictures"))
     return settings
 

@@ -27,7 +27,7 @@ import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -57,11 +57,10 @@ from onlooker.base.intervals import (
     split_interval,
     with_interval,
 )
-from onlooker.base.records import ClipError, Curves, clip_name
+from onlooker.base.records import ClipError, Curves, Recording, clip_name
 from onlooker.base.settings import field_of, refuse
 from onlooker.base.text import composed
 from onlooker.data.folder import entries
-from onlooker.data.lists import Unknown
 from onlooker.data.scenes import scene_images
 from onlooker.data.split import SPLITS, Split, fingerprint
 from onlooker.measure.figures import CrossValidationFigures, Figures
@@ -90,7 +89,7 @@ class RunRecord:
         asked: which of these clips are used; None: unknown, as in runs of earlier versions.
         notes: how the folder or list was interpreted, in sentences (`ClipSet.notes`).
         background: recordings in which none of the classes happens.
-        unknown: times of which nobody knows what happens, by file (`ClipSet.unknown`).
+        recordings: files (`resolved`) with time of which nobody knows what happens.
     """
 
     clips: Path
@@ -101,7 +100,7 @@ class RunRecord:
     asked: SetConfig | None = None
     notes: tuple[str, ...] = ()
     background: tuple[Path, ...] = ()
-    unknown: Unknown = field(default_factory=dict)
+    recordings: Sequence[Recording] = ()
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -121,9 +120,9 @@ class RunRecord:
         """Write config.json alone, after the other files."""
         root = self.clips.resolve()
         unknown = [
-            clip_name(with_interval(file, *part), root)
-            for file, times in self.unknown.items()
-            for part in times
+            clip_name(with_interval(recording.path, *span), root)
+            for recording in self.recordings
+            for span in recording.unknown
         ]
         config = {
             "onlooker": onlooker.__version__,
@@ -191,7 +190,7 @@ class RunRecord:
             asked=asked,
             notes=tuple(notes),
             background=tuple(map(Path, background)),
-            unknown=unknown,
+            recordings=[Recording(file, (), tuple(spans)) for file, spans in unknown.items()],
         )
 
 

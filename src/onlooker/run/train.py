@@ -344,7 +344,7 @@ def continue_run(
     if figures := finished_figures(record, run):
         return figures
     return train_run(
-        ClipSet(record.clips, {"": record.split.clips}, unknown=record.unknown),
+        ClipSet(record.clips, {"": record.split.clips}, recordings=record.recordings),
         run,
         record.settings,
         split=record.split,
@@ -384,7 +384,7 @@ def train_final(clips: ClipSet, run: Path, settings: Settings) -> Path:
     )
     with lock_run(run):
         continue_run(
-            RunRecord(root_of(clips.path), (), settings, split=split, unknown=clips.unknown),
+            RunRecord(root_of(clips.path), (), settings, split=split, recordings=clips.recordings),
             run / "final",
             cross_validate=False,
         )
@@ -426,7 +426,7 @@ def _times(prepared: PreparedRun, decision: Decision) -> TimesPlan:
     when = (record.asked or SetConfig()).when
     if record.settings.data.modality == "rgb" and not record.settings.training.features:
         clips = prepared.samples.subset((*record.split.training, *record.split.validation)).clips
-        return plan_times(clips, decision, when=when, unknown=record.unknown)
+        return plan_times(clips, decision, when=when, recordings=record.recordings)
     if when == "states":
         raise ValueError(
             "states are found in RGB frames; leave out --features and --modality, or --when states"

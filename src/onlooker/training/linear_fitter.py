@@ -15,7 +15,7 @@ from torch import Tensor
 from onlooker.base.config import DataConfig, Eyes, FitConfig
 from onlooker.base.decision import Decision
 from onlooker.base.progress import note
-from onlooker.base.records import ClipError, Evaluation, LabeledRecording
+from onlooker.base.records import ClipError, Evaluation, Recording
 from onlooker.data.clips import ClipFrames, read_header
 from onlooker.data.scenes import is_joined
 from onlooker.data.split import Split, group_of, shows_scenes, source_of
@@ -142,7 +142,7 @@ def _fit_clips(
 
 def _fit_states(
     net: LinearClassifier,
-    recordings: Sequence[LabeledRecording],
+    recordings: Sequence[Recording],
     decision: Decision,
     *,
     data: DataConfig,

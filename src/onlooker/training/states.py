@@ -22,7 +22,7 @@ from onlooker.base.config import DataConfig, StreamConfig
 from onlooker.base.decision import Decision, StateChain
 from onlooker.base.fisher import fisher_vector
 from onlooker.base.progress import tracked
-from onlooker.base.records import LabeledRecording, Segment, clip_name
+from onlooker.base.records import Recording, Segment, clip_name
 from onlooker.base.text import some_of
 from onlooker.data.tiers import TOLERANCE, tiers_of
 from onlooker.measure.events import alarm_curve
@@ -85,7 +85,7 @@ class _Chain(NamedTuple):
     classes: list[int]
     gap: int
 
-    def labels(self, recording: LabeledRecording, times: Floats, classes: Sequence[str]) -> Ints:
+    def labels(self, recording: Recording, times: Floats, classes: Sequence[str]) -> Ints:
         """The output of each frame, `T`; `UNKNOWN` where it is not known."""
         outputs = np.full(len(times), self.gap, np.int64)
         for start, end in recording.unknown:
@@ -123,7 +123,7 @@ class _Chain(NamedTuple):
         ]
 
 
-def _chains(recordings: Sequence[LabeledRecording], decision: Decision) -> list[_Chain]:
+def _chains(recordings: Sequence[Recording], decision: Decision) -> list[_Chain]:
     groups = tiers_of(recordings, decision.classes, nothing=decision.nothing_class)
     nothing = decision.nothing_class
     has_gaps = covered_share(recordings, decision.nothing_name) < 1 - _GAPS
@@ -216,7 +216,7 @@ class _Candidate(NamedTuple):
 @one_thread
 def fit_states(
     net: LinearClassifier,
-    recordings: Sequence[LabeledRecording],
+    recordings: Sequence[Recording],
     decision: Decision,
     *,
     data: DataConfig,
@@ -333,7 +333,7 @@ def _without_doubtful(
 
 
 def _held_out_states(
-    recordings: Sequence[LabeledRecording],
+    recordings: Sequence[Recording],
     tests: "_StateTests",
     fitted: Sequence[_FittedTier],
     *,
@@ -416,7 +416,7 @@ def _ordered(L: int) -> int:
 
 
 def _lengths(
-    net: LinearClassifier, recordings: Sequence[LabeledRecording], decision: Decision
+    net: LinearClassifier, recordings: Sequence[Recording], decision: Decision
 ) -> tuple[tuple[int, ...], float]:
     """Lengths of windows in frames, and frames per second."""
     seconds = [
@@ -457,7 +457,7 @@ def slots(times: Floats, rate: float, hold: int) -> tuple[Ints, Floats]:
 
 def _read(
     net: LinearClassifier,
-    recordings: Sequence[LabeledRecording],
+    recordings: Sequence[Recording],
     chains: Sequence[_Chain],
     *,
     classes: Sequence[str],

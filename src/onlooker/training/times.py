@@ -1,21 +1,17 @@
 """Whether the labeled times of recordings give states or events: decided once, by one rule."""
 
 import math
-from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import NamedTuple
-
-import numpy as np
 
 from onlooker.base.config import When
 from onlooker.base.decision import Decision
-from onlooker.base.intervals import Times, covered, file_of, outside, resolved, split_interval
-from onlooker.base.records import Clip, ClipError, InputError, LabeledRecording, Segment
+from onlooker.base.intervals import WHOLE, Times, covered, file_of, outside
+from onlooker.base.records import Clip, ClipError, InputError, Recording
 from onlooker.data.clips import read_header
-from onlooker.data.lists import Unknown
+from onlooker.data.recordings import clips_by_file, with_labels
 from onlooker.data.split import group_of
 from onlooker.data.tiers import tiers_of
 
@@ -31,12 +27,12 @@ class TimesPlan(NamedTuple):
         why: in words; empty for clips without times.
     """
 
-    recordings: Sequence[LabeledRecording] = ()
+    recordings: Sequence[Recording] = ()
     why: str = ""
 
 
 def plan_times(
-    clips: Sequence[Clip], decision: Decision, *, when: When, unknown: Unknown
+    clips: Sequence[Clip], decision: Decision, *, when: When, recordings: Sequence[Recording]
 ) -> TimesPlan:
     """Decide between states and events: states if at least three recordings have several labels,
     and these cover 30 % of their time or more.
@@ -44,14 +40,14 @@ def plan_times(
     Args:
         clips: the clips that a model is fitted to.
         when: what was requested; auto: decide.
-        unknown: times without labels, by file.
+        recordings: those with unknown time (`ClipSet.recordings`).
 
     Raises:
         ClipError: events of labels that overlap.
         InputError: states of clips that are not intervals of two recordings or more.
     """
     nothing = decision.nothing_name
-    recordings = labeled_recordings(clips, decision, unknown)
+    recordings = _with_clips(recordings, clips, decision)
     are_cut = any(clip.source for clip in clips)  # clips of their own, which may overlap
     if when == "states":
         if len(recordings) < 2:
@@ -86,7 +82,7 @@ def plan_times(
     return TimesPlan(why=f"events, because {reason}; --when states: a class at every moment")
 
 
-def _between_labels(recording: LabeledRecording) -> LabeledRecording:
+def _between_labels(recording: Recording) -> Recording:
     """A recording whose time before its first and after its last label is unknown: nobody says how
     much of it was watched.
     """
@@ -96,50 +92,33 @@ def _between_labels(recording: LabeledRecording) -> LabeledRecording:
     return replace(recording, unknown=tuple(span for span in unknown if span[0] < span[1]))
 
 
-def labeled_recordings(
-    clips: Sequence[Clip], decision: Decision, unknown: Unknown
-) -> list[LabeledRecording]:
-    """The recordings that clips are intervals of, or were cut from; without recordings that cannot
-    be read any more.
+def _with_clips(
+    recordings: Sequence[Recording], clips: Sequence[Clip], decision: Decision
+) -> list[Recording]:
+    """The recordings that clips are intervals of, or were cut from, with the labels in the order of
+    time; without recordings that cannot be read any more.
     """
-    by_file = defaultdict[Path, list[tuple[Clip, Times]]](list)
-    for clip in clips:
-        file, times = split_interval(clip.source or clip.path)
-        if times is not None:
-            by_file[resolved(file)].append((clip, times))
-    recordings = list[LabeledRecording]()
-    for path, labeled in by_file.items():
+    unknown = {recording.path: recording.unknown for recording in recordings}
+    labeled = list[Recording]()
+    for path, of_file in clips_by_file(clips, sources=True).items():
+        parts = [(times, clip) for times, clip in of_file if times != WHOLE]
+        if not parts:
+            continue
+        _, clip = parts[0]
+        recording = Recording(
+            file_of(clip.source or clip.path),
+            (),
+            tuple(unknown.get(path, ())),
+            group=group_of(clip),
+            root=clip.root,
+        )
         with suppress(ClipError):
-            recordings.append(_recording_of(labeled, decision, unknown.get(path, ())))
-    return recordings
+            timing = read_header(recording.path).timing
+            labeled.append(with_labels(recording, parts, timing, nothing=decision.nothing_name))
+    return labeled
 
 
-def _recording_of(
-    labeled: Sequence[tuple[Clip, Times]], decision: Decision, unknown: Sequence[Times]
-) -> LabeledRecording:
-    """The recording of some clips, with their times there."""
-    clip = labeled[0][0]
-    file = file_of(clip.source or clip.path)
-    timing = read_header(file).timing
-    bouts = [
-        Segment(clip.label, start, min(end, timing.end), tier=clip.tier)
-        for clip, (start, end) in labeled
-        if start < timing.end
-    ]
-    nothing_happens = [times for clip, times in labeled if clip.label == decision.nothing_name]
-    step = float(np.median(np.diff(timing.times))) if len(timing.times) > 1 else 1.0
-    return LabeledRecording(
-        file,
-        tuple(sorted(bouts, key=lambda bout: (*bout.span, decision.classes.index(bout.label)))),
-        tuple(outside(unknown, nothing_happens)),
-        group=group_of(clip),
-        root=clip.root,
-        end=float(timing.end),
-        rate=1 / max(step, 1e-3),
-    )
-
-
-def covered_share(recordings: Sequence[LabeledRecording], nothing: str) -> float:
+def covered_share(recordings: Sequence[Recording], nothing: str) -> float:
     """The share of the known time of recordings in which another class than `nothing` goes on."""
     labeled = 0.0
     total = 0.0

@@ -33,7 +33,7 @@ from onlooker.video.decode import (
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import Pixels
 from onlooker.video.safe import TooLongError, answers
-from onlooker.video.write import Recording
+from onlooker.video.write import VideoWriter
 
 _PLAYED_SIDE = 1920  # pixels, of files that are played as they are: every phone decodes these
 _START_TOLERANCE = 0.05  # seconds: some players begin at 0, others at the first time stamp
@@ -98,7 +98,7 @@ def transcode(
     largest = -1.0  # change of a frame
     before = np.zeros((), np.int16)
     with ExitStack() as opened:
-        recording = opened.enter_context(Recording(copy, replace=True)) if copy else None
+        recording = opened.enter_context(VideoWriter(copy, replace=True)) if copy else None
         for index, (seconds, width, height, image) in enumerate(_decoded(path, side)):
             if seconds > max_seconds:
                 raise TooLongError(f"{path}: longer than {max_seconds:g} s; cut it")

@@ -19,7 +19,7 @@ from onlooker.base.text import short_name
 from onlooker.video.container import open_video
 from onlooker.video.resize import Pixels
 
-__all__ = ["Recording", "write"]
+__all__ = ["VideoWriter", "write"]
 
 SMALL = {"preset": "veryfast", "crf": "20"}  # options of x264: hardly visible compression
 # As good, in two thirds of the time, with files that are a tenth larger. Without the macroblock
@@ -30,7 +30,7 @@ DRAWN = "drawn by onlooker"  # comment of a clip on which a prediction is drawn
 _TICK_RATE = 60_000  # ticks per second; MPEG-4 part 2 allows at most 65,535
 
 
-class Recording(AbstractContextManager["Recording"]):
+class VideoWriter(AbstractContextManager["VideoWriter"]):
     """An mp4 to which frames are added one by one, as from a live stream.
 
     The file exists after a `with` block that ends without an error; Ctrl-C does not count as one.
@@ -151,19 +151,19 @@ def write(
     comment: str = "",
     options: Mapping[str, str] = SMALL,
 ) -> Path:
-    """Write frames as a `Recording`.
+    """Write frames as a `VideoWriter`.
 
     Args:
         frames: `T H W 3`, or an iterable of `H W 3` (then in constant memory); RGB uint8.
         fps: frames per second; with `times`, only the last frame is shown for 1 / fps.
         times: `T` seconds from the start of the file, ascending: when each frame is shown; (): at
             `fps`.
-        replace, comment, options: as for `Recording`.
+        replace, comment, options: as for `VideoWriter`.
 
     Raises:
-        FileExistsError, ValueError, DiskFullError, NotWritableError: as `Recording`.
+        FileExistsError, ValueError, DiskFullError, NotWritableError: as `VideoWriter`.
     """
-    with Recording(path, fps, replace=replace, comment=comment, options=options) as recording:
+    with VideoWriter(path, fps, replace=replace, comment=comment, options=options) as recording:
         for index, frame in enumerate(frames):
             recording.add(frame, times[index] if times else None)
     return recording.path
