@@ -463,7 +463,8 @@ class Recognizer:
         return Classification(*joined)  # type: ignore[arg-type]
 
     def _probabilities(self, samples: Tensor, motion: Tensor | None) -> Classification:
-        output = forward_samples(self.model, samples, self.data, motion=motion)
+        others = {} if motion is None else {"motion": motion}
+        output = forward_samples(self.model, samples, self.data, others=others)
         attention = None if output.attention is None else output.attention.float().cpu().numpy()
         whole = None if output.windows is None else output.windows.whole.float().cpu().numpy()
         distances = None if output.distance is None else output.distance[:, -1].cpu().numpy()
@@ -688,7 +689,7 @@ def _piece(
     times = (begin - before, begin, end + after)
     start, own, after_last = np.searchsorted(reader.times, times).tolist()
     start = min(start, max(own - 1, 0))  # a stream repeats the last frame before a gap
-    if streams.sees_motion:  # which frames are compared depends on where it begins
+    if streams.eyes:  # which frames are compared depends on where it begins
         start = bin_ends(reader.times[: start + 1].tolist())[-1]
     part = reader.part(start, after_last)
     rows, _ = _collected(streams, part, reader.seconds, update=update)

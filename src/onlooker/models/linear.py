@@ -18,9 +18,10 @@ from onlooker.models.motion_memory import (
     motion_roots,
     motion_rows,
     newest_sums,
+    rounded_motion,
     window_sums,
 )
-from onlooker.models.video_model import NO_EVENT, Output, VideoModel, Windows
+from onlooker.models.video_model import NO_EVENT, NO_ROWS, Output, Rows, VideoModel, Windows
 from onlooker.models.windows import (
     WAVES,
     cosines,
@@ -281,27 +282,24 @@ class LinearClassifier(VideoModel):
         return max((self.window, *self.lengths))
 
     @property
-    def _motion_lengths(self) -> tuple[int, ...]:
-        """Lengths of the windows whose motion `motion` classifies: of clips, then of events."""
+    def _motion_span(self) -> int:
+        """Frames whose motion a step needs."""
         if not self.motion_features:
-            return ()
-        return (self.window, *(() if "state" in self.heads else self.lengths))
+            return 1
+        if "state" not in self.heads:
+            return self._span
+        # of states, the motion of the shortest window
+        return max((self.window, *(self.lengths[:1] if "state_motion" in self.heads else ())))
 
-    def forward(self, video: Tensor, motion: Tensor | None = None) -> Output:
-        return self.forward_features(self.encode_video(video), motion)
-
-    def forward_both(self, features: Tensor, motion: Tensor) -> Output:
-        return self.forward_features(features, motion)
-
-    def forward_features(self, features: Tensor, motion: Tensor | None = None) -> Output:
-        """As `forward_both`, where `motion` may be None: nothing moves."""
+    def forward_features(self, features: Tensor, others: Rows = NO_ROWS) -> Output:
         B, T = features.shape[:2]
         W = self.window
         frames, moments = self._frames(features)
+        self.check_others(others, (B, T))
         seen = torch.arange(1, T + 1, device=frames.device)
         by_motion = dict[str, Tensor]()
-        if motion is not None:
-            rows = motion_rows(*self._motion_roots(motion, (B, T)))
+        if "motion" in others:
+            rows = rounded_motion(others["motion"].to(frames.dtype))
             by_motion = self._by_motion(partial(window_sums, rows))
         windows = None
         if "state" in self.heads:
@@ -316,31 +314,16 @@ class LinearClassifier(VideoModel):
         attention = self._attention(frames.flatten(0, 1), differences.flatten(0, 1))
         return output._replace(attention=attention.unflatten(0, (B, T)), distance=distance)
 
-    def step(
-        self, frame: Tensor, state: LinearMemory | None = None, motion: Tensor | None = None
-    ) -> tuple[Output, LinearMemory]:
-        memory = self.initial_state(len(frame)) if state is None else state
-        return self.step_features(self.encode(frame), memory, motion)
-
-    def step_both(
-        self, features: Tensor, state: LinearMemory, motion: Tensor
-    ) -> tuple[Output, LinearMemory]:
-        return self.step_features(features, state, motion)
-
     def step_features(
-        self, features: Tensor, state: LinearMemory, motion: Tensor | None = None
+        self, features: Tensor, state: LinearMemory, others: Rows = NO_ROWS
     ) -> tuple[Output, LinearMemory]:
-        """As `step_both`, where `motion` may be None: nothing has moved since the frame before."""
-        W = self.window
-        frames, rows, memory = self._remembered(features, state, motion)
-        by_motion = dict[str, Tensor]()
-        if rows is not None:
-            by_motion = self._by_motion(partial(newest_sums, rows))
-        lengths = sorted({*self.lengths, W})
+        self.check_others(others, features.shape[:1])
+        frames, by_motion, memory = self._remembered(features, state, others)
+        lengths = sorted({*self.lengths, self.window})
         statistics, differences = newest_windows(
-            frames, memory.seen, self.positions, lengths=lengths, W=W
+            frames, memory.seen, self.positions, lengths=lengths, W=self.window
         )
-        place = lengths.index(W)
+        place = lengths.index(self.window)
         seen = memory.seen[:, 0]
         windows = statistics[:, [lengths.index(n) for n in self.lengths]]
         standardized = self._standardized(statistics[:, place], seen)
@@ -367,12 +350,12 @@ class LinearClassifier(VideoModel):
             motion: what `_by_motion` gives; empty: nothing moves.
             seen: number of frames so far, `…`.
         """
-        logits = self.head.with_motion(self.head(standardized), motion.get("clip"))
+        output = Output(self.head.with_motion(self.head(standardized), motion.get("clip")))
         if windows is None or not self.lengths:
-            return Output(logits)
+            return output
         if "state" in self.heads:
-            return Output(logits, states=self._state_logits(windows, motion.get("state")))
-        return Output(logits, windows=self.score_windows(windows, seen, motion.get("window")))
+            return output._replace(states=self._state_logits(windows, motion.get("state")))
+        return output._replace(windows=self.score_windows(windows, seen, motion.get("window")))
 
     def _by_motion(self, sums: Callable[[Sequence[int]], Iterator[Tensor]]) -> dict[str, Tensor]:
         """What motion adds to each head: to `clip`, logits and a squared distance `… K+1`; to
@@ -382,7 +365,8 @@ class LinearClassifier(VideoModel):
         """
         head = self.heads["motion"]
         layer = partial(motion_layer, head=head, center=head.center)
-        outputs = motion_outputs(sums(self._motion_lengths), layer)
+        events = () if "state" in self.heads else self.lengths
+        outputs = motion_outputs(sums((self.window, *events)), layer)
         by_motion = {"clip": outputs[..., 0, :], "window": outputs[..., 1:, :]}
         if "state_motion" in self.heads:
             shortest = sums(self.lengths[:1])
@@ -390,35 +374,33 @@ class LinearClassifier(VideoModel):
         return by_motion
 
     def _remembered(
-        self, features: Tensor, memory: LinearMemory, motion: Tensor | None
-    ) -> tuple[Tensor, Tensor | None, LinearMemory]:
-        """The last S frames `B S D N` of streams, the rows of their motion (None for a model without
-        it), and the memory after the newest one.
+        self, features: Tensor, memory: LinearMemory, others: Rows
+    ) -> tuple[Tensor, dict[str, Tensor], LinearMemory]:
+        """The last S frames `B S D N` of streams, what their motion adds to each head (`_by_motion`),
+        and the memory after the newest frame.
         """
         level, unit = self._rounded(features[:, None])
         if "state" in self.heads:
             memory = self._with_past(memory, level, unit)
         levels = torch.cat((memory.levels, level.to(memory.levels.dtype)), 1)
         units = torch.cat((memory.units, unit), 1)
-        roots = memory.motion
-        root_units = memory.motion_units
-        rows = None
-        if self.motion_features:
-            if motion is None:
-                motion = features.new_zeros(len(features), 1 + self.motion_features)
-            root, root_unit = self._motion_roots(motion, features.shape[:1])
-            roots = torch.cat((roots, root[:, None].to(roots.dtype)), 1)
-            root_units = torch.cat((root_units, root_unit[:, None]), 1)
-            rows = motion_rows(roots, root_units)
         # views would keep the oldest frame in memory
-        after = LinearMemory(
-            (memory.seen + 1).clamp_max(self._span),
-            levels[:, 1:].clone(),
-            units[:, 1:].clone(),
-            motion=roots[:, 1:].clone(),
-            motion_units=root_units[:, 1:].clone(),
+        after = memory._replace(
+            seen=(memory.seen + 1).clamp_max(self._span),
+            levels=levels[:, 1:].clone(),
+            units=units[:, 1:].clone(),
         )
-        return levels.to(units.dtype) * units, rows, after
+        by_motion = dict[str, Tensor]()
+        if self.motion_features:
+            nothing = units.new_zeros(len(features), 1 + self.motion_features)
+            root, root_unit = motion_roots(others.get("motion", nothing).to(units.dtype)[:, None])
+            roots = torch.cat((memory.motion, root.to(memory.motion.dtype)), 1)
+            root_units = torch.cat((memory.motion_units, root_unit), 1)
+            by_motion = self._by_motion(partial(newest_sums, motion_rows(roots, root_units)))
+            after = after._replace(
+                motion=roots[:, 1:].clone(), motion_units=root_units[:, 1:].clone()
+            )
+        return levels.to(units.dtype) * units, by_motion, after
 
     def _with_past(self, memory: LinearMemory, level: Tensor, unit: Tensor) -> LinearMemory:
         """The memory, filled with copies of the next frame where it has none yet."""
@@ -433,8 +415,7 @@ class LinearClassifier(VideoModel):
         D = self.encoder.num_features
         N = len(self.positions)
         before = self._span - 1
-        state_lengths = self.lengths[:1] if "state_motion" in self.heads else ()
-        motion_before = max((1, *self._motion_lengths, *state_lengths)) - 1
+        motion_before = self._motion_span - 1
         zeros = self.positions.new_zeros
         return LinearMemory(
             zeros(batch_size, 1),
@@ -549,20 +530,6 @@ class LinearClassifier(VideoModel):
         sums = motion.to(self.positions).sum(0)
         gains = fisher_vector(sums) / sums[1:].where(sums[1:] != 0, 1)
         return self.heads["motion"].weight * gains
-
-    def _motion_roots(self, motion: Tensor, dimensions: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """`motion_roots` of motion words.
-
-        Raises:
-            ValueError: motion words that do not have these dimensions, and then 1+F.
-        """
-        expected = (*dimensions, 1 + self.motion_features)
-        if not self.motion_features or tuple(motion.shape) != expected:
-            raise ValueError(
-                f"motion words are {tuple(motion.shape)}, expected {expected} for a model with "
-                f"{self.motion_features} features of motion"
-            )
-        return motion_roots(motion.to(self.positions.dtype))
 
     def evidence(self, features: Tensor, weights: Tensor) -> Tensor:
         """What each place of each frame of a clip adds to a weighted sum of the logits of pictures:
