@@ -156,19 +156,19 @@ class _PixelStep(nn.Module):
             )
         )
         output, state = self.model.step_features(features, state, others)
-        scores = self.decision.probabilities(output.logits)
+        results = {"scores": self.decision.probabilities(output.logits)}
         after = [part for part, carried in zip(state, self.carried, strict=True) if carried]
-        windows = None
-        states = None
+        if output.attention is not None:
+            results["attention"] = output.attention
         if output.windows is not None:
-            windows = self.decision.calibrated(output.windows.scores)
+            results["windows"] = self.decision.calibrated(output.windows.scores)
         if output.states is not None and self.segmenter is not None:
             parts = torch.cat((next(given), F.pad(output.states, (0, 1), value=1.0)[:, None]), 1)
             after.append(parts[:, 1:])
-            states = self._probabilities(self.segmenter, parts)
-            scores = torch.stack([states[:, x].prod(-1) for x in self.segmenter.positions], -1)
-        results = [part for part in (output.attention, windows, states) if part is not None]
-        return scores, *results, *after
+            results["states"] = self._probabilities(self.segmenter, parts)
+            by_class = [results["states"][:, x].prod(-1) for x in self.segmenter.positions]
+            results["scores"] = torch.stack(by_class, -1)
+        return *results.values(), *after
 
     def _probabilities(self, segmenter: SemiMarkovSegmenter, parts: Tensor) -> Tensor:
         """Probabilities of the outputs of the state layer, `B R`, at the frame whose surroundings

@@ -162,7 +162,7 @@ class Recognizer:
         not computed for recordings. Zero for states, which go on in every video.
         """
         segmenter = self.segmenter
-        if segmenter is not None and not segmenter.answers_clips:
+        if segmenter is not None and not segmenter.has_pauses:
             return 0.0
         if segmenter is None or self.data.modality != "rgb":
             return math.inf
@@ -733,7 +733,7 @@ def length_text(recognizer: Recognizer) -> str:
 def expected_events(recognizer: Recognizer, alarms_per_hour: float) -> str:
     """The expected events and false alarms in streams, in words; empty for a model that finds none."""
     segmenter = recognizer.segmenter
-    if segmenter is None or not segmenter.answers_clips:
+    if segmenter is None or not segmenter.has_pauses:
         return ""
     decision = recognizer.decision
     if decision.curve is None:

@@ -143,6 +143,7 @@ class LinearClassifier(VideoModel):
         ValueError: a window of fewer than 2 frames.
     """
 
+    _span: int  # S, the number of frames that a step needs
     attends = True
     explains = True
     names = (*UNORDERED, *ORDERED)
@@ -211,6 +212,7 @@ class LinearClassifier(VideoModel):
                     f"lengths are {[*lengths]}, expected ascending numbers of frames from 2 to {longest}"
                 )
             self.lengths = tuple(lengths)
+            self._span = max((self.window, *lengths))
             for name in {*EVENT_HEADS, *_STATE_HEADS} & self.heads.keys():
                 del self.heads[name]
         if "state_motion" in heads and "motion" not in {*self.heads, *heads}:
@@ -242,10 +244,18 @@ class LinearClassifier(VideoModel):
         """
         K = self.num_classes
         M = self.num_features
-        N = len(self.positions)
         states = outputs.get("state", 0)
-        expected = {"event": 1, "window": K, "low_rate_event": 1, "low_rate_window": K}
-        expected |= {"state": states, "state_motion": states, "motion": K, "static_scene": 1}
+        shapes = {
+            "event": (1, M),
+            "window": (K, M),
+            "low_rate_event": (1, M),
+            "low_rate_window": (K, M),
+            "state": (states, L, M),
+            "state_motion": (states, motion_features),
+            "motion": (K, motion_features),
+            "static_scene": (1, len(self.positions)),
+        }
+        expected = {name: shape[0] for name, shape in shapes.items()}
         of_windows = {*outputs} & {*EVENT_HEADS, *_STATE_HEADS}
         if not (
             all(outputs.values())
@@ -256,16 +266,12 @@ class LinearClassifier(VideoModel):
             and ("state_motion" not in outputs or "motion" in outputs)
         ):
             raise ValueError(f"heads are {outputs}, expected some of {expected}")
-        inputs = {"state": (L, M), "static_scene": (N,)}
-        inputs |= dict.fromkeys(("motion", "state_motion"), (motion_features,))
-        heads = {
-            name: Head(torch.zeros(count, *inputs.get(name, (M,))))
-            for name, count in outputs.items()
-        }
+        heads = {name: Head(torch.zeros(shapes[name])) for name in outputs}
         for name in {"event", "low_rate_event"} & heads.keys():
             heads[name].bias = nn.Parameter(torch.zeros(L))
         if "static_scene" in heads:
-            heads["static_scene"].center = torch.zeros(self.encoder.num_features, N)
+            center = torch.zeros(self.encoder.num_features, len(self.positions))
+            heads["static_scene"].center = center
         return heads
 
     @classmethod
@@ -275,11 +281,6 @@ class LinearClassifier(VideoModel):
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         earlier.rename_weights(state_dict, prefix, heads=self.heads, lengths=self.lengths)
         super()._load_from_state_dict(state_dict, prefix, *args)
-
-    @property
-    def _span(self) -> int:
-        """S, the number of frames that a step needs."""
-        return max((self.window, *self.lengths))
 
     @property
     def _motion_span(self) -> int:
@@ -306,7 +307,8 @@ class LinearClassifier(VideoModel):
             windows = self.state_statistics(features)
         elif self.lengths:
             windows = windowed(frames, moments, self.lengths, W=W)
-        standardized = self._standardized(self._statistics(frames, moments), seen)
+        statistics = self._statistics(frames, moments)
+        standardized = self.head.standardized(statistics, seen.clamp_max(W) - 1)
         output = self._output(standardized, windows, by_motion, seen=seen)
         distance = self.head.farther(self.head.distances(standardized), by_motion.get("clip"))
         sums = F.pad(frames, (0, 0, 0, 0, W - 1, 0)).unfold(1, W, 1).sum(-1)
@@ -326,7 +328,8 @@ class LinearClassifier(VideoModel):
         place = lengths.index(self.window)
         seen = memory.seen[:, 0]
         windows = statistics[:, [lengths.index(n) for n in self.lengths]]
-        standardized = self._standardized(statistics[:, place], seen)
+        rows = seen.clamp_max(self.window).long() - 1
+        standardized = self.head.standardized(statistics[:, place], rows)
         output = self._output(standardized, windows, by_motion, seen=seen)
         if "low_rate_event" in self.heads:
             low_rate = self.score_windows(windows, seen, by_motion.get("window"), low_rate=True)
@@ -392,7 +395,8 @@ class LinearClassifier(VideoModel):
         )
         by_motion = dict[str, Tensor]()
         if self.motion_features:
-            nothing = units.new_zeros(len(features), 1 + self.motion_features)
+            # `len(features)` would fix the number of streams in an exported graph
+            nothing = units.new_zeros(features.shape[0], 1 + self.motion_features)
             root, root_unit = motion_roots(others.get("motion", nothing).to(units.dtype)[:, None])
             roots = torch.cat((memory.motion, root.to(memory.motion.dtype)), 1)
             root_units = torch.cat((memory.motion_units, root_unit), 1)
@@ -516,10 +520,6 @@ class LinearClassifier(VideoModel):
         flat = features.flatten(3).to(self.positions.dtype)
         units = (flat.abs().amax(-1, keepdim=True) / _LEVELS).clamp_min(_SMALLEST)
         return (flat / units).round_(), units
-
-    def _standardized(self, statistics: Tensor, seen: Tensor) -> Tensor:
-        """Standardized statistics `… M` of the last W frames, after `seen` frames, `…`."""
-        return self.head.standardized(statistics, seen.clamp_max(self.window).long() - 1)
 
     def motion_directions(self, motion: Tensor) -> Tensor:
         """The layer on the motion words of a clip, `T 1+F`, linearized there: weights `K F`, whose

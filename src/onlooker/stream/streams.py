@@ -154,6 +154,8 @@ class Streams:
             raise ValueError(
                 "the model needs optical flow, which streams do not have; train one with --modality rgb"
             )
+        segments = None if self.segmenter is None else self.segmenter.start
+        self._start = StreamMemory(model.initial_state(1), segments)
         # A trial step: a model that cannot stream raises here, before any source is opened.
         self.step({"": (0, 0.0, np.zeros((32, 32, 3), np.uint8))})
         self.memories.clear()
@@ -240,7 +242,7 @@ class Streams:
             recorded: the streams that are never too slow: a recording may leave out frames that are
                 like the one before.
         """
-        memories = {name: self.memories.get(name) or self._start() for name in frames}
+        memories = {name: self.memories.get(name, self._start) for name in frames}
         for name, (_, time, pixels) in frames.items():
             memory = memories[name]
             states = memory.eyes
@@ -272,11 +274,6 @@ class Streams:
         self.memories |= memories
         return steps
 
-    def _start(self) -> StreamMemory:
-        """The memory before the first frame of a stream."""
-        segments = None if self.segmenter is None else self.segmenter.start
-        return StreamMemory(self.model.initial_state(1), segments)
-
     def _slots(self, memory: StreamMemory, time: float) -> range:
         """The slots that were missed before a frame, as far as the model remembers them, and that
         of the frame; empty if that is taken.
@@ -295,7 +292,7 @@ class Streams:
     ) -> list[_EncodedFrame]:
         """The frames of the slots that were missed between two frames, at these times."""
         frames = [last._replace(time=time, rows={}) for time in times]
-        if self.segmenter is None or not self.segmenter.interpolates or len(frames) > _FEW:
+        if self.segmenter is None or not self.segmenter.has_pauses or len(frames) > _FEW:
             return frames
         between = interpolated(last.features, arrived.features, len(frames))
         return [
@@ -482,7 +479,7 @@ class Streams:
         """
         assert self.segmenter is not None
         ends = self._boxed(final, memory, source)
-        if not self.segmenter.has_phases:
+        if self.segmenter.has_pauses:
             return (), ends, memory
         by_start = {(bout.label, bout.start): bout for bout in memory.begun}
         new = [bout for bout in (*final, *begun) if (bout.label, bout.start) not in by_start]

@@ -416,9 +416,7 @@ class SemiMarkovSegmenter(Segmenter[SemiMarkovMemory]):
             where no tier has a state.
     """
 
-    answers_clips = False
-    has_phases = True
-    interpolates = False
+    has_pauses = False
 
     def __init__(self, decision: Decision, lengths: Sequence[int], rate: float) -> None:
         self.decision = decision
