@@ -16,7 +16,7 @@ from onlooker.models.cells.attentive import AttentiveCell, MotionCell
 from onlooker.models.cells.cell import State
 from onlooker.models.cells.lstm import LSTM, ConvLSTM
 from onlooker.models.registry import Recipe, find_recipe, register_model
-from onlooker.models.video_model import NO_ROWS, Output, Rows, VideoModel, make_head
+from onlooker.models.video_model import NO_OTHERS, Others, Output, VideoModel, make_head
 from onlooker_papers import PACKAGE
 from onlooker_papers.hmdb10 import attention
 
@@ -208,7 +208,7 @@ class Published(Classifier):
         return isinstance(cell, ConvLSTM | MotionCell)
 
     def forward_features(
-        self, features: Tensor, others: Rows = NO_ROWS, *, state: State | None = None
+        self, features: Tensor, others: Others = NO_OTHERS, *, state: State | None = None
     ) -> Output:
         """As `Classifier`; without a state from that of the clip."""
         if state is None and self.clip_mean:

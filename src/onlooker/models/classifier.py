@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from onlooker.models.cells import build_cell
 from onlooker.models.cells.cell import State, unroll
 from onlooker.models.encoders import Encoder, build_encoder
-from onlooker.models.video_model import NO_ROWS, Output, Rows, VideoModel, make_head
+from onlooker.models.video_model import NO_OTHERS, Others, Output, VideoModel, make_head
 
 
 class Classifier(VideoModel):
@@ -89,7 +89,7 @@ class Classifier(VideoModel):
         self.to(memory_format=torch.channels_last)
 
     def forward_features(
-        self, features: Tensor, others: Rows = NO_ROWS, *, state: State | None = None
+        self, features: Tensor, others: Others = NO_OTHERS, *, state: State | None = None
     ) -> Output:
         """The model after its encoder, on feature maps `B T D h w`; a ValueError for features of
         another encoder.
@@ -111,7 +111,7 @@ class Classifier(VideoModel):
         return Output(logits, output.attention, attended=attended)
 
     def step_features(
-        self, features: Tensor, state: State, others: Rows = NO_ROWS
+        self, features: Tensor, state: State, others: Others = NO_OTHERS
     ) -> tuple[Output, State]:
         output, state = self.cell(features, state)
         return Output(self.classify(output.hidden), output.attention), state

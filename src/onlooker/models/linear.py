@@ -21,7 +21,7 @@ from onlooker.models.motion_memory import (
     rounded_motion,
     window_sums,
 )
-from onlooker.models.video_model import NO_EVENT, NO_ROWS, Output, Rows, VideoModel, Windows
+from onlooker.models.video_model import NO_EVENT, NO_OTHERS, Others, Output, VideoModel, Windows
 from onlooker.models.windows import (
     WAVES,
     cosines,
@@ -292,7 +292,7 @@ class LinearClassifier(VideoModel):
         # of states, the motion of the shortest window
         return max((self.window, *(self.lengths[:1] if "state_motion" in self.heads else ())))
 
-    def forward_features(self, features: Tensor, others: Rows = NO_ROWS) -> Output:
+    def forward_features(self, features: Tensor, others: Others = NO_OTHERS) -> Output:
         B, T = features.shape[:2]
         W = self.window
         frames, moments = self._frames(features)
@@ -317,7 +317,7 @@ class LinearClassifier(VideoModel):
         return output._replace(attention=attention.unflatten(0, (B, T)), distance=distance)
 
     def step_features(
-        self, features: Tensor, state: LinearMemory, others: Rows = NO_ROWS
+        self, features: Tensor, state: LinearMemory, others: Others = NO_OTHERS
     ) -> tuple[Output, LinearMemory]:
         self.check_others(others, features.shape[:1])
         frames, by_motion, memory = self._remembered(features, state, others)
@@ -377,7 +377,7 @@ class LinearClassifier(VideoModel):
         return by_motion
 
     def _remembered(
-        self, features: Tensor, memory: LinearMemory, others: Rows
+        self, features: Tensor, memory: LinearMemory, others: Others
     ) -> tuple[Tensor, dict[str, Tensor], LinearMemory]:
         """The last S frames `B S D N` of streams, what their motion adds to each head (`_by_motion`),
         and the memory after the newest frame.

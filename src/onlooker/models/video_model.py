@@ -40,8 +40,8 @@ WEIGHTS = "model.safetensors"
 # class.
 _LARGE = 511
 NO_EVENT = -30.0  # `Windows.whole` of a window that is not complete, or unlike training
-Rows = Mapping[str, Tensor]  # features of the eyes besides pictures, by name
-NO_ROWS: Rows = MappingProxyType({})
+Others = Mapping[str, Tensor]  # features of the eyes besides pictures, by name
+NO_OTHERS: Others = MappingProxyType({})
 OTHER_EYES = ("motion",)  # besides pictures: names of heads, and of `video.eyes.EYES`
 _MANY_MOTION_FEATURES = 1 << 14
 
@@ -215,7 +215,7 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
         B, T = self.check_video(video)
         return self.encode(video.flatten(0, 1)).unflatten(0, (B, T))
 
-    def forward_features(self, features: Tensor, others: Rows = NO_ROWS) -> Output:
+    def forward_features(self, features: Tensor, others: Others = NO_OTHERS) -> Output:
         """The model after its encoder.
 
         Args:
@@ -239,14 +239,14 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
         """
         raise ValueError("this model has no second input, motion words; leave them out")
 
-    def forward(self, video: Tensor, others: Rows = NO_ROWS) -> Output:
+    def forward(self, video: Tensor, others: Others = NO_OTHERS) -> Output:
         return self.forward_features(self.encode_video(video), others)
 
     def step(
         self,
         frame: Tensor,
         state: Any = None,  # noqa: ANN401 - each model has its own state
-        others: Rows = NO_ROWS,
+        others: Others = NO_OTHERS,
     ) -> tuple[Output, Any]:
         """One frame `B C H W` of a stream; the same numbers as `forward`, in constant memory.
 
@@ -259,7 +259,7 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
         self,
         features: Tensor,
         state: Any,  # noqa: ANN401 - each model has its own state
-        others: Rows = NO_ROWS,
+        others: Others = NO_OTHERS,
     ) -> tuple[Output, Any]:
         """`step` after the encoder, on the features of one frame, `B D h w`, those of the other eyes,
         `B 1+F` (`forward_features`), and the state before it.
@@ -294,7 +294,7 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
                 f"features are {tuple(features.shape)}, expected B T and then {expected} (D h w)"
             )
 
-    def check_others(self, others: Rows, dimensions: Sequence[int]) -> None:
+    def check_others(self, others: Others, dimensions: Sequence[int]) -> None:
         """Raise a ValueError for features of eyes that the model does not have, or that do not have
         these dimensions, and then 1+F.
         """

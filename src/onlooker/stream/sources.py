@@ -35,7 +35,7 @@ from onlooker.video.decode import (
     lacks_times,
     start_of,
 )
-from onlooker.video.eyes import Eye, Rows, added, look
+from onlooker.video.eyes import Eye, EyeRows, added, look
 from onlooker.video.rates import RATE, UNKNOWN_RATE
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import Pixels
@@ -113,7 +113,7 @@ class _Arrival(NamedTuple):
     pixels: Callable[[], Pixels]
     recorded: bool = False
     note: str = ""
-    rows: Rows = MappingProxyType({})
+    rows: EyeRows = MappingProxyType({})
 
 
 class _LostError(Exception):
@@ -232,8 +232,8 @@ class Source:
         self._last: _Arrival | None = None  # in this connection
         self._eyes = eyes
         self._eye_states: dict[str, Any] = {}
-        self._rows: Rows = {}  # since the last frame that was handed out
-        self.rows: Rows = {}
+        self._rows: EyeRows = {}  # since the last frame that was handed out
+        self.rows: EyeRows = {}
         self.changes: list[Status] = []
         self._state: State | None = None
         self._convert = Converter(self.name)
@@ -430,7 +430,7 @@ class Source:
 
     def _put(self, arrival: _Arrival) -> bool:
         """Queue a frame for the reader; False if reading has been stopped."""
-        rows: Rows = {}
+        rows: EyeRows = {}
         if self._eyes:
             pixels = arrival.pixels()
             arrival = arrival._replace(pixels=partial(np.asarray, pixels))

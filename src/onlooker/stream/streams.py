@@ -43,7 +43,7 @@ from onlooker.stream.sources import (
     slot_of,
     stream_names,
 )
-from onlooker.video.eyes import EYES, Rows, added, look
+from onlooker.video.eyes import EYES, EyeRows, added, look
 from onlooker.video.rates import RATE
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import Pixels, resize
@@ -75,7 +75,7 @@ class _EncodedFrame(NamedTuple):
     pixels: Pixels
     sample: Pixels
     features: Tensor
-    rows: Rows = MappingProxyType({})
+    rows: EyeRows = MappingProxyType({})
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +109,7 @@ class StreamMemory:
     since: float = 0.0
     pace: float = 0.0
     eyes: Mapping[str, Any] = field(default_factory=dict)
-    rows: Rows = field(default_factory=dict)
+    rows: EyeRows = field(default_factory=dict)
 
 
 class Streams:
@@ -225,7 +225,7 @@ class Streams:
     def steps(
         self,
         frames: dict[str, Frame],
-        rows: Mapping[str, Rows] | None = None,
+        rows: Mapping[str, EyeRows] | None = None,
         *,
         recorded: Collection[str] = (),
     ) -> list[Step]:

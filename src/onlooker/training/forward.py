@@ -7,7 +7,7 @@ from torch import Tensor
 
 from onlooker.base.config import DataConfig, Precision
 from onlooker.data.transforms import augment, to_video
-from onlooker.models.video_model import NO_ROWS, Output, Rows, VideoModel
+from onlooker.models.video_model import NO_OTHERS, Others, Output, VideoModel
 
 __all__ = ["encode_samples", "uses_bf16"]
 
@@ -27,7 +27,7 @@ def forward_samples(
     data: DataConfig,
     *,
     augmented: bool = False,
-    others: Rows = NO_ROWS,
+    others: Others = NO_OTHERS,
 ) -> Output:
     """The output of a model for clips.
 

@@ -12,7 +12,7 @@ from onlooker.video.motion_words import motion_eye
 from onlooker.video.resize import Pixels
 
 Floats = NDArray[np.float32]
-Rows = Mapping[str, Floats]  # by the names of eyes (`Eye.step`)
+EyeRows = Mapping[str, Floats]  # by the names of eyes (`Eye.step`)
 
 
 class Eye(Protocol):
@@ -36,13 +36,13 @@ EYES: dict[str, Callable[[], Eye]] = {"motion": motion_eye}
 
 def look(
     eyes: Mapping[str, Eye], frame: Pixels, time: float, *, states: Mapping[str, Any]
-) -> tuple[dict[str, Any], Rows]:
+) -> tuple[dict[str, Any], EyeRows]:
     """The states of eyes after a frame, and their rows of it (`Eye.step`)."""
     seen = {name: eye.step(frame, time, states.get(name)) for name, eye in eyes.items()}
     rows = {name: row for name, (_, row) in seen.items()}
     return {name: state for name, (state, _) in seen.items()}, rows
 
 
-def added(rows: Rows, more: Rows) -> Rows:
+def added(rows: EyeRows, more: EyeRows) -> EyeRows:
     """The sums of rows; an eye that is left out has seen nothing."""
     return {**rows, **{name: rows.get(name, 0) + row for name, row in more.items()}}
