@@ -28,7 +28,7 @@ from onlooker.models.cells.attentive import ATTENTIONS
 from onlooker.models.encoders import ENCODERS, Encoder, encoder_terms
 from onlooker.models.heads import Heads
 
-__all__ = ["Output", "VideoModel", "count_parameters", "make_head"]
+__all__ = ["NO_OTHERS", "Others", "Output", "VideoModel", "count_parameters", "make_head"]
 
 # A forked process lacks the threads that OpenMP has started in its parent, and would wait for them
 # forever; with one thread, PyTorch asks for no others.
