@@ -56,7 +56,7 @@ def steps(eye: MotionEye, frames: Pixels) -> int:
     state: MotionEyeState | None = None
     largest = 0
     for t, frame in enumerate(frames):
-        state, _, _ = eye.step(frame, t / RATE, state)
+        state, _ = eye.step(frame, t / RATE, state)
         cells = 0 if state.cells is None else state.cells.nbytes
         earlier = sum(finished.nbytes for finished in state.earlier)
         largest = max(largest, state.frame.nbytes + earlier + cells)

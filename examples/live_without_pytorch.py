@@ -52,8 +52,8 @@ while (read := video.read())[0] or steps_left:
         seconds = video.get(cv2.CAP_PROP_POS_MSEC) / 1000 if is_file else time.monotonic() - begin
         if motion:  # of all frames, also of those between two that the model gets
             color = cv2.cvtColor(read[1], cv2.COLOR_BGR2RGB)
-            eye_state, sums, count = eye.step(color, seconds, eye_state)
-            feeds["motion"] += np.insert(sums, 0, count)
+            eye_state, row = eye.step(color, seconds, eye_state)
+            feeds["motion"] += row
         if seconds < due - 1e-3:
             continue
         due = max(due, seconds - between) + between

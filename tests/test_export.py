@@ -341,14 +341,14 @@ def test_a_model_with_motion_answers_alike_in_watch_in_its_export_and_without_py
     folder = export(eventful, tmp_path / "export")
     assert (folder / "motion-words.safetensors").read_bytes() == WORDS.read_bytes()
     about = json.loads((folder / "step.json").read_text())
-    row_shape = [1, *about["motion"]["shape"][1:]]
     session = onnxruntime.InferenceSession(folder / "step.onnx")
     names = [output.name for output in session.get_outputs()]
     state = {
         name: np.zeros([1, *part["shape"][1:]], np.float32)
         for name, part in about["state"].items()
     }
-    source = Source(clip, StreamConfig(rate=5.0), Condition(), sees_motion=True)
+    eyes = {"motion": motion_eye()}
+    source = Source(clip, StreamConfig(rate=5.0), Condition(), eyes=eyes)
     source.start()
     windows = list[np.ndarray]()
     while not source.finished:
@@ -356,8 +356,7 @@ def test_a_model_with_motion_answers_alike_in_watch_in_its_export_and_without_py
             source.condition.wait_for(lambda: source.ready, 20)
         if (frame := source.poll()) is None:
             continue
-        motion = source.motion
-        row = np.zeros(row_shape, np.float32) if motion is None else motion[None]
+        row = source.rows["motion"][None]
         pixels = resize(frame[2][None], 32, 3)
         values = session.run(None, {"frame": pixels, "motion": row, **state})
         outputs = dict(zip(names, values, strict=True))

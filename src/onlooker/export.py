@@ -123,9 +123,7 @@ class _PixelStep(nn.Module):
             f"state_{i}": part.shape[1:]
             for i, part in enumerate(part for part in parts if part.numel())
         }
-        self.motion: dict[str, tuple[int, ...]] = {}  # the second input, if the model has one
-        if model.motion_features:
-            self.motion["motion"] = (1 + model.motion_features,)
+        self.eyes = {name: (1 + count,) for name, count in model.eyes.items()}
         # Results for a frame in the order of `forward`: names, and shapes without the B in front.
         self.results: dict[str, tuple[int, ...]] = {"scores": (model.num_classes,)}
         if model.attends:
@@ -143,37 +141,34 @@ class _PixelStep(nn.Module):
             self.results["windows"] = (len(model.lengths), model.num_classes)
 
     def forward(self, frame: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """Frames `B H W C` uint8, their motion words `B 1+F` if the model has them, and states to
+        """Frames `B H W C` uint8, the features `B 1+F` of other eyes of the model, and states to
         results and new states.
         """
         features = self.model.encode(to_video(frame, self.data.normalization))
         # `len(frame)` would fix the number of streams in the graph.
         zeros = self.model.initial_state(frame.shape[0])
         given = iter(inputs)
-        motion = [next(given) for _ in self.motion]
+        others = {name: next(given) for name in self.eyes}
         state = type(zeros)(
             *(
                 next(given) if carried else part
                 for part, carried in zip(zeros, self.carried, strict=True)
             )
         )
-        if motion:
-            output, state = self.model.step_both(features, state, *motion)
-        else:
-            output, state = self.model.step_features(features, state)
-        scores = self.decision.probabilities(output.logits)
+        output, state = self.model.step_features(features, state, others)
+        results = {"scores": self.decision.probabilities(output.logits)}
         after = [part for part, carried in zip(state, self.carried, strict=True) if carried]
-        windows = None
-        states = None
+        if output.attention is not None:
+            results["attention"] = output.attention
         if output.windows is not None:
-            windows = self.decision.calibrated(output.windows.scores)
+            results["windows"] = self.decision.calibrated(output.windows.scores)
         if output.states is not None and self.segmenter is not None:
             parts = torch.cat((next(given), F.pad(output.states, (0, 1), value=1.0)[:, None]), 1)
             after.append(parts[:, 1:])
-            states = self._probabilities(self.segmenter, parts)
-            scores = torch.stack([states[:, x].prod(-1) for x in self.segmenter.positions], -1)
-        results = [part for part in (output.attention, windows, states) if part is not None]
-        return scores, *results, *after
+            results["states"] = self._probabilities(self.segmenter, parts)
+            by_class = [results["states"][:, x].prod(-1) for x in self.segmenter.positions]
+            results["scores"] = torch.stack(by_class, -1)
+        return *results.values(), *after
 
     def _probabilities(self, segmenter: SemiMarkovSegmenter, parts: Tensor) -> Tensor:
         """Probabilities of the outputs of the state layer, `B R`, at the frame whose surroundings
@@ -193,7 +188,7 @@ def _trace(step: _PixelStep, opset: int) -> torch.onnx.ONNXProgram:
     frame = torch.randint(256, (2, size, size, step.data.channels)).to(torch.uint8)
     # random: the exporter would merge states that are equal, such as H and C of zeros, and one of
     # them would be missing in the graph
-    inputs = step.motion | step.states
+    inputs = step.eyes | step.states
     tensors = tuple(torch.rand(2, *shape) for shape in inputs.values())
     batch = {0: torch.export.Dim("B")}
     # `forward` takes one tensor and a variable number of others: their shapes are given the same
@@ -253,7 +248,7 @@ def verify(step: _PixelStep, program: torch.onnx.ONNXProgram) -> float:
         # in most frames, no block ends
         blocks = torch.randint(-2, 3, (1, 1), generator=chance).clamp_min(0)
         motion = [
-            blocks * torch.randn(1, *part, generator=chance).abs() for part in step.motion.values()
+            blocks * torch.randn(1, *part, generator=chance).abs() for part in step.eyes.values()
         ]
         expected = step(frame, *motion, *before)
         exported = program(frame, *motion, *exported_before)
@@ -287,11 +282,11 @@ def _describe(recognizer: Recognizer, step: _PixelStep, opset: int) -> dict[str,
         },
         # the words are those of this version of `video/motion_words.py`
         "motion": {
-            "shape": ["B", *step.motion["motion"]],
+            "shape": ["B", *step.eyes["motion"]],
             "words": MOTION_WORDS,
             "version": VERSION,
         }
-        if step.motion
+        if step.eyes
         else None,
         "state": {
             name: {"shape": ["B", *shape], "next": f"next_{name}"}

@@ -162,7 +162,7 @@ class Recognizer:
         not computed for recordings. Zero for states, which go on in every video.
         """
         segmenter = self.segmenter
-        if segmenter is not None and not segmenter.answers_clips:
+        if segmenter is not None and not segmenter.has_pauses:
             return 0.0
         if segmenter is None or self.data.modality != "rgb":
             return math.inf
@@ -463,7 +463,8 @@ class Recognizer:
         return Classification(*joined)  # type: ignore[arg-type]
 
     def _probabilities(self, samples: Tensor, motion: Tensor | None) -> Classification:
-        output = forward_samples(self.model, samples, self.data, motion=motion)
+        others = {} if motion is None else {"motion": motion}
+        output = forward_samples(self.model, samples, self.data, others=others)
         attention = None if output.attention is None else output.attention.float().cpu().numpy()
         whole = None if output.windows is None else output.windows.whole.float().cpu().numpy()
         distances = None if output.distance is None else output.distance[:, -1].cpu().numpy()
@@ -688,7 +689,7 @@ def _piece(
     times = (begin - before, begin, end + after)
     start, own, after_last = np.searchsorted(reader.times, times).tolist()
     start = min(start, max(own - 1, 0))  # a stream repeats the last frame before a gap
-    if streams.sees_motion:  # which frames are compared depends on where it begins
+    if streams.eyes:  # which frames are compared depends on where it begins
         start = bin_ends(reader.times[: start + 1].tolist())[-1]
     part = reader.part(start, after_last)
     rows, _ = _collected(streams, part, reader.seconds, update=update)
@@ -732,7 +733,7 @@ def length_text(recognizer: Recognizer) -> str:
 def expected_events(recognizer: Recognizer, alarms_per_hour: float) -> str:
     """The expected events and false alarms in streams, in words; empty for a model that finds none."""
     segmenter = recognizer.segmenter
-    if segmenter is None or not segmenter.answers_clips:
+    if segmenter is None or not segmenter.has_pauses:
         return ""
     decision = recognizer.decision
     if decision.curve is None:

@@ -400,8 +400,8 @@ def frames_and_motion(path: Path, every: int) -> Iterator[tuple[Pixels, NDArray[
     memory = None
     words = np.zeros(1 + motion_eye().num_features, np.float32)
     for index, time, pixels in VideoReader(path):
-        memory, sums, count = motion_eye().step(pixels, time, memory)
-        words += np.insert(sums, 0, count) if count else 0
+        memory, row = motion_eye().step(pixels, time, memory)
+        words += row
         if index % every == 0:
             yield pixels, words.copy()
             words[:] = 0

@@ -76,15 +76,17 @@ def answers(model: LinearClassifier) -> list[Output]:
     """The outputs for a video, and for its frames one by one."""
     random = torch.Generator().manual_seed(1)
     video = torch.rand(2, 9, 3, 32, 32, generator=random)
-    motion = None
+    others = dict[str, torch.Tensor]()
     if model.motion_features:
         counts = torch.randint(0, 3, (2, 9, 1), generator=random).float()
         words = torch.randn(2, 9, model.motion_features, generator=random)
-        motion = torch.cat((counts, counts * words), 2)
-    outputs = [model(video, motion)]
+        others["motion"] = torch.cat((counts, counts * words), 2)
+    outputs = [model(video, others)]
     state = None
     for t in range(9):
-        output, state = model.step(video[:, t], state, None if motion is None else motion[:, t])
+        output, state = model.step(
+            video[:, t], state, {name: rows[:, t] for name, rows in others.items()}
+        )
         outputs.append(output)
     return outputs
 

@@ -49,14 +49,14 @@ def test_logits_of_motion_are_those_of_all_blocks_of_a_window_and_are_added() ->
     model = made()
     video = torch.rand(2, 9, 3, 32, 32)
     motion = rows()
-    added = model(video, motion).logits - model(video).logits
+    added = model(video, {"motion": motion}).logits - model(video).logits
     for b in range(2):
         for t in range(9):
             blocks = motion[b, max(0, t - 4) : t + 1].sum(0)
             expected = model.heads["motion"](fisher_vector(blocks)) * (blocks[0] > 0)
             assert_close(added[b, t], expected, atol=ROUNDED, rtol=0)
     assert added.abs().amax() > 0.1
-    assert_close(model(video, motion).attention, model(video).attention)
+    assert_close(model(video, {"motion": motion}).attention, model(video).attention)
 
 
 def with_windows() -> LinearClassifier:
@@ -75,7 +75,7 @@ def test_classes_of_windows_are_told_by_their_motion_too() -> None:
     video = torch.rand(2, 9, 3, 32, 32)
     motion = rows()
     pictures = model(video).windows
-    both = model(video, motion).windows
+    both = model(video, {"motion": motion}).windows
     assert_close(both.whole, pictures.whole)
     added = both.logits - pictures.logits
     for place, n in enumerate(model.lengths):
@@ -91,7 +91,7 @@ def test_clips_and_windows_are_as_far_from_training_as_the_farther_eye_says() ->
     model = with_windows()
     video = torch.rand(2, 9, 3, 32, 32)
     motion = rows()
-    pictures = model(video, motion)
+    pictures = model(video, {"motion": motion})
     center = torch.randn(F) / F**0.5
 
     def distance(blocks: Tensor) -> Tensor:
@@ -105,16 +105,18 @@ def test_clips_and_windows_are_as_far_from_training_as_the_farther_eye_says() ->
     assert is_farther.any()
     assert not is_farther.all()
     set_motion_distance(model, center, clips=factor, windows=3.0)
-    both = model(video, motion)
+    both = model(video, {"motion": motion})
     assert_close(both.distance, pictures.distance.maximum(expected), rtol=0.02, atol=0.01)
-    assert_close(model(video, torch.zeros_like(motion)).distance, model(video).distance)
+    assert_close(
+        model(video, {"motion": torch.zeros_like(motion)}).distance, model(video).distance
+    )
     # a limit between the distances of motion: where a window is farther, there is no event
     by_window = torch.stack(
         [3 * distance(motion[:, t - 2 : t + 1].sum(1)) for t in range(2, 9)], 1
     )
     model.heads["window"].scale.fill_(1e6)  # pictures are all usual
     model.heads["window"].limit = float(by_window[by_window > 0].median()) + 0.05
-    possible = model(video, motion).windows.possible[:, 2:, 0]
+    possible = model(video, {"motion": motion}).windows.possible[:, 2:, 0]
     assert torch.equal(possible, by_window <= model.window_novelty_limit)
     assert possible.any()
     assert not possible.all()
@@ -128,14 +130,14 @@ def test_step_equals_forward() -> None:
     model.heads["window"].limit = 4.5  # of some windows
     video = torch.rand(2, 9, 3, 32, 32)
     motion = rows()
-    output = model(video, motion)
+    output = model(video, {"motion": motion})
     possible = output.windows.possible[:, model.lengths[-1] - 1 :]
     assert possible.any()
     assert not possible.all()
     state = model.initial_state(2)
     constant = [(part.shape, part.dtype) for part in state]
     for t in range(9):
-        in_step, state = model.step(video[:, t], state, motion[:, t])
+        in_step, state = model.step(video[:, t], state, {"motion": motion[:, t]})
         assert_close(in_step.logits, output.logits[:, t], atol=1e-5, rtol=0)
         assert_close(in_step.attention, output.attention[:, t], atol=1e-5, rtol=0)
         scores = output.windows.scores[:, t]
@@ -161,22 +163,22 @@ def test_the_motion_of_the_shortest_window_is_added_to_its_part_in_states(
     model = with_states()
     video = torch.rand(2, 9, 3, 32, 32)
     motion = rows()
-    added = model(video, motion).states - model(video).states
+    added = model(video, {"motion": motion}).states - model(video).states
     assert not added[:, :, 1].any()
     for t in range(9):
         blocks = motion[:, max(0, t - 6) : t + 1].sum(1)
         expected = model.heads["state_motion"](fisher_vector(blocks)) * (blocks[:, :1] > 0)
         assert_close(added[:, t, 0], expected, atol=2 * ROUNDED, rtol=0)
     assert added.abs().amax() > 0.2
-    whole = model(video, motion).states
+    whole = model(video, {"motion": motion}).states
     state = model.initial_state(2)
     for t in range(9):
-        in_step, state = model.step(video[:, t], state, motion[:, t])
+        in_step, state = model.step(video[:, t], state, {"motion": motion[:, t]})
         assert_close(in_step.states, whole[:, t], atol=1e-5, rtol=0)
     assert state.motion.nbytes == 2 * 6 * F, "a byte for each word of its window"
     model.save_pretrained(tmp_path)
     loaded = LinearClassifier.from_pretrained(tmp_path)
-    assert_close(loaded(video, motion).states, whole)
+    assert_close(loaded(video, {"motion": motion}).states, whole)
 
 
 @torch.no_grad()
@@ -185,7 +187,7 @@ def test_clips_of_a_model_whose_states_alone_are_told_by_motion_are_told_by_pict
     video = torch.rand(2, 9, 3, 32, 32)
     before = model(video)
     model.set_heads({"state_motion": Head(torch.randn(2, F), torch.randn(2))})
-    after = model(video, rows())
+    after = model(video, {"motion": rows()})
     assert_close(after.logits, before.logits)
     assert_close(after.distance, before.distance)
     assert_close(after.attention, before.attention)
@@ -197,7 +199,7 @@ def test_where_nothing_moves_the_answer_is_that_of_pictures() -> None:
     model = made()
     video = torch.rand(2, 9, 3, 32, 32)
     still = torch.zeros(2, 9, 1 + F)
-    assert torch.equal(model(video, still).logits, model(video).logits)
+    assert torch.equal(model(video, {"motion": still}).logits, model(video).logits)
     *in_steps, _ = stepped(model.step, None, video)
     assert_close(in_steps[0], model(video).logits, atol=1e-5, rtol=0)
 
@@ -207,9 +209,9 @@ def test_motion_of_another_shape_or_for_another_model_is_refused() -> None:
     with pytest.raises(
         ValueError, match=r"motion words are \(1, 3, 9\), expected \(1, 3, 25\)"
     ):
-        made()(video, torch.zeros(1, 3, 9))
+        made()(video, {"motion": torch.zeros(1, 3, 9)})
     with pytest.raises(ValueError, match="for a model with 0 features of motion"):
-        made(0)(video, torch.zeros(1, 3, 1))
+        made(0)(video, {"motion": torch.zeros(1, 3, 1)})
 
 
 @torch.no_grad()
@@ -222,7 +224,7 @@ def test_the_head_is_saved_and_loaded(tmp_path: Path) -> None:
     loaded = LinearClassifier.from_pretrained(tmp_path / "both")
     assert loaded.motion_features == F
     assert torch.equal(loaded.heads["motion"].weight, weight)
-    assert_close(loaded(video, rows(6, 1)), plain(video, rows(6, 1)))
+    assert_close(loaded(video, {"motion": rows(6, 1)}), plain(video, {"motion": rows(6, 1)}))
 
 
 @torch.no_grad()

@@ -259,7 +259,7 @@ def test_the_evidence_for_one_class_over_another_is_where_and_when_it_happens(
         recognizer.model,
         torch.from_numpy(sample.pixels)[None],
         recognizer.data,
-        motion=torch.from_numpy(sample.motion)[None],
+        others={"motion": torch.from_numpy(sample.motion)[None]},
     )
     biases = recognizer.model.head.bias + recognizer.model.heads["motion"].bias
     logits = (output.logits[0, -1] - biases).detach() / recognizer.decision.temperature

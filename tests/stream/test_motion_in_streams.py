@@ -58,10 +58,10 @@ def by_definition(recognizer: Recognizer, clip: Path, taken: Sequence[int]) -> l
     motion_state = state = None
     row = np.zeros(1 + model.motion_features, np.float32)
     for index, time, pixels, frame in frames_of(recognizer, clip):
-        motion_state, sums, count = motion_eye().step(pixels, time, motion_state)
-        row += np.insert(sums, 0, count)
+        motion_state, frame_row = motion_eye().step(pixels, time, motion_state)
+        row += frame_row
         if index in taken:
-            output, state = model.step(frame, state, torch.from_numpy(row)[None])
+            output, state = model.step(frame, state, {"motion": torch.from_numpy(row)[None]})
             if output.windows is None:
                 scores.append(recognizer.decision.probabilities(output.logits)[0].numpy())
             else:
@@ -132,7 +132,7 @@ def test_states_are_told_by_the_motion_around_a_frame_as_it_was_in_training(
     chain = StateChain([0, 1, 2], [1.0] * 3, [0.5] * 3, 0.4)
     decision = replace(recognizer.decision, states=(chain,))
     earlier = Recognizer(model, recognizer.data, decision)
-    assert not earlier.streams().sees_motion, "as models of earlier versions, for clips alone"
+    assert not earlier.streams().eyes, "as models of earlier versions, for clips alone"
     weight = torch.randn(3, model.motion_features)
     model.set_heads({"state_motion": Head(weight, torch.tensor([0.5, 0.0, 0.0]))})
     prediction = Recognizer(model, recognizer.data, decision).predict(clip)
@@ -147,8 +147,8 @@ def test_states_are_told_by_the_motion_around_a_frame_as_it_was_in_training(
     motion_state = None
     blocks = np.zeros((19, 1 + model.motion_features), np.float32)
     for index, time, pixels in VideoReader(clip):
-        motion_state, sums, count = motion_eye().step(pixels, time, motion_state)
-        blocks[-(-index // 5)] += np.insert(sums, 0, count)
+        motion_state, row = motion_eye().step(pixels, time, motion_state)
+        blocks[-(-index // 5)] += row
     for t in range(16):
         exact = fisher_vector(blocks[max(0, t - 2) : t + 4].sum(0))
         np.testing.assert_allclose(vectors[t], exact, atol=0.01)
@@ -156,20 +156,20 @@ def test_states_are_told_by_the_motion_around_a_frame_as_it_was_in_training(
 
 def test_frames_that_a_slow_model_drops_leave_their_motion() -> None:
     images = belt("left", 1)
-    source = Source("camera", StreamConfig(rate=SLOTS), Condition(), sees_motion=True)
+    eyes = {"motion": motion_eye()}
+    source = Source("camera", StreamConfig(rate=SLOTS), Condition(), eyes=eyes)
     state = None
     expected = np.zeros(1 + motion_eye().num_features, np.float32)
     for index in range(36):
         source._put(_Arrival(index / RATE, partial(np.asarray, images[index])))
-        state, sums, count = motion_eye().step(images[index], index / RATE, state)
+        state, row = motion_eye().step(images[index], index / RATE, state)
         if index <= 33:  # the last one that is handed out
-            expected += np.insert(sums, 0, count)
+            expected += row
     frame = source.poll()
     assert frame is not None
     assert (frame[0], source.dropped) == (33, 7)
-    assert source.motion is not None
-    np.testing.assert_allclose(source.motion, expected, rtol=1e-4, atol=1e-3)
-    assert source.motion[0] > 100
+    np.testing.assert_allclose(source.rows["motion"], expected, rtol=1e-4, atol=1e-3)
+    assert source.rows["motion"][0] > 100
 
 
 def test_missed_slots_have_no_motion_of_their_own(recognizer: Recognizer) -> None:

@@ -369,7 +369,7 @@ def test_events_that_look_alike_are_named_by_their_motion(sees_motion: bool) -> 
         for frame, words in motion_words:
             rows[frame] = words
         with torch.no_grad():
-            windows = made.net.forward_both(features[None], rows[None]).windows
+            windows = made.net.forward_features(features[None], {"motion": rows[None]}).windows
         assert windows is not None
         complete = sum(length <= len(features) for length in layer.lengths)
         assert (windows.logits[0, -1, :complete].argmax(-1) == y[number]).all()

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from onlooker.models.video_model import Output, VideoModel, make_head
+from onlooker.models.video_model import NO_OTHERS, Others, Output, VideoModel, make_head
 from onlooker_papers import PACKAGE
 from onlooker_papers.digits.tracks import Tracks
 
@@ -78,7 +78,7 @@ class TrackClassifier(VideoModel):
         self.head = nn.Identity()  # the head is in the pool
         self.to(memory_format=torch.channels_last)
 
-    def forward(self, video: Tensor) -> Output:
+    def forward(self, video: Tensor, others: Others = NO_OTHERS) -> Output:
         """`B T C H W` to class logits at every frame, `B T K`; no attention."""
         B, T = self.check_video(video)
         stretches = self._stretches(video)  # B S L C H W

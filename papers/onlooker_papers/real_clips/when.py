@@ -259,8 +259,9 @@ def play(of: Fitted, stream: Stream) -> Floats:
         begin = max(0, first - net.lengths[-1] + 1)
         after = first + _FRAMES
         features = stream.features(begin, after)[None].float()
-        motion = stream.motion(begin, after) if net.motion_features else None
-        windows = net.forward_features(features, None if motion is None else motion[None]).windows
+        motion = stream.motion(begin, after)
+        others = {} if motion is None or not net.motion_features else {"motion": motion[None]}
+        windows = net.forward_features(features, others).windows
         assert windows is not None
         parts.append(of.decision.calibrated(windows.scores[0, first - begin :]).numpy())
     return np.concatenate(parts)

@@ -16,7 +16,7 @@ from onlooker.models.cells.attentive import AttentiveCell, MotionCell
 from onlooker.models.cells.cell import State
 from onlooker.models.cells.lstm import LSTM, ConvLSTM
 from onlooker.models.registry import Recipe, find_recipe, register_model
-from onlooker.models.video_model import Output, VideoModel, make_head
+from onlooker.models.video_model import NO_OTHERS, Others, Output, VideoModel, make_head
 from onlooker_papers import PACKAGE
 from onlooker_papers.hmdb10 import attention
 
@@ -207,11 +207,13 @@ class Published(Classifier):
         cell = self.cell.cell if isinstance(self.cell, AttentiveCell) else self.cell
         return isinstance(cell, ConvLSTM | MotionCell)
 
-    def forward_features(self, features: Tensor, state: State | None = None) -> Output:
+    def forward_features(
+        self, features: Tensor, others: Others = NO_OTHERS, *, state: State | None = None
+    ) -> Output:
         """As `Classifier`; without a state from that of the clip."""
         if state is None and self.clip_mean:
             state = self.learned_init(features.mean(1))
-        return super().forward_features(features, state)
+        return super().forward_features(features, others, state=state)
 
     def initial_state(self, batch_size: int) -> State:
         """Zeros; a ValueError if the first state depends on the clip."""

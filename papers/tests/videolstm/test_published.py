@@ -102,7 +102,7 @@ def test_the_first_state_is_the_tanh_of_the_mean_features(name: str) -> None:
     zeros = published(name, clip_mean=False).initial_state(2)
     assert [part.shape for part in state] == [part.shape for part in zeros]
     torch.testing.assert_close(
-        net.forward_features(features).logits, net.forward_features(features, state).logits
+        net.forward_features(features).logits, net.forward_features(features, state=state).logits
     )
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from onlooker.base.config import DataConfig, Modality
+from onlooker.base.config import DataConfig
 from onlooker.base.files import check_writable
 from onlooker.base.intervals import file_of, resolved
 from onlooker.base.parallel import map_ahead
@@ -45,58 +45,33 @@ def cached_sample(path: Path, config: DataConfig, cache: ArrayCache) -> Files:
     """The cached input of a model from a clip: a file of frames, one of their flow, or both; then
     one of its motion words, if the model needs them.
     """
-    modalities: tuple[Modality, ...] = (
-        ("rgb", "flow") if config.modality == "both" else (config.modality,)
-    )
     reader = VideoReader(path)
-    if config.sees_motion:
-        return _cached_with_motion(reader, config, cache)
-    return tuple(
-        _cached(reader, replace(config, modality=modality), cache) for modality in modalities
-    )
+    clip = identity(reader.path)
+    with_motion = list[Sample]()  # read in one pass, unless the motion is in the cache
 
-
-def _cached_with_motion(reader: VideoReader, config: DataConfig, cache: ArrayCache) -> Files:
-    """The files of frames and of motion words, which are made in one pass over the clip."""
-    key = {"clip": identity(reader.path), "content": "motion", "words": words_digest()}
-    samples = list[Sample]()
-
-    def words() -> NDArray[np.float32]:
-        sampling = partial(equally_spaced, count=config.frames)
-        sample = read_at(reader, config, sampling)
-        samples.append(sample)
+    def make_motion() -> NDArray[np.float32]:
+        sample = read_at(reader, config, partial(equally_spaced, count=config.frames))
+        with_motion.append(sample)
         assert sample.motion is not None
         return sample.motion
 
-    motion = cache.get(
-        {**key, "frames": config.frames}, words, content="its motion", path=reader.path
-    )
-    frames = _cached(
-        reader,
-        replace(config, eyes="pictures"),
-        cache,
-        pixels=samples[0].pixels if samples else None,
-    )
-    return frames, motion
-
-
-def _cached(
-    reader: VideoReader,
-    config: DataConfig,
-    cache: ArrayCache,
-    *,
-    pixels: NDArray[np.uint8] | None = None,
-) -> Path:
-    """The file of the frames of a clip, or of their flow; `pixels`: its content, if it is known."""
-    key = {"clip": identity(reader.path), **stored_settings(config)}
-
-    def make() -> NDArray[np.uint8]:
-        if pixels is None:
-            return stored_frames(reader, config, cache)
+    def make_frames(pictures: DataConfig) -> NDArray[np.uint8]:
+        if not with_motion:
+            return stored_frames(reader, pictures, cache)
         _header_file(reader, cache)
-        return pixels
+        return with_motion[0].pixels
 
-    return cache.get(key, make, content="its frames", path=reader.path)
+    motion: Files = ()
+    if config.sees_motion:
+        key = {"clip": clip, "content": "motion", "words": words_digest(), "frames": config.frames}
+        motion = (cache.get(key, make_motion, content="its motion", path=reader.path),)
+    files = list[Path]()
+    for modality in ("rgb", "flow") if config.modality == "both" else (config.modality,):
+        pictures = replace(config, modality=modality, eyes="pictures")
+        key = {"clip": clip, **stored_settings(pictures)}
+        make = partial(make_frames, pictures)
+        files.append(cache.get(key, make, content="its frames", path=reader.path))
+    return (*files, *motion)
 
 
 def stored_frames(
@@ -192,12 +167,10 @@ def cached_read(path: Path, config: DataConfig) -> Sample:
         DiskFullError, NotWritableError: the cache cannot be written to.
     """
     files = cached_sample(path, config, ArrayCache.for_user())
-    motion = None
+    count = len(files) - config.sees_motion
     try:
-        if config.sees_motion:
-            motion = load_rows(files[-1:], np.arange)
-            files = files[:-1]
-        pixels = load_rows(files, np.arange)
+        pixels = load_rows(files[:count], np.arange)
+        motion = load_rows(files[count:], np.arange) if config.sees_motion else None
     except (OSError, ValueError):  # another process has just removed them
         return read_sample(path, config)
     timing, size = read_header(path)

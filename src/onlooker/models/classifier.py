@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from onlooker.models.cells import build_cell
 from onlooker.models.cells.cell import State, unroll
 from onlooker.models.encoders import Encoder, build_encoder
-from onlooker.models.video_model import Output, VideoModel, make_head
+from onlooker.models.video_model import NO_OTHERS, Others, Output, VideoModel, make_head
 
 
 class Classifier(VideoModel):
@@ -88,13 +88,16 @@ class Classifier(VideoModel):
         # memory.
         self.to(memory_format=torch.channels_last)
 
-    def forward_features(self, features: Tensor, state: State | None = None) -> Output:
+    def forward_features(
+        self, features: Tensor, others: Others = NO_OTHERS, *, state: State | None = None
+    ) -> Output:
         """The model after its encoder, on feature maps `B T D h w`; a ValueError for features of
         another encoder.
 
         `state` is that before the first frame; None: zeros.
         """
         self.check_features(features)
+        self.check_others(others, features.shape[:2])
         output, _ = unroll(
             self.cell, features, self.initial_state(len(features)) if state is None else state
         )
@@ -107,7 +110,9 @@ class Classifier(VideoModel):
             attended = self.attention_head(weighted.sum((3, 4)))
         return Output(logits, output.attention, attended=attended)
 
-    def step_features(self, features: Tensor, state: State) -> tuple[Output, State]:
+    def step_features(
+        self, features: Tensor, state: State, others: Others = NO_OTHERS
+    ) -> tuple[Output, State]:
         output, state = self.cell(features, state)
         return Output(self.classify(output.hidden), output.attention), state
 

@@ -18,9 +18,10 @@ from onlooker.models.motion_memory import (
     motion_roots,
     motion_rows,
     newest_sums,
+    rounded_motion,
     window_sums,
 )
-from onlooker.models.video_model import NO_EVENT, Output, VideoModel, Windows
+from onlooker.models.video_model import NO_EVENT, NO_OTHERS, Others, Output, VideoModel, Windows
 from onlooker.models.windows import (
     WAVES,
     cosines,
@@ -142,6 +143,7 @@ class LinearClassifier(VideoModel):
         ValueError: a window of fewer than 2 frames.
     """
 
+    _span: int  # S, the number of frames that a step needs
     attends = True
     explains = True
     names = (*UNORDERED, *ORDERED)
@@ -210,6 +212,7 @@ class LinearClassifier(VideoModel):
                     f"lengths are {[*lengths]}, expected ascending numbers of frames from 2 to {longest}"
                 )
             self.lengths = tuple(lengths)
+            self._span = max((self.window, *lengths))
             for name in {*EVENT_HEADS, *_STATE_HEADS} & self.heads.keys():
                 del self.heads[name]
         if "state_motion" in heads and "motion" not in {*self.heads, *heads}:
@@ -241,10 +244,18 @@ class LinearClassifier(VideoModel):
         """
         K = self.num_classes
         M = self.num_features
-        N = len(self.positions)
         states = outputs.get("state", 0)
-        expected = {"event": 1, "window": K, "low_rate_event": 1, "low_rate_window": K}
-        expected |= {"state": states, "state_motion": states, "motion": K, "static_scene": 1}
+        shapes = {
+            "event": (1, M),
+            "window": (K, M),
+            "low_rate_event": (1, M),
+            "low_rate_window": (K, M),
+            "state": (states, L, M),
+            "state_motion": (states, motion_features),
+            "motion": (K, motion_features),
+            "static_scene": (1, len(self.positions)),
+        }
+        expected = {name: shape[0] for name, shape in shapes.items()}
         of_windows = {*outputs} & {*EVENT_HEADS, *_STATE_HEADS}
         if not (
             all(outputs.values())
@@ -255,16 +266,12 @@ class LinearClassifier(VideoModel):
             and ("state_motion" not in outputs or "motion" in outputs)
         ):
             raise ValueError(f"heads are {outputs}, expected some of {expected}")
-        inputs = {"state": (L, M), "static_scene": (N,)}
-        inputs |= dict.fromkeys(("motion", "state_motion"), (motion_features,))
-        heads = {
-            name: Head(torch.zeros(count, *inputs.get(name, (M,))))
-            for name, count in outputs.items()
-        }
+        heads = {name: Head(torch.zeros(shapes[name])) for name in outputs}
         for name in {"event", "low_rate_event"} & heads.keys():
             heads[name].bias = nn.Parameter(torch.zeros(L))
         if "static_scene" in heads:
-            heads["static_scene"].center = torch.zeros(self.encoder.num_features, N)
+            center = torch.zeros(self.encoder.num_features, len(self.positions))
+            heads["static_scene"].center = center
         return heads
 
     @classmethod
@@ -276,39 +283,32 @@ class LinearClassifier(VideoModel):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     @property
-    def _span(self) -> int:
-        """S, the number of frames that a step needs."""
-        return max((self.window, *self.lengths))
-
-    @property
-    def _motion_lengths(self) -> tuple[int, ...]:
-        """Lengths of the windows whose motion `motion` classifies: of clips, then of events."""
+    def _motion_span(self) -> int:
+        """Frames whose motion a step needs."""
         if not self.motion_features:
-            return ()
-        return (self.window, *(() if "state" in self.heads else self.lengths))
+            return 1
+        if "state" not in self.heads:
+            return self._span
+        # of states, the motion of the shortest window
+        return max((self.window, *(self.lengths[:1] if "state_motion" in self.heads else ())))
 
-    def forward(self, video: Tensor, motion: Tensor | None = None) -> Output:
-        return self.forward_features(self.encode_video(video), motion)
-
-    def forward_both(self, features: Tensor, motion: Tensor) -> Output:
-        return self.forward_features(features, motion)
-
-    def forward_features(self, features: Tensor, motion: Tensor | None = None) -> Output:
-        """As `forward_both`, where `motion` may be None: nothing moves."""
+    def forward_features(self, features: Tensor, others: Others = NO_OTHERS) -> Output:
         B, T = features.shape[:2]
         W = self.window
         frames, moments = self._frames(features)
+        self.check_others(others, (B, T))
         seen = torch.arange(1, T + 1, device=frames.device)
         by_motion = dict[str, Tensor]()
-        if motion is not None:
-            rows = motion_rows(*self._motion_roots(motion, (B, T)))
+        if "motion" in others:
+            rows = rounded_motion(others["motion"].to(frames.dtype))
             by_motion = self._by_motion(partial(window_sums, rows))
         windows = None
         if "state" in self.heads:
             windows = self.state_statistics(features)
         elif self.lengths:
             windows = windowed(frames, moments, self.lengths, W=W)
-        standardized = self._standardized(self._statistics(frames, moments), seen)
+        statistics = self._statistics(frames, moments)
+        standardized = self.head.standardized(statistics, seen.clamp_max(W) - 1)
         output = self._output(standardized, windows, by_motion, seen=seen)
         distance = self.head.farther(self.head.distances(standardized), by_motion.get("clip"))
         sums = F.pad(frames, (0, 0, 0, 0, W - 1, 0)).unfold(1, W, 1).sum(-1)
@@ -316,34 +316,20 @@ class LinearClassifier(VideoModel):
         attention = self._attention(frames.flatten(0, 1), differences.flatten(0, 1))
         return output._replace(attention=attention.unflatten(0, (B, T)), distance=distance)
 
-    def step(
-        self, frame: Tensor, state: LinearMemory | None = None, motion: Tensor | None = None
-    ) -> tuple[Output, LinearMemory]:
-        memory = self.initial_state(len(frame)) if state is None else state
-        return self.step_features(self.encode(frame), memory, motion)
-
-    def step_both(
-        self, features: Tensor, state: LinearMemory, motion: Tensor
-    ) -> tuple[Output, LinearMemory]:
-        return self.step_features(features, state, motion)
-
     def step_features(
-        self, features: Tensor, state: LinearMemory, motion: Tensor | None = None
+        self, features: Tensor, state: LinearMemory, others: Others = NO_OTHERS
     ) -> tuple[Output, LinearMemory]:
-        """As `step_both`, where `motion` may be None: nothing has moved since the frame before."""
-        W = self.window
-        frames, rows, memory = self._remembered(features, state, motion)
-        by_motion = dict[str, Tensor]()
-        if rows is not None:
-            by_motion = self._by_motion(partial(newest_sums, rows))
-        lengths = sorted({*self.lengths, W})
+        self.check_others(others, features.shape[:1])
+        frames, by_motion, memory = self._remembered(features, state, others)
+        lengths = sorted({*self.lengths, self.window})
         statistics, differences = newest_windows(
-            frames, memory.seen, self.positions, lengths=lengths, W=W
+            frames, memory.seen, self.positions, lengths=lengths, W=self.window
         )
-        place = lengths.index(W)
+        place = lengths.index(self.window)
         seen = memory.seen[:, 0]
         windows = statistics[:, [lengths.index(n) for n in self.lengths]]
-        standardized = self._standardized(statistics[:, place], seen)
+        rows = seen.clamp_max(self.window).long() - 1
+        standardized = self.head.standardized(statistics[:, place], rows)
         output = self._output(standardized, windows, by_motion, seen=seen)
         if "low_rate_event" in self.heads:
             low_rate = self.score_windows(windows, seen, by_motion.get("window"), low_rate=True)
@@ -367,12 +353,12 @@ class LinearClassifier(VideoModel):
             motion: what `_by_motion` gives; empty: nothing moves.
             seen: number of frames so far, `…`.
         """
-        logits = self.head.with_motion(self.head(standardized), motion.get("clip"))
+        output = Output(self.head.with_motion(self.head(standardized), motion.get("clip")))
         if windows is None or not self.lengths:
-            return Output(logits)
+            return output
         if "state" in self.heads:
-            return Output(logits, states=self._state_logits(windows, motion.get("state")))
-        return Output(logits, windows=self.score_windows(windows, seen, motion.get("window")))
+            return output._replace(states=self._state_logits(windows, motion.get("state")))
+        return output._replace(windows=self.score_windows(windows, seen, motion.get("window")))
 
     def _by_motion(self, sums: Callable[[Sequence[int]], Iterator[Tensor]]) -> dict[str, Tensor]:
         """What motion adds to each head: to `clip`, logits and a squared distance `… K+1`; to
@@ -382,7 +368,8 @@ class LinearClassifier(VideoModel):
         """
         head = self.heads["motion"]
         layer = partial(motion_layer, head=head, center=head.center)
-        outputs = motion_outputs(sums(self._motion_lengths), layer)
+        events = () if "state" in self.heads else self.lengths
+        outputs = motion_outputs(sums((self.window, *events)), layer)
         by_motion = {"clip": outputs[..., 0, :], "window": outputs[..., 1:, :]}
         if "state_motion" in self.heads:
             shortest = sums(self.lengths[:1])
@@ -390,35 +377,34 @@ class LinearClassifier(VideoModel):
         return by_motion
 
     def _remembered(
-        self, features: Tensor, memory: LinearMemory, motion: Tensor | None
-    ) -> tuple[Tensor, Tensor | None, LinearMemory]:
-        """The last S frames `B S D N` of streams, the rows of their motion (None for a model without
-        it), and the memory after the newest one.
+        self, features: Tensor, memory: LinearMemory, others: Others
+    ) -> tuple[Tensor, dict[str, Tensor], LinearMemory]:
+        """The last S frames `B S D N` of streams, what their motion adds to each head (`_by_motion`),
+        and the memory after the newest frame.
         """
         level, unit = self._rounded(features[:, None])
         if "state" in self.heads:
             memory = self._with_past(memory, level, unit)
         levels = torch.cat((memory.levels, level.to(memory.levels.dtype)), 1)
         units = torch.cat((memory.units, unit), 1)
-        roots = memory.motion
-        root_units = memory.motion_units
-        rows = None
-        if self.motion_features:
-            if motion is None:
-                motion = features.new_zeros(len(features), 1 + self.motion_features)
-            root, root_unit = self._motion_roots(motion, features.shape[:1])
-            roots = torch.cat((roots, root[:, None].to(roots.dtype)), 1)
-            root_units = torch.cat((root_units, root_unit[:, None]), 1)
-            rows = motion_rows(roots, root_units)
         # views would keep the oldest frame in memory
-        after = LinearMemory(
-            (memory.seen + 1).clamp_max(self._span),
-            levels[:, 1:].clone(),
-            units[:, 1:].clone(),
-            motion=roots[:, 1:].clone(),
-            motion_units=root_units[:, 1:].clone(),
+        after = memory._replace(
+            seen=(memory.seen + 1).clamp_max(self._span),
+            levels=levels[:, 1:].clone(),
+            units=units[:, 1:].clone(),
         )
-        return levels.to(units.dtype) * units, rows, after
+        by_motion = dict[str, Tensor]()
+        if self.motion_features:
+            # `len(features)` would fix the number of streams in an exported graph
+            nothing = units.new_zeros(features.shape[0], 1 + self.motion_features)
+            root, root_unit = motion_roots(others.get("motion", nothing).to(units.dtype)[:, None])
+            roots = torch.cat((memory.motion, root.to(memory.motion.dtype)), 1)
+            root_units = torch.cat((memory.motion_units, root_unit), 1)
+            by_motion = self._by_motion(partial(newest_sums, motion_rows(roots, root_units)))
+            after = after._replace(
+                motion=roots[:, 1:].clone(), motion_units=root_units[:, 1:].clone()
+            )
+        return levels.to(units.dtype) * units, by_motion, after
 
     def _with_past(self, memory: LinearMemory, level: Tensor, unit: Tensor) -> LinearMemory:
         """The memory, filled with copies of the next frame where it has none yet."""
@@ -433,8 +419,7 @@ class LinearClassifier(VideoModel):
         D = self.encoder.num_features
         N = len(self.positions)
         before = self._span - 1
-        state_lengths = self.lengths[:1] if "state_motion" in self.heads else ()
-        motion_before = max((1, *self._motion_lengths, *state_lengths)) - 1
+        motion_before = self._motion_span - 1
         zeros = self.positions.new_zeros
         return LinearMemory(
             zeros(batch_size, 1),
@@ -536,10 +521,6 @@ class LinearClassifier(VideoModel):
         units = (flat.abs().amax(-1, keepdim=True) / _LEVELS).clamp_min(_SMALLEST)
         return (flat / units).round_(), units
 
-    def _standardized(self, statistics: Tensor, seen: Tensor) -> Tensor:
-        """Standardized statistics `… M` of the last W frames, after `seen` frames, `…`."""
-        return self.head.standardized(statistics, seen.clamp_max(self.window).long() - 1)
-
     def motion_directions(self, motion: Tensor) -> Tensor:
         """The layer on the motion words of a clip, `T 1+F`, linearized there: weights `K F`, whose
         products with the sums of its blocks are the logits of motion without their bias.
@@ -549,20 +530,6 @@ class LinearClassifier(VideoModel):
         sums = motion.to(self.positions).sum(0)
         gains = fisher_vector(sums) / sums[1:].where(sums[1:] != 0, 1)
         return self.heads["motion"].weight * gains
-
-    def _motion_roots(self, motion: Tensor, dimensions: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """`motion_roots` of motion words.
-
-        Raises:
-            ValueError: motion words that do not have these dimensions, and then 1+F.
-        """
-        expected = (*dimensions, 1 + self.motion_features)
-        if not self.motion_features or tuple(motion.shape) != expected:
-            raise ValueError(
-                f"motion words are {tuple(motion.shape)}, expected {expected} for a model with "
-                f"{self.motion_features} features of motion"
-            )
-        return motion_roots(motion.to(self.positions.dtype))
 
     def evidence(self, features: Tensor, weights: Tensor) -> Tensor:
         """What each place of each frame of a clip adds to a weighted sum of the logits of pictures:

@@ -9,8 +9,10 @@ import math
 import os
 import reprlib
 from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple, Self, cast
 
 import torch
@@ -26,7 +28,7 @@ from onlooker.models.cells.attentive import ATTENTIONS
 from onlooker.models.encoders import ENCODERS, Encoder, encoder_terms
 from onlooker.models.heads import Heads
 
-__all__ = ["Output", "VideoModel", "count_parameters", "make_head"]
+__all__ = ["NO_OTHERS", "Others", "Output", "VideoModel", "count_parameters", "make_head"]
 
 # A forked process lacks the threads that OpenMP has started in its parent, and would wait for them
 # forever; with one thread, PyTorch asks for no others.
@@ -38,6 +40,9 @@ WEIGHTS = "model.safetensors"
 # class.
 _LARGE = 511
 NO_EVENT = -30.0  # `Windows.whole` of a window that is not complete, or unlike training
+Others = Mapping[str, Tensor]  # features of the eyes besides pictures, by name
+NO_OTHERS: Others = MappingProxyType({})
+OTHER_EYES = ("motion",)  # besides pictures: names of heads, and of `video.eyes.EYES`
 _MANY_MOTION_FEATURES = 1 << 14
 
 
@@ -112,8 +117,8 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
       unknown.
     - `encodes_frames`: it encodes single frames; `encode`, `encode_video` and `forward_features`
       work.
-    - `motion_features`: F of its second input, motion words (`base.fisher`); `forward_both` and
-      `step_both` work. 0: it has none.
+    - `eyes`: its inputs besides pictures, and the numbers of their features.
+    - `motion_features`: those of `motion`, the motion words (`base.fisher`); 0: it has none.
     - `explains`: `evidence` works, and `motion_directions` with motion words.
 
     The methods of a capability raise a ValueError in models without it.
@@ -150,13 +155,6 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
         self.encoder = None
         self.heads = Heads()
 
-    @property
-    def motion_in_streams(self) -> bool:
-        """Whether segments need the motion words of streams; else only clips do, if any."""
-        return self.motion_features > 0 and (
-            "state_motion" in self.heads or "state" not in self.heads
-        )
-
     def train(self, mode: bool = True) -> Self:
         """Training or evaluation mode; a frozen encoder stays in evaluation mode."""
         super().train(mode)
@@ -170,8 +168,18 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
         return self.heads["window"].limit if "window" in self.heads else None
 
     @property
+    def eyes(self) -> dict[str, int]:
+        return {name: self.heads[name].weight.shape[1] for name in OTHER_EYES if name in self.heads}
+
+    @property
+    def stream_eyes(self) -> tuple[str, ...]:
+        """The eyes that streams need: those that tell segments, or clips where there are none."""
+        has_states = "state" in self.heads
+        return tuple(name for name in self.eyes if not has_states or f"state_{name}" in self.heads)
+
+    @property
     def motion_features(self) -> int:
-        return self.heads["motion"].weight.shape[1] if "motion" in self.heads else 0
+        return self.eyes.get("motion", 0)
 
     @property
     def packages(self) -> list[str]:
@@ -207,21 +215,17 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
         B, T = self.check_video(video)
         return self.encode(video.flatten(0, 1)).unflatten(0, (B, T))
 
-    def forward_features(self, features: Tensor) -> Output:
-        """The model after its encoder, on feature maps `B T D h w`."""
+    def forward_features(self, features: Tensor, others: Others = NO_OTHERS) -> Output:
+        """The model after its encoder.
+
+        Args:
+            features: feature maps of the pictures, `B T D h w`.
+            others: features of the other eyes, `B T 1+F` each: how many things were seen since the
+                frame before, and the sums of their features. Of an eye that is left out: nothing.
+        """
         raise ValueError(
             "this model takes frames, not stored features; train on clips, or use one with an encoder"
         )
-
-    def forward_both(self, features: Tensor, motion: Tensor) -> Output:
-        """`forward_features` of a model with a second input, motion words `B T 1+F`: the number of
-        blocks that ended since the frame before, and their sums.
-        """
-        raise ValueError("this model has no second input, motion words; leave them out")
-
-    def step_both(self, features: Tensor, state: Any, motion: Tensor) -> tuple[Output, Any]:  # noqa: ANN401 - each model has its own state
-        """`step_features` of a model with a second input, motion words `B 1+F` (`forward_both`)."""
-        raise ValueError("this model has no second input, motion words; leave them out")
 
     def evidence(self, features: Tensor, weights: Tensor) -> Tensor:
         """What each place of each frame of a clip adds to a weighted sum of its logits: features
@@ -235,20 +239,31 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
         """
         raise ValueError("this model has no second input, motion words; leave them out")
 
-    def forward(self, video: Tensor) -> Output:
-        return self.forward_features(self.encode_video(video))
+    def forward(self, video: Tensor, others: Others = NO_OTHERS) -> Output:
+        return self.forward_features(self.encode_video(video), others)
 
-    def step(self, frame: Tensor, state: Any = None) -> tuple[Output, Any]:  # noqa: ANN401 - each model has its own state
+    def step(
+        self,
+        frame: Tensor,
+        state: Any = None,  # noqa: ANN401 - each model has its own state
+        others: Others = NO_OTHERS,
+    ) -> tuple[Output, Any]:
         """One frame `B C H W` of a stream; the same numbers as `forward`, in constant memory.
 
         Begin with `state=None`, then pass the returned state.
         """
-        return self.step_features(
-            self.encode(frame), self.initial_state(len(frame)) if state is None else state
-        )
+        memory = self.initial_state(len(frame)) if state is None else state
+        return self.step_features(self.encode(frame), memory, others)
 
-    def step_features(self, features: Tensor, state: Any) -> tuple[Output, Any]:  # noqa: ANN401 - each model has its own state
-        """`step` after the encoder, on the features `B D h w` of one frame and the state before it."""
+    def step_features(
+        self,
+        features: Tensor,
+        state: Any,  # noqa: ANN401 - each model has its own state
+        others: Others = NO_OTHERS,
+    ) -> tuple[Output, Any]:
+        """`step` after the encoder, on the features of one frame, `B D h w`, those of the other eyes,
+        `B 1+F` (`forward_features`), and the state before it.
+        """
         raise ValueError("this model has no step on features; use one that encodes single frames")
 
     @abstractmethod
@@ -278,6 +293,19 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
             raise ValueError(
                 f"features are {tuple(features.shape)}, expected B T and then {expected} (D h w)"
             )
+
+    def check_others(self, others: Others, dimensions: Sequence[int]) -> None:
+        """Raise a ValueError for features of eyes that the model does not have, or that do not have
+        these dimensions, and then 1+F.
+        """
+        for name, rows in others.items():
+            count = self.eyes.get(name, 0)
+            expected = (*dimensions, 1 + count)
+            if not count or tuple(rows.shape) != expected:
+                raise ValueError(
+                    f"{name} words are {tuple(rows.shape)}, expected {expected} for a model with "
+                    f"{count} features of {name}"
+                )
 
     def check_frames(self, shape: tuple[int, ...]) -> None:
         """Raise a ValueError unless `shape` is the `C H W` that the model was built for."""

@@ -232,7 +232,7 @@ class Viewer:
         try:
             self.streams = recognizer.streams()
             # a page sends few frames a second, and motion is that between all frames
-            self.streams.sees_motion = False
+            self.streams.eyes = {}
         except ValueError as error:
             raise Problem(422, "no_stream", reason=error) from error
         self._threshold = (self.streams.segmenter or self.streams).decision.threshold

@@ -7,13 +7,14 @@ import os
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from functools import partial
 from itertools import chain
 from pathlib import Path
 from select import select
 from threading import Condition, Event, Thread
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, cast
 
 import av
@@ -24,7 +25,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from onlooker.base.config import StreamConfig
-from onlooker.base.records import ClipError, Floats
+from onlooker.base.records import ClipError
 from onlooker.base.text import without_password
 from onlooker.video.container import LENIENT, MAX_PIXELS, error_text, video_stream
 from onlooker.video.decode import (
@@ -34,7 +35,7 @@ from onlooker.video.decode import (
     lacks_times,
     start_of,
 )
-from onlooker.video.motion_words import MotionEyeState, motion_eye
+from onlooker.video.eyes import Eye, EyeRows, added, look
 from onlooker.video.rates import RATE, UNKNOWN_RATE
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import Pixels
@@ -105,15 +106,14 @@ class _Arrival(NamedTuple):
         pixels: converts the frame; called only if it is used.
         recorded: from a source with an end, which waits for its reader: nothing is dropped.
         note: for the user, about its time.
-        motion: `1+F`, the motion words since the frame that was handed out before; None: there are
-            none.
+        rows: of the eyes, since the frame that was handed out before.
     """
 
     time: float
     pixels: Callable[[], Pixels]
     recorded: bool = False
     note: str = ""
-    motion: Floats | None = None
+    rows: EyeRows = MappingProxyType({})
 
 
 class _LostError(Exception):
@@ -189,8 +189,8 @@ class Source:
 
     With a `rate`, the first frame in each slot of 1 / rate seconds is handed out. The last one is
     handed out again, with a later time, while a camera is silent: it may leave out unchanged
-    frames. `motion`: the motion words of all frames since the one that `poll` had returned before,
-    also of those that were not handed out.
+    frames. `rows`: what the eyes saw in all frames since the one that `poll` had returned before,
+    also in those that were not handed out.
 
     Args:
         source: a number, as `int` or `str`, or `/dev/video0`: that camera of the machine; an
@@ -199,7 +199,7 @@ class Source:
         condition: is notified of every frame and of the end; several sources may share one.
         hold: how often in a row a frame is handed out again at most; what a model remembers.
         name: how it is shown; None: `source` without a password.
-        sees_motion: whether the motion words of the frames are computed.
+        eyes: what looks at all frames, besides pictures.
 
     Raises:
         ValueError: an invalid source.
@@ -213,7 +213,7 @@ class Source:
         *,
         hold: int = 0,
         name: str | None = None,
-        sees_motion: bool = False,
+        eyes: Mapping[str, Eye] = MappingProxyType({}),
     ) -> None:
         self._source = _parse(source)
         self.name = name or without_password(str(source))
@@ -230,10 +230,10 @@ class Source:
         self._index = -1
         self._slot = -1
         self._last: _Arrival | None = None  # in this connection
-        self._eye = motion_eye() if sees_motion else None
-        self._motion_state: MotionEyeState | None = None
-        self._motion: Floats | None = None  # since the last frame that was handed out
-        self.motion: Floats | None = None
+        self._eyes = eyes
+        self._eye_states: dict[str, Any] = {}
+        self._rows: EyeRows = {}  # since the last frame that was handed out
+        self.rows: EyeRows = {}
         self.changes: list[Status] = []
         self._state: State | None = None
         self._convert = Converter(self.name)
@@ -285,7 +285,7 @@ class Source:
         if frame is None:
             return None
         index, arrival = frame
-        self.motion = arrival.motion
+        self.rows = arrival.rows
         try:
             return index, arrival.time, arrival.pixels()
         except ClipError as error:
@@ -374,7 +374,7 @@ class Source:
         """
         before = self._index
         self._last = None
-        self._motion_state = None
+        self._eye_states = {}
         try:
             with closing(self._arrivals()) as arrivals:
                 for arrival in arrivals:
@@ -430,9 +430,13 @@ class Source:
 
     def _put(self, arrival: _Arrival) -> bool:
         """Queue a frame for the reader; False if reading has been stopped."""
-        arrival, motion = self._seen(arrival)
+        rows: EyeRows = {}
+        if self._eyes:
+            pixels = arrival.pixels()
+            arrival = arrival._replace(pixels=partial(np.asarray, pixels))
+            self._eye_states, rows = look(self._eyes, pixels, arrival.time, states=self._eye_states)
         with self.condition:
-            self._motion = added(self._motion, motion)
+            self._rows = added(self._rows, rows)
             rate = self._config.rate
             self.recorded = arrival.recorded
             slot: int | None = self._index + 1
@@ -450,15 +454,6 @@ class Source:
                 self._hand_out(slot, arrival)
             return not self._over.is_set()
 
-    def _seen(self, arrival: _Arrival) -> tuple[_Arrival, Floats | None]:
-        """A frame, converted if its motion words are asked for, and those that end with it."""
-        if self._eye is None:
-            return arrival, None
-        pixels = arrival.pixels()
-        self._motion_state, sums, count = self._eye.step(pixels, arrival.time, self._motion_state)
-        motion = np.insert(sums, 0, count) if count else None
-        return arrival._replace(pixels=partial(np.asarray, pixels)), motion
-
     def _hand_out(self, slot: int, arrival: _Arrival) -> None:
         """Queue the last frame for a slot of the frame rate."""
         self._slot = slot
@@ -467,13 +462,13 @@ class Source:
             for item in self._queue:
                 if not isinstance(item, Status | ClipError):
                     self.dropped += 1
-                    self._motion = added(self._motion, item[1].motion)
+                    self._rows = added(self._rows, item[1].rows)
             self._queue = deque(changes)
         else:
             self.condition.wait_for(lambda: len(self._queue) < _MAX_QUEUE or self._over.is_set())
         if not self._over.is_set():
-            self._queue.append((self._index, arrival._replace(motion=self._motion)))
-            self._motion = None
+            self._queue.append((self._index, arrival._replace(rows=self._rows)))
+            self._rows = {}
             self.condition.notify_all()
 
     def _hold_frame(self, last: _Arrival, slot: int) -> None:
@@ -492,13 +487,6 @@ class Source:
         if self._state != "online" or self.recorded:
             return False
         return now >= max(self._last.time + _SILENT * (self._held == 0), (self._slot + 1) / rate)
-
-
-def added(motion: Floats | None, more: Floats | None) -> Floats | None:
-    """The sum of motion words; None is nothing."""
-    if motion is None or more is None:
-        return more if motion is None else motion
-    return motion + more
 
 
 def stream_names(sources: Sequence[int | str | Path | VideoReader]) -> list[str]:

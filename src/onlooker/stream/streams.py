@@ -10,11 +10,12 @@ to such frames, if the model has them.
 
 import math
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from pathlib import Path
 from threading import Condition
 from time import monotonic
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,11 +40,10 @@ from onlooker.stream.sources import (
     Frame,
     Source,
     Status,
-    added,
     slot_of,
     stream_names,
 )
-from onlooker.video.motion_words import MotionEyeState, motion_eye
+from onlooker.video.eyes import EYES, EyeRows, added, look
 from onlooker.video.rates import RATE
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import Pixels, resize
@@ -67,7 +67,7 @@ class _EncodedFrame(NamedTuple):
         pixels: `H W 3`.
         sample: `size size C`, resized for the model.
         features: `1 D h w`, of the sample.
-        motion: `1 1+F`, the motion words since the slot before; None: there are none.
+        rows: of the eyes, since the slot before (`Eye.step`).
     """
 
     number: int
@@ -75,7 +75,7 @@ class _EncodedFrame(NamedTuple):
     pixels: Pixels
     sample: Pixels
     features: Tensor
-    motion: Tensor | None = None
+    rows: EyeRows = MappingProxyType({})
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,8 +94,8 @@ class StreamMemory:
         since: the time of the first frame, seconds.
         pace: frames per second that arrived in the last seconds, at most the rate of training; in a
             recording, the rate of training.
-        motion_memory: from which motion words are computed, if no source computes them.
-        motion: `1+F`, the motion words since the last slot; None: there are none.
+        eyes: the memories of the eyes, unless the source has them.
+        rows: of the eyes, since the last slot.
     """
 
     model: Any
@@ -108,8 +108,8 @@ class StreamMemory:
     slot: int = -1
     since: float = 0.0
     pace: float = 0.0
-    motion_memory: MotionEyeState | None = None
-    motion: Floats | None = None
+    eyes: Mapping[str, Any] = field(default_factory=dict)
+    rows: EyeRows = field(default_factory=dict)
 
 
 class Streams:
@@ -148,12 +148,14 @@ class Streams:
             self.rate or decision.frame_rate or RATE,
             alarms_per_hour=alarms_per_hour,
         )
-        self.sees_motion = model.motion_in_streams
+        self.eyes = {name: EYES[name]() for name in model.stream_eyes}
         self.memories: dict[str, StreamMemory] = {}
         if data.modality != "rgb":
             raise ValueError(
                 "the model needs optical flow, which streams do not have; train one with --modality rgb"
             )
+        segments = None if self.segmenter is None else self.segmenter.start
+        self._start = StreamMemory(model.initial_state(1), segments)
         # A trial step: a model that cannot stream raises here, before any source is opened.
         self.step({"": (0, 0.0, np.zeros((32, 32, 3), np.uint8))})
         self.memories.clear()
@@ -223,31 +225,32 @@ class Streams:
     def steps(
         self,
         frames: dict[str, Frame],
-        motion: Mapping[str, Floats | None] | None = None,
+        rows: Mapping[str, EyeRows] | None = None,
         *,
         recorded: Collection[str] = (),
     ) -> list[Step]:
         """Process one frame of some of the streams, in one batch, after the slots that were missed
         before; an error leaves the memories as they were.
 
-        A frame whose slot is taken changes nothing but the motion until the next one: its step is
+        A frame whose slot is taken changes nothing but what the eyes saw until the next one: its step is
         the last one, without events.
 
         Args:
             frames: by the names of the streams: index, time, and pixels `H W 3`, RGB, of any size.
-            motion: the motion words of each stream since its frame before (`Source.motion`); None:
-                they are computed from these frames, if the model needs them.
+            rows: what the eyes saw in each stream since its frame before (`Source.rows`); None:
+                they look at these frames.
             recorded: the streams that are never too slow: a recording may leave out frames that are
                 like the one before.
         """
-        memories = {name: self.memories.get(name) or self._start() for name in frames}
-        if self.sees_motion:
-            for name, (_, time, pixels) in frames.items():
-                if motion is None:
-                    memories[name] = _seen(memories[name], time, pixels)
-                else:
-                    moved = added(memories[name].motion, motion[name])
-                    memories[name] = replace(memories[name], motion=moved)
+        memories = {name: self.memories.get(name, self._start) for name in frames}
+        for name, (_, time, pixels) in frames.items():
+            memory = memories[name]
+            states = memory.eyes
+            if rows is None:
+                states, seen = look(self.eyes, pixels, time, states=states)
+            else:
+                seen = rows[name]
+            memories[name] = replace(memory, eyes=states, rows=added(memory.rows, seen))
         slots = {name: self._slots(memories[name], frames[name][1]) for name in frames}
         queues = list[list[tuple[str, _EncodedFrame]]]()
         for name, encoded in self._encode(
@@ -256,9 +259,7 @@ class Streams:
             memory = memories[name]
             times = [slot / self.rate for slot in slots[name][:-1]]
             missed = [] if memory.frame is None else self._missed(memory.frame, encoded, times)
-            if memory.motion is not None:
-                rows = torch.from_numpy(memory.motion)[None].to(encoded.features.device)
-                encoded = encoded._replace(motion=rows)
+            encoded = encoded._replace(rows=memory.rows)
             queues.append([(name, frame) for frame in (*missed, encoded)])
             memories[name] = self._arrived(
                 memory, encoded, slots[name][-1], recorded=name in recorded
@@ -272,11 +273,6 @@ class Streams:
                 steps.append(replace(again, events=(), begun=(), rows=None))
         self.memories |= memories
         return steps
-
-    def _start(self) -> StreamMemory:
-        """The memory before the first frame of a stream."""
-        segments = None if self.segmenter is None else self.segmenter.start
-        return StreamMemory(self.model.initial_state(1), segments)
 
     def _slots(self, memory: StreamMemory, time: float) -> range:
         """The slots that were missed before a frame, as far as the model remembers them, and that
@@ -295,8 +291,8 @@ class Streams:
         self, last: _EncodedFrame, arrived: _EncodedFrame, times: Sequence[float]
     ) -> list[_EncodedFrame]:
         """The frames of the slots that were missed between two frames, at these times."""
-        frames = [last._replace(time=time, motion=None) for time in times]
-        if self.segmenter is None or not self.segmenter.interpolates or len(frames) > _FEW:
+        frames = [last._replace(time=time, rows={}) for time in times]
+        if self.segmenter is None or not self.segmenter.has_pauses or len(frames) > _FEW:
             return frames
         between = interpolated(last.features, arrived.features, len(frames))
         return [
@@ -309,7 +305,7 @@ class Streams:
     ) -> StreamMemory:
         """The memory of a stream with a new frame, before the model has processed it."""
         passed = frame.time - memory.frame.time if memory.frame else 0.0
-        memory = replace(memory, frame=frame, slot=slot, motion=None)
+        memory = replace(memory, frame=frame, slot=slot, rows={})
         if passed <= 0 or recorded:
             return replace(memory, since=frame.time, pace=self.rate)
         # all frames count alike at first, and the last seconds later
@@ -380,11 +376,12 @@ class Streams:
         before = [memories[name].model for name in frames]
         joined = type(before[0])(*map(torch.cat, zip(*before, strict=True)))
         features = torch.cat([frame.features for frame in frames.values()])
-        if not self.sees_motion:
-            return self.model.step_features(features, joined)
-        still = features.new_zeros(1, 1 + self.model.motion_features)
-        motion = [still if frame.motion is None else frame.motion for frame in frames.values()]
-        return self.model.step_both(features, joined, torch.cat(motion))
+        others = dict[str, Tensor]()
+        for name, eye in self.eyes.items():
+            nothing = np.zeros(1 + eye.num_features, np.float32)
+            rows = [frame.rows.get(name, nothing) for frame in frames.values()]
+            others[name] = torch.from_numpy(np.stack(rows)).to(features.device)
+        return self.model.step_features(features, joined, others)
 
     def _window_scores(
         self, output: Output, lacks_frames: Sequence[bool] = ()
@@ -482,7 +479,7 @@ class Streams:
         """
         assert self.segmenter is not None
         ends = self._boxed(final, memory, source)
-        if not self.segmenter.has_phases:
+        if self.segmenter.has_pauses:
             return (), ends, memory
         by_start = {(bout.label, bout.start): bout for bout in memory.begun}
         new = [bout for bout in (*final, *begun) if (bout.label, bout.start) not in by_start]
@@ -506,13 +503,6 @@ class Streams:
             box = tuple(np.mean(corners_during, 0).tolist()) if corners_during else None
             events.append(Event(**vars(segment), source=source, box=box))
         return tuple(events)
-
-
-def _seen(memory: StreamMemory, time: float, pixels: Pixels) -> StreamMemory:
-    """The memory of a stream with the motion words that end with a frame."""
-    motion_memory, sums, count = motion_eye().step(pixels, time, memory.motion_memory)
-    motion = added(memory.motion, np.insert(sums, 0, count) if count else None)
-    return replace(memory, motion_memory=motion_memory, motion=motion)
 
 
 def watch(
@@ -555,7 +545,7 @@ def watch(
                 condition,
                 hold=streams.hold,
                 name=name,
-                sees_motion=streams.sees_motion,
+                eyes=streams.eyes,
             )
         )
     return _steps(
@@ -611,7 +601,7 @@ def _step_each(
     try:
         steps = streams.steps(
             {source.name: frame for source, frame in frames.items()},
-            {source.name: source.motion for source in frames},
+            {source.name: source.rows for source in frames},
             recorded=[source.name for source in frames if source.recorded],
         )
         return [(by_name[step.source or ""], step) for step in steps]

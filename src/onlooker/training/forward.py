@@ -7,7 +7,7 @@ from torch import Tensor
 
 from onlooker.base.config import DataConfig, Precision
 from onlooker.data.transforms import augment, to_video
-from onlooker.models.video_model import Output, VideoModel
+from onlooker.models.video_model import NO_OTHERS, Others, Output, VideoModel
 
 __all__ = ["encode_samples", "uses_bf16"]
 
@@ -27,7 +27,7 @@ def forward_samples(
     data: DataConfig,
     *,
     augmented: bool = False,
-    motion: Tensor | None = None,
+    others: Others = NO_OTHERS,
 ) -> Output:
     """The output of a model for clips.
 
@@ -36,12 +36,12 @@ def forward_samples(
         samples: frames `B T H W C` uint8, already resized, or stored features `B T h w D` float16.
         data: normalization and augmentation.
         augmented: augment the frames at random; stored features stay as they are.
-        motion: their motion words `B T 1+F`, for a model with this second input.
+        others: features of the other eyes, as for `VideoModel.forward_features`.
     """
     samples = samples.to(_device(model))
-    if motion is not None:
-        features = encode_samples(model, samples, data)
-        return model.forward_both(features, motion.to(features.device))
+    if others:
+        rows = {name: features.to(samples.device) for name, features in others.items()}
+        return model.forward_features(encode_samples(model, samples, data), rows)
     if samples.dtype == torch.float16:
         return model.forward_features(_stored(samples))
     video = to_video(samples, data.normalization, data.flow_channels)

@@ -533,15 +533,15 @@ def _motion_rows(reader: VideoReader, indices: Ints) -> Iterator[Tensor]:
     """
     eye = motion_eye()
     state = None
-    row = torch.zeros(1 + eye.num_features)
+    total = torch.zeros(1 + eye.num_features)
     remaining = deque(indices.tolist())
     for index, time, pixels in reader:
-        state, sums, count = eye.step(pixels, time, state)
-        row = row + torch.from_numpy(np.insert(sums, 0, count))
+        state, row = eye.step(pixels, time, state)
+        total = total + torch.tensor(row)
         while remaining and remaining[0] <= index:
             remaining.popleft()
-            yield row
-            row = torch.zeros_like(row)
+            yield total
+            total = torch.zeros_like(total)
         if not remaining:
             return
 

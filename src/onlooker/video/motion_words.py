@@ -368,14 +368,14 @@ class MotionEye:
             for part in range(len(_VALUES))
         ]
         self.num_features = sum(2 * words.means.size for words in self.words)
-        self._none = np.zeros(self.num_features, np.float32)
+        self._none = np.zeros(1 + self.num_features, np.float32)
         self._none.flags.writeable = False
 
     def step(
         self, frame: Pixels, time: float, state: MotionEyeState | None
-    ) -> tuple[MotionEyeState, Floats, float]:
-        """The state after a frame, the sums `F` of the contributions of the blocks that end with
-        it, and their number.
+    ) -> tuple[MotionEyeState, Floats]:
+        """The state after a frame; and the number of the blocks that end with it, and the sums of
+        their contributions, `1+F`.
 
         Args:
             frame: `H W 3`, RGB, or `H W 1`, at the size of the file.
@@ -383,7 +383,7 @@ class MotionEye:
             state: after the previous frame; None at the first.
         """
         state, blocks = next_blocks(frame, time, state)
-        return state, *self._sums(blocks)
+        return state, self._row(blocks)
 
     def describe(
         self, frames: Iterable[tuple[float, Pixels]], times: Sequence[float]
@@ -400,15 +400,11 @@ class MotionEye:
         rows = np.zeros((len(times), 1 + self.num_features), np.float32)
         state: MotionEyeState | None = None
         for time, frame in frames:
-            state, sums, count = self.step(frame, time, state)
-            if count:
-                row = rows[min(int(np.searchsorted(times, time)), len(times) - 1)]
-                row[0] += count
-                row[1:] += sums
+            state, row = self.step(frame, time, state)
+            if row[0]:
+                rows[min(int(np.searchsorted(times, time)), len(times) - 1)] += row
         if state is not None and not rows[:, 0].any():
-            sums, count = self._sums(last_blocks(state))
-            rows[-1, 0] = count
-            rows[-1, 1:] = sums
+            rows[-1] = self._row(last_blocks(state))
         return rows
 
     def shares(
@@ -445,14 +441,14 @@ class MotionEye:
         shares[blocks.moving] = sum(words.products(*part) for words, *part in products)
         return BlockShares(start, end, shares)
 
-    def _sums(self, blocks: Blocks | None) -> tuple[Floats, float]:
+    def _row(self, blocks: Blocks | None) -> Floats:
         if blocks is None or not blocks.moving.any():
-            return self._none, 0.0
+            return self._none
         parts = [
             words.contributions(part).ravel()
             for words, part in zip(self.words, blocks.parts, strict=True)
         ]
-        return np.concatenate(parts), float(blocks.moving.sum())
+        return np.concatenate([[np.float32(blocks.moving.sum())], *parts])
 
 
 @lru_cache(1)

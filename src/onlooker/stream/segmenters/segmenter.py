@@ -57,18 +57,16 @@ class Segmenter(ABC, Generic[Memory]):
         decision: its threshold is the lowest score of a segment that users see.
         start: the memory before the first frame of a stream.
         delay: frames after which the windows around a frame are complete.
-        answers_clips: whether a clip has one answer, unless it is longer than the clips of training;
-            else every video is a recording.
-        has_phases: whether the begin of a segment is reported, too, before its end.
-        interpolates: whether the features of a few missed frames are interpolated, or repeated.
+        has_pauses: whether there are pauses between segments. A clip then has one answer, unless it is
+            longer than the clips of training, and the features of a few missed frames are
+            interpolated. Else every video is a recording, missed frames are repeated, and the begin
+            of a segment is reported, too, before its end.
     """
 
     decision: Decision
     start: Memory
     delay: int
-    answers_clips: bool
-    has_phases: bool
-    interpolates: bool
+    has_pauses: bool
 
     @abstractmethod
     def set_threshold(self, threshold: float) -> None:

@@ -416,9 +416,7 @@ class SemiMarkovSegmenter(Segmenter[SemiMarkovMemory]):
             where no tier has a state.
     """
 
-    answers_clips = False
-    has_phases = True
-    interpolates = False
+    has_pauses = False
 
     def __init__(self, decision: Decision, lengths: Sequence[int], rate: float) -> None:
         self.decision = decision
@@ -474,7 +472,7 @@ class SemiMarkovSegmenter(Segmenter[SemiMarkovMemory]):
         if len(waiting) <= self.delay:
             memory = memory._replace(windows=waiting, times=times)
             none = np.zeros((0, scores.shape[1]))
-            return SegmentStep(memory, [], (), memory.scores, none)
+            return SegmentStep(memory, [], (), scores=memory.scores, rows=none)
         posteriors = self.probabilities(
             sum(waiting[offset][place] for place, offset in enumerate(self.offsets))
         )
@@ -490,7 +488,7 @@ class SemiMarkovSegmenter(Segmenter[SemiMarkovMemory]):
             tiers.append(tier_memory)
         class_scores = self.class_scores(posteriors)
         return SegmentStep(
-            SemiMarkovMemory(tuple(tiers), class_scores, waiting[1:], times[1:]),
+            SemiMarkovMemory(tuple(tiers), class_scores, waiting[1:], times=times[1:]),
             in_order(final),
             tuple(ongoing),
             scores=class_scores,

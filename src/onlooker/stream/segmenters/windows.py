@@ -108,9 +108,7 @@ class WindowSegmenter(Segmenter[WindowMemory]):
     """
 
     delay = 0
-    answers_clips = True
-    has_phases = False
-    interpolates = True
+    has_pauses = True
 
     def __init__(self, decision: Decision, lengths: Sequence[int], threshold: float) -> None:
         self.decision = decision
