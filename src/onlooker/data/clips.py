@@ -23,14 +23,14 @@ from onlooker.base.parallel import map_ahead
 from onlooker.base.progress import tracked
 from onlooker.base.records import Clip, ClipError
 from onlooker.base.text import format_bytes
-from onlooker.data.array_cache import NOT_WRITABLE_REMEDY, ArrayCache, load_rows, open_array
+from onlooker.data.array_cache import NOT_WRITABLE_REMEDY, ArrayCache, Key, load_rows, open_array
 from onlooker.data.samples import Sample, read_at, read_sample
 from onlooker.data.scenes import FRAMES, NO_THUMBNAILS, thumbnails
 from onlooker.video.container import accessing
 from onlooker.video.motion_words import words_digest
 from onlooker.video.rates import stated_rate
 from onlooker.video.reader import VideoReader
-from onlooker.video.sampling import Indices, Sampling, Timing, equally_spaced
+from onlooker.video.sampling import Sampling, Timing, equally_spaced
 
 __all__ = ["ClipFrames", "read_clips"]
 
@@ -41,76 +41,61 @@ _SMALL = DataConfig(frames=FRAMES, size=32)  # of thumbnails
 _REPEAT = "run the same command again (`onlooker train` with --resume), which computes it again"
 
 
-def cached_sample(path: Path, config: DataConfig, cache: ArrayCache) -> Files:
+def cached_sample(
+    path: Path, config: DataConfig, cache: ArrayCache, *, larger_size: int | None = None
+) -> Files:
     """The cached input of a model from a clip: a file of frames, one of their flow, or both; then
     one of its motion words, if the model needs them.
+
+    One pass over the clip gives its frames, motion words and header, and its frames in
+    `larger_size`, which go into the cache for another encoder (`read_at`).
     """
-    modalities: tuple[Modality, ...] = (
-        ("rgb", "flow") if config.modality == "both" else (config.modality,)
-    )
     reader = VideoReader(path)
-    if config.sees_motion:
-        return _cached_with_motion(reader, config, cache)
-    return tuple(
-        _cached(reader, replace(config, modality=modality), cache) for modality in modalities
-    )
-
-
-def _cached_with_motion(reader: VideoReader, config: DataConfig, cache: ArrayCache) -> Files:
-    """The files of frames and of motion words, which are made in one pass over the clip."""
-    key = {"clip": identity(reader.path), "content": "motion", "words": words_digest()}
+    clip = identity(path)
     samples = list[Sample]()
 
-    def words() -> NDArray[np.float32]:
+    def entry(content: str, settings: Key, make: Callable[[], NDArray[Any] | None]) -> Path:
+        return cache.get({"clip": clip, **settings}, make, content=content, path=path)
+
+    def read(config: DataConfig) -> Sample:
         sampling = partial(equally_spaced, count=config.frames)
-        sample = read_at(reader, config, sampling)
+        sample = read_at(reader, config, sampling, larger_size=larger_size)
         samples.append(sample)
-        assert sample.motion is not None
-        return sample.motion
-
-    motion = cache.get(
-        {**key, "frames": config.frames}, words, content="its motion", path=reader.path
-    )
-    frames = _cached(
-        reader,
-        replace(config, eyes="pictures"),
-        cache,
-        pixels=samples[0].pixels if samples else None,
-    )
-    return frames, motion
-
-
-def _cached(
-    reader: VideoReader,
-    config: DataConfig,
-    cache: ArrayCache,
-    *,
-    pixels: NDArray[np.uint8] | None = None,
-) -> Path:
-    """The file of the frames of a clip, or of their flow; `pixels`: its content, if it is known."""
-    key = {"clip": identity(reader.path), **stored_settings(config)}
-
-    def make() -> NDArray[np.uint8]:
-        if pixels is None:
-            return stored_frames(reader, config, cache)
         _header_file(reader, cache)
-        return pixels
+        if larger_size and sample.larger is not None:
+            larger = replace(config, size=larger_size)
+            entry("its frames", stored_settings(larger), lambda: sample.larger)
+        return sample
 
-    return cache.get(key, make, content="its frames", path=reader.path)
+    def pixels(modality: Modality) -> NDArray[np.uint8]:
+        pictures = replace(config, modality=modality, eyes="pictures")
+        return (samples[0] if config.sees_motion and samples else read(pictures)).pixels
+
+    motion: Files = ()
+    if config.sees_motion:
+        words = {"content": "motion", "words": words_digest(), "frames": config.frames}
+        motion = (entry("its motion", words, lambda: read(config).motion),)
+    modalities: tuple[Modality, ...] = (config.modality,)
+    if config.modality == "both":
+        modalities = ("rgb", "flow")
+    frames = (
+        entry(
+            "its frames",
+            stored_settings(replace(config, modality=modality)),
+            partial(pixels, modality),
+        )
+        for modality in modalities
+    )
+    return (*frames, *motion)
 
 
-def stored_frames(
-    reader: VideoReader, config: DataConfig, cache: ArrayCache, *, distinct: bool = False
-) -> NDArray[np.uint8]:
-    """The stored frames of a clip, `T H W C`: those of a sample; if `distinct`, without the
-    repeated last frame of a shorter clip. Its header goes into the cache, so that nothing else has
-    to open the clip.
+def stored_frames(reader: VideoReader, config: DataConfig, cache: ArrayCache) -> NDArray[np.uint8]:
+    """The distinct frames of a sample, `T H W C`. The header of the clip goes into the cache, so
+    that nothing else has to open the clip.
     """
-
-    def sampling(total: int) -> Indices:
-        return equally_spaced(total, min(config.frames, total) if distinct else config.frames)
-
-    frames = read_at(reader, config, sampling).pixels
+    frames = read_at(
+        reader, config, lambda total: equally_spaced(total, min(config.frames, total))
+    ).pixels
     _header_file(reader, cache)
     return frames
 
@@ -148,22 +133,19 @@ def _header_file(reader: VideoReader, cache: ArrayCache) -> Path:
 
 
 def _header_values(reader: VideoReader) -> NDArray[np.float64]:
+    size = reader.size  # opens a clip that was not read yet, and indexes it
     timing = reader.timing
-    return np.array([*reader.size, timing.assumes_rate, timing.end, *timing.times], np.float64)
+    return np.array([*size, timing.assumes_rate, timing.end, *timing.times], np.float64)
 
 
 def unknown_rates(paths: Iterable[Path]) -> list[Path]:
-    """The clips whose frame rate is unknown; only their headers are read."""
-
-    def is_unknown(file: Path) -> bool:
-        with suppress(ClipError):  # reported when it is read
-            return VideoReader(file).assumes_rate
-        return False
-
-    files = sorted({file_of(path) for path in paths})
-    return [
-        file for file, unknown in zip(files, map_ahead(is_unknown, files), strict=True) if unknown
-    ]
+    """The files of clips whose frame rate is unknown, by the headers of the clips in the cache."""
+    unknown = list[Path]()
+    for file, path in sorted({file_of(path): path for path in paths}.items()):
+        with suppress(ClipError):  # only its stored features are left
+            if read_header(path).timing.assumes_rate:
+                unknown.append(file)
+    return unknown
 
 
 def sample_rate(paths: Sequence[Path], config: DataConfig, count: int = 16) -> float | None:
@@ -340,6 +322,7 @@ def read_clips(
     *,
     strict: bool = False,
     cache: Path | None = None,
+    larger_size: int | None = None,
 ) -> tuple[ClipFrames, tuple[ClipError, ...]]:
     """Decode every clip into the cache, and continue without those that cannot be read.
 
@@ -347,6 +330,7 @@ def read_clips(
         clips, classes, config: the clips, the `K` class names, and how to sample and resize.
         strict: the first clip that cannot be read is an error.
         cache: its folder; None: `default_cache()`.
+        larger_size: as in `cached_sample`.
 
     Returns:
         The samples, and an error for each clip that could not be used.
@@ -358,7 +342,7 @@ def read_clips(
     arrays = ArrayCache.for_user(cache)
     check_writable(arrays.folder, NOT_WRITABLE_REMEDY)
     arrays.prune()
-    make = partial(cached_sample, config=config, cache=arrays)
+    make = partial(cached_sample, config=config, cache=arrays, larger_size=larger_size)
     samples, errors = made_samples(
         clips, classes, config, make=make, stage="reading clips", strict=strict
     )

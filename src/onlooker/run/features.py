@@ -135,7 +135,7 @@ class _Stream(NamedTuple):
             ValueError: features outside the range of half precision.
         """
         batch = _BATCH_ON_GPU if next(self.encoder.parameters()).is_cuda else _BATCH_ON_CPU
-        frames = torch.from_numpy(stored_frames(clip, self.data, cache, distinct=True))
+        frames = torch.from_numpy(stored_frames(clip, self.data, cache))
         features = torch.cat([self.encode(part).cpu() for part in frames.split(batch)])
         maps = features.permute(0, 2, 3, 1).to(torch.float16).contiguous()
         if not maps.isfinite().all():

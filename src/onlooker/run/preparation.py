@@ -23,6 +23,7 @@ from onlooker.models.video_model import VideoModel
 from onlooker.run.check import is_cross_validated, overview, plan_joined_split
 from onlooker.run.features import encoded_clips
 from onlooker.run.record import RunRecord, check_content, read_scenes, write_scenes
+from onlooker.training.encoders import compared_size
 from onlooker.training.fitters import complete, fitter_of
 from onlooker.training.processes import launched
 from onlooker.training.times import plan_times
@@ -81,9 +82,9 @@ def new_run(
         # before clips are read
         require_divisible(clips.clips, has_test=not is_cross_validated(clips.clips, name))
     net = build(settings, classes)
-    note_clips(unknown_rates(clip.path for clip in clips.clips), RATE_NOTE)
     as_read = _as_read(settings, clips.clips, classes, when=clips.asked.when, unknown=clips.unknown)
     samples, unreadable = _read(net, as_read, clips.clips, classes=classes, strict=strict)
+    note_clips(unknown_rates(clip.path for clip in samples.clips), RATE_NOTE)
     _require_classes(classes, clips.clips, samples.clips, errors=unreadable)
     thumbnails = read_thumbnails(samples, settings.data, settings.training.features)
     images = {clip.path: image for clip, image in zip(samples.clips, thumbnails, strict=True)}
@@ -193,7 +194,7 @@ def _read(
         return encoded_clips(
             clips, classes, net, data=data, precision=training.precision, strict=strict
         )
-    return read_clips(clips, classes, data, strict=strict)
+    return read_clips(clips, classes, data, strict=strict, larger_size=compared_size(settings))
 
 
 def _require_classes(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from onlooker.base.config import AUTO_ENCODER, ModelConfig, Settings
 from onlooker.base.records import Clip, ClipError
 from onlooker.data.clips import ClipFrames, read_header
+from onlooker.data.samples import LEAST_SIDE
 from onlooker.data.split import group_of
 from onlooker.measure.figures import TriedCandidate
 from onlooker.models.encoders.lite0 import LITE0, LITE0_SIZE
@@ -22,7 +23,6 @@ from onlooker.training.fitter import FitContext
 from onlooker.training.linear import FEW, ClipStatistics, EncodedClips, statistics_of
 from onlooker.training.search import Trial, search, untested
 
-_LEAST_SIDE = 120  # pixels: smaller clips do not show what an encoder of photographs could see
 _OPENED = 20  # clips whose size is looked at
 _COMPARED = 100  # clips at most
 _MIN_PER_CLASS = 5  # at least, of these clips, where there are many classes
@@ -71,7 +71,7 @@ def choose_encoder(samples: ClipFrames, context: FitContext) -> EncoderChoice:
     if requested.model.encoder != AUTO_ENCODER or not _fits(requested):
         return EncoderChoice(samples, context, encode(samples, context))
     if not _large_enough(samples.clips):
-        why = f"most clips are smaller than {_LEAST_SIDE} pixels"
+        why = f"most clips are smaller than {LEAST_SIDE} pixels"
         row = untested("encoder", context.settings.model.encoder, why)
         return EncoderChoice(samples, context, encode(samples, context), table=(row,))
     return _compare(samples, context)
@@ -116,13 +116,20 @@ def _fits(settings: Settings) -> bool:
     return settings.data.modality == "rgb" and not settings.training.features
 
 
+def compared_size(settings: Settings) -> int | None:
+    """Height and width of the frames for Lite0, if it may be compared; else None."""
+    if settings.model.encoder != AUTO_ENCODER or not _fits(settings):
+        return None
+    return max(settings.data.size, LITE0_SIZE)
+
+
 def _large_enough(clips: Sequence[Clip]) -> bool:
     """Whether half of some clips or more have a shorter side that is long enough for Lite0."""
     sides = list[int]()
     for clip in clips[:: max(1, -(-len(clips) // _OPENED))]:
         with suppress(ClipError):  # a clip that was removed while the others were read
             sides.append(min(read_header(clip.path).size))
-    return bool(sides) and median(sides) >= _LEAST_SIDE
+    return bool(sides) and median(sides) >= LEAST_SIDE
 
 
 def compared(clips: Sequence[Clip]) -> NDArray[np.int64]:
