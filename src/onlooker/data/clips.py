@@ -125,11 +125,9 @@ def read_header(path: Path) -> Header:
 
 
 def _header_file(reader: VideoReader, cache: ArrayCache) -> Path:
-    file = file_of(reader.path)
-    rate = stated_rate(file)  # maybe in a folder above
+    rate = stated_rate(file_of(reader.path))  # maybe in a folder above
     key = {"clip": identity(reader.path), "content": "header", "rate": rate}
-    make = partial(_header_values, reader)
-    return cache.get(key, make, content="its times", path=reader.path)
+    return cache.get(key, partial(_header_values, reader), content="its times", path=reader.path)
 
 
 def _header_values(reader: VideoReader) -> NDArray[np.float64]:
@@ -174,12 +172,10 @@ def cached_read(path: Path, config: DataConfig) -> Sample:
         DiskFullError, NotWritableError: the cache cannot be written to.
     """
     files = cached_sample(path, config, ArrayCache.for_user())
-    motion = None
+    count = len(files) - config.sees_motion
     try:
-        if config.sees_motion:
-            motion = load_rows(files[-1:], np.arange)
-            files = files[:-1]
-        pixels = load_rows(files, np.arange)
+        pixels = load_rows(files[:count], np.arange)
+        motion = load_rows(files[count:], np.arange) if config.sees_motion else None
     except (OSError, ValueError):  # another process has just removed them
         return read_sample(path, config)
     timing, size = read_header(path)
@@ -226,7 +222,7 @@ class ClipFrames(Dataset[tuple[Tensor, int, int]]):
 
     Args:
         clips, files: the clips, and for each the files of its frames (`cached_sample`) or of its
-            stored features; with `has_motion` the last one is that of its motion words.
+            stored features; with `has_motion` the last one holds its motion words.
         classes: the `K` class names; a target is a position in it.
         sampling: which of the stored frames are used; None: all.
         make: computes the files of a clip again if they are damaged, or the cache was pruned; None:
@@ -272,10 +268,9 @@ class ClipFrames(Dataset[tuple[Tensor, int, int]]):
                     "cannot be read any more",
                     "the split of the run names it; restore it, or train again",
                 )
-        subset = [files[clip.path] for clip in clips]
         return type(self)(
             clips,
-            subset,
+            [files[clip.path] for clip in clips],
             self.classes,
             sampling=self.sampling,
             make=self.make,
@@ -386,12 +381,11 @@ def made_samples(
         raise ClipError(
             clips[0].path.parent, f"none of {len(clips)} clips can be read", str(errors[0])
         )
-    sampling = partial(equally_spaced, count=config.frames)
     return ClipFrames(
         [clip for clip, _ in read],
         [files for _, files in read],
         classes,
-        sampling=sampling,
+        sampling=partial(equally_spaced, count=config.frames),
         make=make,
         has_motion=config.sees_motion,
     ), tuple(errors)

@@ -38,8 +38,7 @@ class Sample:
         length: of the video (`Timing.length`); inf: unknown.
         frames: `T H W C`, uint8, whole frames, in which localization looks for the foreground: RGB
             (or gray) of `pixels`; flow for a model of flow alone.
-        assumes_rate: `times` are those of 25 frames per second, because nothing says how many there
-            are.
+        assumes_rate: `times` assume 25 frames per second, because no frame rate is stated.
         motion: `T 1+F`, the number and the sums of the blocks that ended since the previous sampled
             frame; the last row includes all later blocks (`MotionEye.describe`). None: without
             motion words.
@@ -74,7 +73,7 @@ def read_at(
     *,
     larger_size: int | None = None,
 ) -> Sample:
-    """Read the input of a model from the sampled frames of a clip; errors as for `read_sample`.
+    """Read the input of a model from the sampled frames of a clip; errors as in `read_sample`.
 
     Args:
         larger_size: keep RGB frames in this size as well (`Sample.larger`), from the same decoding;

@@ -158,7 +158,7 @@ class _Stream(NamedTuple):
 
 
 def _streams(net: VideoModel, data: DataConfig, precision: Precision) -> list[_Stream]:
-    """The encoder of a model, or that of RGB and that of flow."""
+    """The encoder of a model, or its two encoders of RGB and of flow."""
     if not net.encodes_frames:
         raise ValueError(
             f"{type(net).__name__} needs frames, not stored features; leave out --features"

@@ -37,8 +37,8 @@ class PreparedRun:
     Args:
         run: its folder.
         model: the untrained model.
-        samples: those of all clips that can be read.
-        scenes: those of all clips of the split (`write_scenes`); None in runs of earlier versions.
+        samples: of all clips that can be read.
+        scenes: of all clips of the split (`write_scenes`); None in runs of earlier versions.
         gone: clips of a resumed run that cannot be read any more.
     """
 
@@ -59,7 +59,7 @@ def new_run(
     strict: bool,
     background: Sequence[Path] = (),
 ) -> PreparedRun:
-    """Read the clips of a new run, divide them, and write its record; the arguments are those of
+    """Read the clips of a new run, divide them, and write its record; the arguments are as in
     `train_run`, with complete settings.
 
     Raises:
@@ -136,7 +136,7 @@ def _as_read(
     when: When,
     unknown: Unknown,
 ) -> Settings:
-    """The settings by which clips are read: without motion if states will be fitted to them, as far
+    """The settings for reading the clips: without motion if states will be fitted to them, as far
     as is known before they are read, and nothing else is asked for. The motion of their recordings
     is read with these, once.
     """

@@ -1,0 +1,49 @@
+"""A training opens a clip at most three times and decodes it at most twice, its report included,
+also where two encoders need frames of different sizes.
+"""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from moving_squares import make_set
+from openings import counted_openings
+from packaged_weights import put_lite0
+
+import onlooker
+from onlooker.data import samples
+from onlooker.run.record import RunRecord
+from onlooker.training import encoders, eyes, fitters
+
+LARGER = 48  # pixels, of the frames for Lite0
+
+
+@pytest.mark.usefixtures("no_event_layer")
+@pytest.mark.parametrize("seen", ["auto", "pictures"])
+def test_a_training_from_an_empty_cache_opens_and_decodes_few_times(
+    seen: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "package").mkdir()
+    put_lite0(tmp_path / "package", monkeypatch)
+    monkeypatch.setattr(eyes, "FOLDS", 2)
+    for module in (encoders, fitters):
+        monkeypatch.setattr(module, "LITE0_SIZE", LARGER)
+    for module in (encoders, samples):
+        monkeypatch.setattr(module, "LEAST_SIDE", 16)
+    monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path / "cache"))
+    clips = make_set(tmp_path / "clips", clips=3, frames=6)
+    for label in ("down", "up"):
+        shutil.rmtree(clips / label)
+    (clips / "left" / "02.mp4").rename(clips / "right" / "mislabeled.mp4")
+    with counted_openings(clips) as (opens, decodes):
+        onlooker.train(clips, tmp_path / "run", frames=4, size=16, eyes=seen, quiet=True)
+    tried = RunRecord.read(tmp_path / "run").settings.data.size
+    print(
+        tried,
+        opens,
+        decodes,
+        (tmp_path / "run" / "report.html").read_text(encoding="utf-8").count("data:image/jpeg"),
+    )
+    assert len(opens) == len(decodes) == 6
+    assert max(opens.values()) <= 3
+    assert max(decodes.values()) <= 2
