@@ -150,17 +150,13 @@ def sample_rate(paths: Sequence[Path], config: DataConfig, count: int = 16) -> f
     """Median frames per second of the samples of at most `count` clips; None if it is unknown."""
     rates = []
     for i in np.unique(np.linspace(0, len(paths) - 1, min(count, len(paths))).astype(int)):
-        try:
+        with suppress(ClipError):
             timing = read_header(paths[i]).timing
-            _, times = timing.moments()
-        except ClipError:
-            continue
-        if timing.assumes_rate:
-            continue
-        # padding repeats the last frame
-        times = np.unique(times[equally_spaced(len(times), config.frames)])
-        if len(times) > 1:
-            rates.append((len(times) - 1) / (times[-1] - times[0]))
+            _, moments = timing.moments()
+            # padding repeats the last frame
+            times = np.unique(moments[equally_spaced(len(moments), config.frames)])
+            if len(times) > 1 and not timing.assumes_rate:
+                rates.append((len(times) - 1) / (times[-1] - times[0]))
     return float(np.median(rates)) if rates else None
 
 

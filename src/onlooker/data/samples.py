@@ -97,6 +97,7 @@ def read_at(
         shown = read_flow(reader, sampling, limit=config.flow_limit, size=config.size)
         streams.append(shown.pixels)
     pixels = np.concatenate(streams, -1)
+    indices = shown.indices.tolist()
     return Sample(
         pixels,
         shown.times,
@@ -107,7 +108,7 @@ def read_at(
         end=reader.seconds,
         length=reader.timing.length,
         motion=motion,
-        larger=np.stack([larger[index] for index in shown.indices.tolist()]) if larger else None,
+        larger=np.stack([larger[i] for i in indices]) if larger.keys() >= {*indices} else None,
     )
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from onlooker.base.config import AUTO_ENCODER, ModelConfig, Settings
+from onlooker.base.config import AUTO_ENCODER, Settings
 from onlooker.base.records import Clip, ClipError
 from onlooker.data.clips import ClipFrames, read_header
 from onlooker.data.samples import LEAST_SIDE
@@ -32,9 +32,9 @@ def default_encoder(settings: Settings, clips: Sequence[Clip]) -> str:
     """The encoder of the settings; if that is to be chosen (`auto`), the one that these clips get
     without a comparison.
     """
-    if settings.model.encoder != AUTO_ENCODER:
-        return settings.model.encoder
-    return LITE0 if _fits(settings) and _large_enough(clips) else ModelConfig.encoder
+    if _is_open(settings) and _large_enough(clips):
+        return LITE0
+    return settings.decided.model.encoder
 
 
 class EncoderChoice(NamedTuple):
@@ -68,7 +68,7 @@ def choose_encoder(samples: ClipFrames, context: FitContext) -> EncoderChoice:
     """
     requested = context.settings
     context = replace(context, settings=requested.decided)
-    if requested.model.encoder != AUTO_ENCODER or not _fits(requested):
+    if not _is_open(requested):
         return EncoderChoice(samples, context, encode(samples, context))
     if not _large_enough(samples.clips):
         why = f"most clips are smaller than {LEAST_SIDE} pixels"
@@ -111,16 +111,20 @@ def _of_streams(targets: NDArray[np.int64], nothing: int | None) -> list[int]:
     return [*order[~idle][: MOST_CLIPS - len(pauses)].tolist(), *pauses.tolist()]
 
 
-def _fits(settings: Settings) -> bool:
-    """Whether Lite0 can be compared: it reads RGB frames, and no features are stored for it."""
-    return settings.data.modality == "rgb" and not settings.training.features
+def _is_open(settings: Settings) -> bool:
+    """Whether Lite0 may be compared: the encoder is to be chosen, Lite0 reads RGB frames, and no
+    features are stored for it.
+    """
+    is_rgb = settings.data.modality == "rgb" and not settings.training.features
+    return settings.model.encoder == AUTO_ENCODER and is_rgb
 
 
 def compared_size(settings: Settings) -> int | None:
-    """Height and width of the frames for Lite0, if it may be compared; else None."""
-    if settings.model.encoder != AUTO_ENCODER or not _fits(settings):
-        return None
-    return max(settings.data.size, LITE0_SIZE)
+    """Height and width of the frames for Lite0, if it may be compared and needs larger frames than
+    the smaller encoder; else None.
+    """
+    is_larger = settings.data.size < LITE0_SIZE
+    return LITE0_SIZE if _is_open(settings) and is_larger else None
 
 
 def _large_enough(clips: Sequence[Clip]) -> bool:
