@@ -34,7 +34,6 @@ from onlooker.base.records import (
     ClipError,
     Curves,
     Evaluation,
-    Prediction,
     Segment,
     clip_name,
 )
@@ -69,7 +68,7 @@ from onlooker.video.resize import Pixels, shrink
 from onlooker.video.sampling import equally_spaced
 from onlooker.video.write import write
 
-FramesOf = Callable[[Path], Pixels]  # `_report_frames` of a clip, decoded once
+FramesOf = Callable[[Path], Pixels]  # the frames of a clip to be shown, decoded once
 
 # Clips drawn for the report: enough to see what the model does, few enough for a page of some
 # megabytes.
@@ -206,7 +205,7 @@ def write_report(
         **vars(cross_validation or CrossValidationFigures()),
     )
     write_scores(out / SCORES, evaluation)
-    frames_of = cache(partial(_report_frames, recognizer.data.frames))
+    frames_of = cache(partial(_frames, recognizer.data.frames))
     model = record.settings.model
     tested = f"{len(samples)} {'clips' if figures.cross_validated else 'test clips'}"
     method = " · cross-validated" if figures.cross_validated else ""
@@ -367,11 +366,9 @@ def _event_clip(recording: ComparedRecording, event: Segment) -> bytes | None:
     start = max(0.0, event.start - _MARGIN)
     end = min(recording.true.seconds, event.end + _MARGIN, start + _LONGEST_CLIP)
     count = max(2, round((end - start) * _CLIP_RATE))
-    with suppress(ClipError), TemporaryDirectory() as folder:
-        reader = VideoReader(with_interval(recording.path, start, end))
-        frames = reader.get(partial(equally_spaced, count=count), shorter_side=_EVENT_SIDE)
-        path = write(Path(folder) / "clip.mp4", frames.pixels, fps=_CLIP_RATE)
-        return path.read_bytes()
+    with suppress(ClipError):
+        clip = with_interval(recording.path, start, end)
+        return _mp4(_frames(count, clip, side=_EVENT_SIDE), _CLIP_RATE)
     return None
 
 
@@ -436,8 +433,10 @@ def _drawn_clips(
             if figures.cross_validated or recognizer.is_recording(sample.length):
                 prediction = replace(prediction, segments=())
             caption = f"{printable(f'{clip.label} · {clip.name}')}\n{answer}"
-            drawn_clip = _drawn(frames_of(clip.path), prediction)
-            yield drawn_clip, caption, "wrong" if i in mistakes else "right"
+            frames = draw_clip(frames_of(clip.path), prediction)
+            seconds = max(float(prediction.times[-1] - prediction.times[0]), 0.1)
+            fps = float(np.clip((len(frames) - 1) / seconds, 2, 25))
+            yield _mp4(frames, fps), caption, "wrong" if i in mistakes else "right"
 
 
 def _contrasts(
@@ -492,16 +491,12 @@ def _contrasts(
             yield contrast_strip(np.stack(frames), contrast), caption
 
 
-def _report_frames(count: int, path: Path) -> Pixels:
-    """The frames of a clip that the report shows, as many as a sample has."""
+def _frames(count: int, path: Path, side: int = _REPORT_SIDE) -> Pixels:
+    """Equally spaced frames of a clip to be shown; their shorter side has at most `side` pixels."""
     sampling = partial(equally_spaced, count=count)
-    return VideoReader(path).get(sampling, shorter_side=_REPORT_SIDE).pixels
+    return VideoReader(path).get(sampling, shorter_side=side).pixels
 
 
-def _drawn(frames: Pixels, prediction: Prediction) -> bytes:
-    """The frames of a clip with its prediction, as mp4."""
-    seconds = max(float(prediction.times[-1] - prediction.times[0]), 0.1)
-    fps = float(np.clip((len(frames) - 1) / seconds, 2, 25))
+def _mp4(frames: Pixels, fps: float) -> bytes:
     with TemporaryDirectory() as folder:
-        path = write(Path(folder) / "clip.mp4", draw_clip(frames, prediction), fps=fps)
-        return path.read_bytes()
+        return write(Path(folder) / "clip.mp4", frames, fps=fps).read_bytes()
