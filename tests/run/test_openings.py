@@ -15,7 +15,7 @@ import onlooker
 from onlooker.data import samples
 from onlooker.training import encoders, eyes, fitters
 
-LARGER = 48  # pixels, of the frames for Lite0
+LARGER = 128  # pixels, of the frames for Lite0; the default encoder has 112
 
 
 @pytest.mark.usefixtures("no_event_layer")
@@ -38,7 +38,7 @@ def test_a_training_from_an_empty_cache_opens_and_decodes_few_times(
         shutil.rmtree(clips / label)
     (clips / "left" / "02.mp4").rename(clips / "right" / "mislabeled.mp4")
     with counted_openings(clips) as (opens, decodes):
-        onlooker.train(clips, tmp_path / "run", frames=4, size=16, eyes=seen, quiet=True)
+        onlooker.train(clips, tmp_path / "run", frames=4, eyes=seen, quiet=True)
     assert statistics.call_count == 2, "of both encoders"
     assert len(opens) == len(decodes) == 6
     assert {*opens.values()} == {most}

@@ -54,7 +54,7 @@ def cached_sample(
     clip = identity(path)
     samples = list[Sample]()
 
-    def entry(content: str, settings: Key, make: Callable[[], NDArray[Any] | None]) -> Path:
+    def entry(content: str, settings: Key, make: Callable[[], NDArray[Any]]) -> Path:
         return cache.get({"clip": clip, **settings}, make, content=content, path=path)
 
     def read(config: DataConfig) -> Sample:
@@ -64,7 +64,7 @@ def cached_sample(
         _header_file(reader, cache)
         if larger_size and sample.larger is not None:
             larger = replace(config, size=larger_size)
-            entry("its frames", stored_settings(larger), lambda: sample.larger)
+            entry("its frames", stored_settings(larger), lambda: np.asarray(sample.larger))
         return sample
 
     def pixels(modality: Modality) -> NDArray[np.uint8]:
@@ -74,7 +74,7 @@ def cached_sample(
     motion: Files = ()
     if config.sees_motion:
         words = {"content": "motion", "words": words_digest(), "frames": config.frames}
-        motion = (entry("its motion", words, lambda: read(config).motion),)
+        motion = (entry("its motion", words, lambda: np.asarray(read(config).motion)),)
     modalities: tuple[Modality, ...] = (config.modality,)
     if config.modality == "both":
         modalities = ("rgb", "flow")
