@@ -39,7 +39,8 @@ def test_a_training_from_an_empty_cache_opens_and_decodes_few_times(
     (clips / "left" / "02.mp4").rename(clips / "right" / "mislabeled.mp4")
     with counted_openings(clips) as (opens, decodes):
         onlooker.train(clips, tmp_path / "run", frames=4, eyes=seen, quiet=True)
-    assert statistics.call_count == 2, "of both encoders"
+    sizes = {call.kwargs["data"].size for call in statistics.call_args_list}
+    assert sizes == {112, LARGER}, "of both encoders"
     assert len(opens) == len(decodes) == 6
     assert {*opens.values()} == {most}
     assert {*decodes.values()} == {2}, "to be encoded, and drawn in the report"

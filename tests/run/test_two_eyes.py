@@ -300,7 +300,7 @@ def test_the_report_shows_no_evidence_against_the_model_itself(
     evaluation = recognizer.evaluate(clips)
     # as by a model of a cross-validation, which is less sure
     unsure = replace(evaluation, scores=0.9 * evaluation.scores + 0.05)
-    frames_of = partial(evaluate_module._frames, DATA.frames)
+    frames_of = partial(evaluate_module._frames, recognizer.data.frames)
     ((_, caption),) = evaluate_module._contrasts(
         recognizer, clips, evaluation=unsure, frames_of=frames_of
     )
