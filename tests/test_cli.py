@@ -452,7 +452,7 @@ def test_the_demo_trains_once_and_writes_a_report(
     monkeypatch.setattr(commands, "DEMO_CLIPS", 3)
     figures = stick_figures.StickFigures(frames=24, size=(72, 96))
     monkeypatch.setattr(stick_figures, "write_set", partial(write_set, figures=figures))
-    monkeypatch.setattr(encoders, "_LEAST_SIDE", 1000)  # which is faster
+    monkeypatch.setattr(encoders, "LEAST_SIDE", 1000)  # which is faster
     with monkeypatch.context() as patch:
         patch.setattr(runs, "train_run", Mock(side_effect=KeyboardInterrupt))
         assert (

@@ -308,7 +308,7 @@ def test_a_clip_is_sampled_as_for_training(
     path = make_clip(frames=37)
     data = replace(POOLED, **changes)
     np.testing.assert_array_equal(
-        stored_frames(VideoReader(path), data, ArrayCache(tmp_path), distinct=True),
+        stored_frames(VideoReader(path), data, ArrayCache(tmp_path)),
         read_sample(path, data).pixels[:37],
     )
 

@@ -7,6 +7,7 @@ import re
 import shutil
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -299,9 +300,14 @@ def test_the_report_shows_no_evidence_against_the_model_itself(
     evaluation = recognizer.evaluate(clips)
     # as by a model of a cross-validation, which is less sure
     unsure = replace(evaluation, scores=0.9 * evaluation.scores + 0.05)
-    ((_, caption),) = evaluate_module._contrasts(recognizer, clips, evaluation=unsure)
+    frames_of = partial(evaluate_module._frames, recognizer.data.frames)
+    ((_, caption),) = evaluate_module._contrasts(
+        recognizer, clips, evaluation=unsure, frames_of=frames_of
+    )
     (mistake,) = np.flatnonzero(~evaluation.correct)
     assert f"left {percent(float(evaluation.scores[mistake, 0]), 0)}," in caption
     # the final model gives another answer than the one that is explained
     other = replace(evaluation, scores=evaluation.scores[:, ::-1])
-    assert not [*evaluate_module._contrasts(recognizer, clips, evaluation=other)]
+    assert not [
+        *evaluate_module._contrasts(recognizer, clips, evaluation=other, frames_of=frames_of)
+    ]

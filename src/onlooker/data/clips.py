@@ -16,21 +16,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from onlooker.base.config import DataConfig
+from onlooker.base.config import DataConfig, Modality
 from onlooker.base.files import check_writable
 from onlooker.base.intervals import file_of, resolved
 from onlooker.base.parallel import map_ahead
 from onlooker.base.progress import tracked
 from onlooker.base.records import Clip, ClipError
 from onlooker.base.text import format_bytes
-from onlooker.data.array_cache import NOT_WRITABLE_REMEDY, ArrayCache, load_rows, open_array
+from onlooker.data.array_cache import NOT_WRITABLE_REMEDY, ArrayCache, Key, load_rows, open_array
 from onlooker.data.samples import Sample, read_at, read_sample
 from onlooker.data.scenes import FRAMES, NO_THUMBNAILS, thumbnails
 from onlooker.video.container import accessing
 from onlooker.video.motion_words import words_digest
 from onlooker.video.rates import stated_rate
 from onlooker.video.reader import VideoReader
-from onlooker.video.sampling import Indices, Sampling, Timing, equally_spaced
+from onlooker.video.sampling import Sampling, Timing, equally_spaced
 
 __all__ = ["ClipFrames", "read_clips"]
 
@@ -41,51 +41,61 @@ _SMALL = DataConfig(frames=FRAMES, size=32)  # of thumbnails
 _REPEAT = "run the same command again (`onlooker train` with --resume), which computes it again"
 
 
-def cached_sample(path: Path, config: DataConfig, cache: ArrayCache) -> Files:
+def cached_sample(
+    path: Path, config: DataConfig, cache: ArrayCache, *, larger_size: int | None = None
+) -> Files:
     """The cached input of a model from a clip: a file of frames, one of their flow, or both; then
     one of its motion words, if the model needs them.
+
+    One pass over the clip gives its frames, motion words and header, and its frames in
+    `larger_size`, which go into the cache for another encoder (`read_at`).
     """
     reader = VideoReader(path)
-    clip = identity(reader.path)
-    with_motion = list[Sample]()  # read in one pass, unless the motion is in the cache
+    clip = identity(path)
+    samples = list[Sample]()
 
-    def make_motion() -> NDArray[np.float32]:
-        sample = read_at(reader, config, partial(equally_spaced, count=config.frames))
-        with_motion.append(sample)
-        assert sample.motion is not None
-        return sample.motion
+    def entry(content: str, settings: Key, make: Callable[[], NDArray[Any]]) -> Path:
+        return cache.get({"clip": clip, **settings}, make, content=content, path=path)
 
-    def make_frames(pictures: DataConfig) -> NDArray[np.uint8]:
-        if not with_motion:
-            return stored_frames(reader, pictures, cache)
+    def read(config: DataConfig) -> Sample:
+        sampling = partial(equally_spaced, count=config.frames)
+        sample = read_at(reader, config, sampling, larger_size=larger_size)
+        samples.append(sample)
         _header_file(reader, cache)
-        return with_motion[0].pixels
+        if larger_size and sample.larger is not None:
+            larger = replace(config, size=larger_size)
+            entry("its frames", stored_settings(larger), lambda: np.asarray(sample.larger))
+        return sample
+
+    def pixels(modality: Modality) -> NDArray[np.uint8]:
+        pictures = replace(config, modality=modality, eyes="pictures")
+        return (samples[0] if config.sees_motion and samples else read(pictures)).pixels
 
     motion: Files = ()
     if config.sees_motion:
-        key = {"clip": clip, "content": "motion", "words": words_digest(), "frames": config.frames}
-        motion = (cache.get(key, make_motion, content="its motion", path=reader.path),)
-    files = list[Path]()
-    for modality in ("rgb", "flow") if config.modality == "both" else (config.modality,):
-        pictures = replace(config, modality=modality, eyes="pictures")
-        key = {"clip": clip, **stored_settings(pictures)}
-        make = partial(make_frames, pictures)
-        files.append(cache.get(key, make, content="its frames", path=reader.path))
-    return (*files, *motion)
+        words = {"content": "motion", "words": words_digest(), "frames": config.frames}
+        motion = (entry("its motion", words, lambda: np.asarray(read(config).motion)),)
+    modalities: tuple[Modality, ...] = (config.modality,)
+    if config.modality == "both":
+        modalities = ("rgb", "flow")
+    frames = (
+        entry(
+            "its frames",
+            stored_settings(replace(config, modality=modality)),
+            partial(pixels, modality),
+        )
+        for modality in modalities
+    )
+    return (*frames, *motion)
 
 
-def stored_frames(
-    reader: VideoReader, config: DataConfig, cache: ArrayCache, *, distinct: bool = False
-) -> NDArray[np.uint8]:
-    """The stored frames of a clip, `T H W C`: those of a sample; if `distinct`, without the
-    repeated last frame of a shorter clip. Its header goes into the cache, so that nothing else has
-    to open the clip.
+def stored_frames(reader: VideoReader, config: DataConfig, cache: ArrayCache) -> NDArray[np.uint8]:
+    """The distinct frames of a sample, `T H W C`. The header of the clip goes into the cache, so
+    that nothing else has to open the clip.
     """
-
-    def sampling(total: int) -> Indices:
-        return equally_spaced(total, min(config.frames, total) if distinct else config.frames)
-
-    frames = read_at(reader, config, sampling).pixels
+    frames = read_at(
+        reader, config, lambda total: equally_spaced(total, min(config.frames, total))
+    ).pixels
     _header_file(reader, cache)
     return frames
 
@@ -115,47 +125,38 @@ def read_header(path: Path) -> Header:
 
 
 def _header_file(reader: VideoReader, cache: ArrayCache) -> Path:
-    file = file_of(reader.path)
-    rate = stated_rate(file)  # maybe in a folder above
+    rate = stated_rate(file_of(reader.path))  # maybe in a folder above
     key = {"clip": identity(reader.path), "content": "header", "rate": rate}
-    make = partial(_header_values, reader)
-    return cache.get(key, make, content="its times", path=reader.path)
+    return cache.get(key, partial(_header_values, reader), content="its times", path=reader.path)
 
 
 def _header_values(reader: VideoReader) -> NDArray[np.float64]:
+    size = reader.size  # opens a clip that was not read yet, and indexes it
     timing = reader.timing
-    return np.array([*reader.size, timing.assumes_rate, timing.end, *timing.times], np.float64)
+    return np.array([*size, timing.assumes_rate, timing.end, *timing.times], np.float64)
 
 
 def unknown_rates(paths: Iterable[Path]) -> list[Path]:
-    """The clips whose frame rate is unknown; only their headers are read."""
-
-    def is_unknown(file: Path) -> bool:
-        with suppress(ClipError):  # reported when it is read
-            return VideoReader(file).assumes_rate
-        return False
-
-    files = sorted({file_of(path) for path in paths})
-    return [
-        file for file, unknown in zip(files, map_ahead(is_unknown, files), strict=True) if unknown
-    ]
+    """The files of clips whose frame rate is unknown, by the headers of the clips in the cache."""
+    unknown = list[Path]()
+    for file, path in sorted({file_of(path): path for path in paths}.items()):
+        with suppress(ClipError):  # only its stored features are left
+            if read_header(path).timing.assumes_rate:
+                unknown.append(file)
+    return unknown
 
 
 def sample_rate(paths: Sequence[Path], config: DataConfig, count: int = 16) -> float | None:
     """Median frames per second of the samples of at most `count` clips; None if it is unknown."""
     rates = []
     for i in np.unique(np.linspace(0, len(paths) - 1, min(count, len(paths))).astype(int)):
-        try:
+        with suppress(ClipError):
             timing = read_header(paths[i]).timing
-            _, times = timing.moments()
-        except ClipError:
-            continue
-        if timing.assumes_rate:
-            continue
-        # padding repeats the last frame
-        times = np.unique(times[equally_spaced(len(times), config.frames)])
-        if len(times) > 1:
-            rates.append((len(times) - 1) / (times[-1] - times[0]))
+            _, moments = timing.moments()
+            # padding repeats the last frame
+            times = np.unique(moments[equally_spaced(len(moments), config.frames)])
+            if len(times) > 1 and not timing.assumes_rate:
+                rates.append((len(times) - 1) / (times[-1] - times[0]))
     return float(np.median(rates)) if rates else None
 
 
@@ -217,7 +218,7 @@ class ClipFrames(Dataset[tuple[Tensor, int, int]]):
 
     Args:
         clips, files: the clips, and for each the files of its frames (`cached_sample`) or of its
-            stored features; with `has_motion` the last one is that of its motion words.
+            stored features; with `has_motion` the last one holds its motion words.
         classes: the `K` class names; a target is a position in it.
         sampling: which of the stored frames are used; None: all.
         make: computes the files of a clip again if they are damaged, or the cache was pruned; None:
@@ -263,10 +264,9 @@ class ClipFrames(Dataset[tuple[Tensor, int, int]]):
                     "cannot be read any more",
                     "the split of the run names it; restore it, or train again",
                 )
-        subset = [files[clip.path] for clip in clips]
         return type(self)(
             clips,
-            subset,
+            [files[clip.path] for clip in clips],
             self.classes,
             sampling=self.sampling,
             make=self.make,
@@ -313,6 +313,7 @@ def read_clips(
     *,
     strict: bool = False,
     cache: Path | None = None,
+    larger_size: int | None = None,
 ) -> tuple[ClipFrames, tuple[ClipError, ...]]:
     """Decode every clip into the cache, and continue without those that cannot be read.
 
@@ -320,6 +321,7 @@ def read_clips(
         clips, classes, config: the clips, the `K` class names, and how to sample and resize.
         strict: the first clip that cannot be read is an error.
         cache: its folder; None: `default_cache()`.
+        larger_size: as in `cached_sample`.
 
     Returns:
         The samples, and an error for each clip that could not be used.
@@ -331,7 +333,7 @@ def read_clips(
     arrays = ArrayCache.for_user(cache)
     check_writable(arrays.folder, NOT_WRITABLE_REMEDY)
     arrays.prune()
-    make = partial(cached_sample, config=config, cache=arrays)
+    make = partial(cached_sample, config=config, cache=arrays, larger_size=larger_size)
     samples, errors = made_samples(
         clips, classes, config, make=make, stage="reading clips", strict=strict
     )
@@ -375,12 +377,11 @@ def made_samples(
         raise ClipError(
             clips[0].path.parent, f"none of {len(clips)} clips can be read", str(errors[0])
         )
-    sampling = partial(equally_spaced, count=config.frames)
     return ClipFrames(
         [clip for clip, _ in read],
         [files for _, files in read],
         classes,
-        sampling=sampling,
+        sampling=partial(equally_spaced, count=config.frames),
         make=make,
         has_motion=config.sees_motion,
     ), tuple(errors)

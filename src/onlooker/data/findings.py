@@ -183,7 +183,7 @@ def fact_findings(
     if len(clips) <= MAX_COMPARED:
         images = np.stack([clip.thumbnails for clip in facts])
         copied = _members(copies(images))
-        if are_bouts:  # those of one recording may overlap
+        if are_bouts:  # bouts of one recording may overlap
             copied = [group for group in copied if len({file_of(clips[i].path) for i in group}) > 1]
         yield from _copy_findings(clips, copied)
         yield from _scene_findings(clips, _members(scenes(scene_images(images))), split)
@@ -337,7 +337,7 @@ def _quality_findings(
 def unreadable_findings(
     clips: Sequence[Clip], errors: Mapping[Path, ClipError], missing: Sequence[ClipError] = ()
 ) -> Iterator[Finding]:
-    """Listed clips that do not exist, clips that cannot be read, and classes of which no clip can
+    """Listed clips that do not exist, clips that cannot be read, and classes without a clip that can
     be read.
     """
     if missing:

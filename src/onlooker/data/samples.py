@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from onlooker.base.config import DataConfig
 from onlooker.base.records import ClipError, Frames
 from onlooker.video.container import REENCODE
+from onlooker.video.decode import Seen
 from onlooker.video.flow import read_flow
 from onlooker.video.motion_words import motion_eye
 from onlooker.video.reader import VideoReader
@@ -21,6 +22,8 @@ from onlooker.video.resize import Pixels, resize
 from onlooker.video.sampling import Sampling, equally_spaced
 
 __all__ = ["read_at"]
+
+LEAST_SIDE = 120  # pixels: smaller clips do not show what an encoder of photographs could see
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,11 +38,11 @@ class Sample:
         length: of the video (`Timing.length`); inf: unknown.
         frames: `T H W C`, uint8, whole frames, in which localization looks for the foreground: RGB
             (or gray) of `pixels`; flow for a model of flow alone.
-        assumes_rate: `times` are those of 25 frames per second, because nothing says how many there
-            are.
-        motion: `T 1+F`, the number and the sums of the blocks that ended since the sampled frame
-            before, the last row also of those after it (`MotionEye.describe`); None: without motion
-            words.
+        assumes_rate: `times` assume 25 frames per second, because no frame rate is stated.
+        motion: `T 1+F`, the number and the sums of the blocks that ended since the previous sampled
+            frame; the last row includes all later blocks (`MotionEye.describe`). None: without
+            motion words.
+        larger: the sampled frames in the larger size that was requested; None: without them.
     """
 
     pixels: NDArray[np.uint8]
@@ -51,6 +54,7 @@ class Sample:
     end: float = math.inf
     length: float = math.inf
     motion: NDArray[np.float32] | None = None
+    larger: NDArray[np.uint8] | None = None
 
 
 def read_sample(path: Path, config: DataConfig) -> Sample:
@@ -62,20 +66,38 @@ def read_sample(path: Path, config: DataConfig) -> Sample:
     return read_at(VideoReader(path), config, partial(equally_spaced, count=config.frames))
 
 
-def read_at(reader: VideoReader, config: DataConfig, sampling: Sampling) -> Sample:
-    """Read the input of a model from the sampled frames of a clip; errors as for `read_sample`."""
-    parts = []
+def read_at(
+    reader: VideoReader,
+    config: DataConfig,
+    sampling: Sampling,
+    *,
+    larger_size: int | None = None,
+) -> Sample:
+    """Read the input of a model from the sampled frames of a clip; errors as in `read_sample`.
+
+    Args:
+        larger_size: keep RGB frames in this size as well (`Sample.larger`), from the same decoding;
+            not if their shorter side is less than `LEAST_SIDE`, nor if a worker process decodes.
+    """
+    streams = []
     motion = None
+    larger = dict[int, Pixels]()
+
+    def keep(index: int, frame: Pixels) -> None:
+        if larger_size and min(frame.shape[:2]) >= LEAST_SIDE:
+            larger[index] = resize(frame[None], larger_size, config.channels)[0]
+
     if config.sees_motion:
-        shown, motion = read_all_frames(reader, sampling, size=config.size)
+        shown, motion = read_all_frames(reader, sampling, size=config.size, seen=keep)
     elif config.modality != "flow":
-        shown = reader.get(sampling, size=config.size)
+        shown = reader.get(sampling, size=config.size, seen=keep)
     if config.modality != "flow":
-        parts.append(resize(shown.pixels, config.size, config.channels))
+        streams.append(resize(shown.pixels, config.size, config.channels))
     if config.modality != "rgb":
         shown = read_flow(reader, sampling, limit=config.flow_limit, size=config.size)
-        parts.append(shown.pixels)
-    pixels = np.concatenate(parts, -1)
+        streams.append(shown.pixels)
+    pixels = np.concatenate(streams, -1)
+    indices = shown.indices.tolist()
     return Sample(
         pixels,
         shown.times,
@@ -86,14 +108,18 @@ def read_at(reader: VideoReader, config: DataConfig, sampling: Sampling) -> Samp
         end=reader.seconds,
         length=reader.timing.length,
         motion=motion,
+        larger=np.stack([larger[i] for i in indices]) if larger.keys() >= {*indices} else None,
     )
 
 
 def read_all_frames(
-    reader: VideoReader, sampling: Sampling, *, size: int
+    reader: VideoReader, sampling: Sampling, *, size: int, seen: Seen
 ) -> tuple[Frames, NDArray[np.float32]]:
     """The sampled frames of a clip, as `VideoReader.get` returns them, and its motion words
     (`Sample.motion`), from one pass over all frames.
+
+    Args:
+        seen: called with each sampled frame.
 
     Raises:
         ClipError: the clip cannot be read.
@@ -108,6 +134,7 @@ def read_all_frames(
         for index, time, pixels in reader:
             if index in wanted:
                 small[index] = resize(pixels[None], size, 3)[0]
+                seen(index, pixels)
             yield time, pixels
 
     motion = motion_eye().describe(frames(), moments[sampled].tolist())

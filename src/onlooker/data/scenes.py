@@ -34,7 +34,7 @@ SAME_SCENE = 0.65
 # copies that were encoded again; two moments of a scene differ in motion
 _SAME_IMAGE = 0.98
 _SAME_MOTION = 0.95
-# share of clips in one group; above it, the scene is that of the whole set, as of a fixed camera
+# share of clips in one group; above it, the whole set shows one scene, as from a fixed camera
 SHARED = 0.5
 # recordings of a class that splits and folds need, the first possible one is taken
 _MINIMUMS = (2, 3, 5)
@@ -66,7 +66,7 @@ def thumbnails(frames: Images) -> Images:
 
 
 def scene_images(images: Images) -> Images:
-    """The images by which scenes are compared: the static background (median over time), the first
+    """The images that are compared to find scenes: the static background (median over time), the first
     and the last thumbnail.
 
     Args:
@@ -191,9 +191,7 @@ def _joined(clips: Sequence[Clip], groups: Ints, prefix: str) -> list[Clip]:
 
 
 def is_joined(clip: Clip) -> bool:
-    """Whether the recording of a clip was found by its scene or as that of a copy
-    (`plan_joined`).
-    """
+    """Whether the recording of a clip was found by its scene or a copy (`plan_joined`)."""
     return clip.recording is not None and clip.recording.startswith((SCENE, COPIES))
 
 

@@ -4,10 +4,10 @@ streams.
 
 import os
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import fields, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -57,8 +57,11 @@ from onlooker.run.record import (
     read_scenes,
 )
 from onlooker.video.reader import VideoReader
+from onlooker.video.resize import Pixels, shrink
 from onlooker.video.sampling import equally_spaced
 from onlooker.video.write import write
+
+FramesOf = Callable[[Path], Pixels]  # the frames of a clip to be shown, decoded once
 
 # Clips drawn for the report: enough to see what the model does, few enough for a page of some
 # megabytes.
@@ -195,16 +198,21 @@ def write_report(
         **vars(cross_validation or CrossValidationFigures()),
     )
     write_scores(out / SCORES, evaluation)
+    frames_of = cache(partial(_frames, recognizer.data.frames))
     model = record.settings.model
     tested = f"{len(samples)} {'clips' if figures.cross_validated else 'test clips'}"
     method = " · cross-validated" if figures.cross_validated else ""
     content = ReportContent(
         title=f"{set_name(record.clips)}: {len(recognizer.classes)} classes, {tested}",
         subtitle=f"{model.name} · {model.encoder}{method}",
-        clips=[*_drawn_clips(recognizer, samples, evaluation=evaluation, figures=figures)]
+        clips=[
+            *_drawn_clips(
+                recognizer, samples, evaluation=evaluation, figures=figures, frames_of=frames_of
+            )
+        ]
         if figures.judges_clips
         else (),
-        contrasts=[*_contrasts(recognizer, samples, evaluation=evaluation)],
+        contrasts=[*_contrasts(recognizer, samples, evaluation=evaluation, frames_of=frames_of)],
         attends=recognizer.model.attends,
         events=recognizer.decision.curve,
         curves=curves,
@@ -332,11 +340,9 @@ def _event_clip(recording: ComparedRecording, event: Segment) -> bytes | None:
     start = max(0.0, event.start - _MARGIN)
     end = min(recording.true.seconds, event.end + _MARGIN, start + _LONGEST_CLIP)
     count = max(2, round((end - start) * _CLIP_RATE))
-    with suppress(ClipError), TemporaryDirectory() as folder:
-        reader = VideoReader(with_interval(recording.path, start, end))
-        frames = reader.get(partial(equally_spaced, count=count), shorter_side=_EVENT_SIDE)
-        path = write(Path(folder) / "clip.mp4", frames.pixels, fps=_CLIP_RATE)
-        return path.read_bytes()
+    with suppress(ClipError):
+        clip = with_interval(recording.path, start, end)
+        return _mp4(_frames(count, clip, side=_EVENT_SIDE), _CLIP_RATE)
     return None
 
 
@@ -378,11 +384,13 @@ def _drawn_clips(
     *,
     evaluation: Evaluation,
     figures: Figures,
+    frames_of: FramesOf,
 ) -> Iterator[DrawnClip]:
     """Random test clips, the same in every call.
 
     Up to half are mistakes, which come last. A clip that was removed after it was read is not
-    drawn.
+    drawn. Events are not drawn if the model was fitted to the clip, or the clip is a recording:
+    events of the drawn frames may contradict the caption.
     """
     correct = evaluation.correct
     texts = [printable(text) for text in evaluation.answer_texts]
@@ -392,15 +400,25 @@ def _drawn_clips(
     drawn = [i for i in order if correct[i]][: _REPORT_CLIPS - len(mistakes)] + mistakes
     for i in tracked(drawn, "drawing clips", len(drawn)):
         with suppress(ClipError):
+            clip = samples.clips[i]
             answer = f"{source}: {texts[i]}"
-            yield (
-                *_drawn(recognizer, samples.clips[i], answer, is_fitted=figures.cross_validated),
-                "wrong" if i in mistakes else "right",
-            )
+            sample = cached_read(clip.path, recognizer.data)
+            prediction = recognizer.predict_clip(clip.path, sample)
+            if figures.cross_validated or recognizer.is_recording(sample.length):
+                prediction = replace(prediction, segments=())
+            caption = f"{printable(f'{clip.label} · {clip.name}')}\n{answer}"
+            frames = draw_clip(frames_of(clip.path), prediction)
+            seconds = max(float(prediction.times[-1] - prediction.times[0]), 0.1)
+            fps = float(np.clip((len(frames) - 1) / seconds, 2, 25))
+            yield _mp4(frames, fps), caption, "wrong" if i in mistakes else "right"
 
 
 def _contrasts(
-    recognizer: Recognizer, samples: ClipFrames, *, evaluation: Evaluation
+    recognizer: Recognizer,
+    samples: ClipFrames,
+    *,
+    evaluation: Evaluation,
+    frames_of: FramesOf,
 ) -> Iterator[tuple[bytes, str]]:
     """Strips of the evidence for the predicted and for the true class of clips that are named wrong,
     the most confident first; then for the first two classes of clips where the second one is near.
@@ -437,31 +455,22 @@ def _contrasts(
             count += 1
             labels = (classes[predicted[i]], classes[rivals[i]])
             contrast = recognizer.contrast(path, labels, sample)
-            frames = VideoReader(path).get(sample.indices, shorter_side=_CONTRAST_SIDE)
+            frames = [shrink(frame, _CONTRAST_SIDE) for frame in frames_of(path)]
             answers = ", ".join(
                 f"{printable(label)} {percent(float(own_scores[k]), 0)}"
                 for label, k in zip(labels, (predicted[i], rivals[i]), strict=True)
             )
             name = printable(f"{samples.clips[i].label} · {samples.clips[i].name}")
             caption = f"**{escaped(name)}**: {escaped(f'{answers}. {contrast.sentence}')}"
-            yield contrast_strip(frames.pixels, contrast), caption
+            yield contrast_strip(np.stack(frames), contrast), caption
 
 
-def _drawn(
-    recognizer: Recognizer, clip: Clip, answer: str, *, is_fitted: bool
-) -> tuple[bytes, str]:
-    """A clip as mp4, and its caption with the answer. Events are not drawn if the model was fitted
-    to the clip, or the clip is a recording: events of the drawn frames may contradict the caption.
-    """
-    sample = cached_read(clip.path, recognizer.data)
-    prediction = recognizer.predict_clip(clip.path, sample)
-    if is_fitted or recognizer.is_recording(sample.length):
-        prediction = replace(prediction, segments=())
-    frames = VideoReader(clip.path).get(prediction.indices, shorter_side=_REPORT_SIDE)
-    seconds = max(float(prediction.times[-1] - prediction.times[0]), 0.1)
-    fps = float(np.clip((len(frames) - 1) / seconds, 2, 25))
-    caption = f"{printable(f'{clip.label} · {clip.name}')}\n{answer}"
+def _frames(count: int, path: Path, side: int = _REPORT_SIDE) -> Pixels:
+    """Equally spaced frames of a clip to be shown; their shorter side has at most `side` pixels."""
+    sampling = partial(equally_spaced, count=count)
+    return VideoReader(path).get(sampling, shorter_side=side).pixels
+
+
+def _mp4(frames: Pixels, fps: float) -> bytes:
     with TemporaryDirectory() as folder:
-        return write(
-            Path(folder) / "clip.mp4", draw_clip(frames.pixels, prediction), fps=fps
-        ).read_bytes(), caption
+        return write(Path(folder) / "clip.mp4", frames, fps=fps).read_bytes()

@@ -22,6 +22,7 @@ from onlooker.models.video_model import VideoModel
 from onlooker.run.check import is_cross_validated, overview, plan_joined_split
 from onlooker.run.features import encoded_clips
 from onlooker.run.record import RunRecord, check_content, read_scenes, write_scenes
+from onlooker.training.encoders import compared_size
 from onlooker.training.fitters import complete, fitter_of
 from onlooker.training.processes import launched
 from onlooker.training.times import plan_times
@@ -35,8 +36,8 @@ class PreparedRun:
     Args:
         run: its folder.
         model: the untrained model.
-        samples: those of all clips that can be read.
-        scenes: those of all clips of the split (`write_scenes`); None in runs of earlier versions.
+        samples: of all clips that can be read.
+        scenes: of all clips of the split (`write_scenes`); None in runs of earlier versions.
         gone: clips of a resumed run that cannot be read any more.
     """
 
@@ -57,7 +58,7 @@ def new_run(
     strict: bool,
     background: Sequence[Path] = (),
 ) -> PreparedRun:
-    """Read the clips of a new run, divide them, and write its record; the arguments are those of
+    """Read the clips of a new run, divide them, and write its record; the arguments are as in
     `train_run`, with complete settings.
 
     Raises:
@@ -80,11 +81,11 @@ def new_run(
         # before clips are read
         require_divisible(clips.clips, has_test=not is_cross_validated(clips.clips, name))
     net = build(settings, classes)
-    note_clips(unknown_rates(clip.path for clip in clips.clips), RATE_NOTE)
     as_read = _as_read(
         settings, clips.clips, classes, when=clips.asked.when, recordings=clips.recordings
     )
     samples, unreadable = _read(net, as_read, clips.clips, classes=classes, strict=strict)
+    note_clips(unknown_rates(clip.path for clip in samples.clips), RATE_NOTE)
     _require_classes(classes, clips.clips, samples.clips, errors=unreadable)
     thumbnails = read_thumbnails(samples, settings.data, settings.training.features)
     images = {clip.path: image for clip, image in zip(samples.clips, thumbnails, strict=True)}
@@ -138,7 +139,7 @@ def _as_read(
     when: When,
     recordings: Sequence[Recording],
 ) -> Settings:
-    """The settings by which clips are read: without motion if states will be fitted to them, as far
+    """The settings for reading the clips: without motion if states will be fitted to them, as far
     as is known before they are read, and nothing else is asked for. The motion of their recordings
     is read with these, once.
     """
@@ -196,7 +197,7 @@ def _read(
         return encoded_clips(
             clips, classes, net, data=data, precision=training.precision, strict=strict
         )
-    return read_clips(clips, classes, data, strict=strict)
+    return read_clips(clips, classes, data, strict=strict, larger_size=compared_size(settings))
 
 
 def _require_classes(

@@ -102,7 +102,7 @@ class TrainedRun:
 
     @property
     def model(self) -> Path | None:
-        """The folder of its model (after cross-validation, that of the final run); None if there is
+        """The folder of its model (after cross-validation, in the final run); None if there is
         no model yet.
         """
         return model_folder(local(self.path))
@@ -178,7 +178,7 @@ def train(
         progress: called with a stage, such as "reading clips", how many of its parts are done, and
             how many there are. An exception in it ends the training, and `resume` continues it.
         fill, divide, scenes, when: as in `SetConfig`.
-        background: videos, and folders of videos, in which none of the classes happens, as for
+        background: videos, and folders of videos, in which none of the classes happens, as in
             `train_run`.
         settings: any other field of `ModelConfig` or `DataConfig`, or of the settings of the model's fitter
             (`TrainConfig`, for gradient descent).
@@ -271,7 +271,7 @@ def train_run(
     Args:
         clips: a folder, a list, or what `read_set` returns.
         run: a new or empty folder for everything that is written.
-        given: the settings, and the fields of `which`, that were given, with their values, as for
+        given: the settings, and the fields of `which`, that were given, with their values, as in
             `complete`; None: all were given.
         which: which clips of a folder or list are used; None: all, as `read_set` reads them.
         split: which clips are used for what; None: the split of `clips`, or `plan_split` of all
@@ -356,7 +356,7 @@ def continue_run(
 
 def finished_figures(record: RunRecord, run: Path) -> Figures | None:
     """The figures of a run with the settings and the split of a record; None unless it is finished;
-    errors as for `continue_run`.
+    errors as in `continue_run`.
     """
     if not (run / "config.json").exists():
         return None
@@ -394,7 +394,7 @@ def train_final(clips: ClipSet, run: Path, settings: Settings) -> Path:
 def _fit(
     prepared: PreparedRun, cross_validate: bool, writer: "SummaryWriter | None" = None
 ) -> Fitted:
-    """Fit the model to the clips with its fitter; the arguments are those of `FitContext`."""
+    """Fit the model to the clips with its fitter; the arguments are as in `FitContext`."""
     record = prepared.record
     settings = record.settings
     decision = Decision(

@@ -10,9 +10,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from onlooker.base.config import AUTO_ENCODER, ModelConfig, Settings
+from onlooker.base.config import AUTO_ENCODER, Settings
 from onlooker.base.records import Clip, ClipError
 from onlooker.data.clips import ClipFrames, read_header
+from onlooker.data.samples import LEAST_SIDE
 from onlooker.data.split import group_of
 from onlooker.measure.figures import TriedCandidate
 from onlooker.models.encoders.lite0 import LITE0, LITE0_SIZE
@@ -22,7 +23,6 @@ from onlooker.training.fitter import FitContext
 from onlooker.training.linear import FEW, ClipStatistics, EncodedClips, statistics_of
 from onlooker.training.search import Trial, search, untested
 
-_LEAST_SIDE = 120  # pixels: smaller clips do not show what an encoder of photographs could see
 _OPENED = 20  # clips whose size is looked at
 _COMPARED = 100  # clips at most
 _MIN_PER_CLASS = 5  # at least, of these clips, where there are many classes
@@ -32,9 +32,9 @@ def default_encoder(settings: Settings, clips: Sequence[Clip]) -> str:
     """The encoder of the settings; if that is to be chosen (`auto`), the one that these clips get
     without a comparison.
     """
-    if settings.model.encoder != AUTO_ENCODER:
-        return settings.model.encoder
-    return LITE0 if _fits(settings) and _large_enough(clips) else ModelConfig.encoder
+    if _is_open(settings) and _large_enough(clips):
+        return LITE0
+    return settings.decided.model.encoder
 
 
 class EncoderChoice(NamedTuple):
@@ -68,10 +68,10 @@ def choose_encoder(samples: ClipFrames, context: FitContext) -> EncoderChoice:
     """
     requested = context.settings
     context = replace(context, settings=requested.decided)
-    if requested.model.encoder != AUTO_ENCODER or not _fits(requested):
+    if not _is_open(requested):
         return EncoderChoice(samples, context, encode(samples, context))
     if not _large_enough(samples.clips):
-        why = f"most clips are smaller than {_LEAST_SIDE} pixels"
+        why = f"most clips are smaller than {LEAST_SIDE} pixels"
         row = untested("encoder", context.settings.model.encoder, why)
         return EncoderChoice(samples, context, encode(samples, context), table=(row,))
     return _compare(samples, context)
@@ -111,9 +111,20 @@ def _of_streams(targets: NDArray[np.int64], nothing: int | None) -> list[int]:
     return [*order[~idle][: MOST_CLIPS - len(pauses)].tolist(), *pauses.tolist()]
 
 
-def _fits(settings: Settings) -> bool:
-    """Whether Lite0 can be compared: it reads RGB frames, and no features are stored for it."""
-    return settings.data.modality == "rgb" and not settings.training.features
+def _is_open(settings: Settings) -> bool:
+    """Whether Lite0 may be compared: the encoder is to be chosen, Lite0 reads RGB frames, and no
+    features are stored for it.
+    """
+    is_rgb = settings.data.modality == "rgb" and not settings.training.features
+    return settings.model.encoder == AUTO_ENCODER and is_rgb
+
+
+def compared_size(settings: Settings) -> int | None:
+    """Height and width of the frames for Lite0, if it may be compared and needs larger frames than
+    the smaller encoder; else None.
+    """
+    is_larger = settings.data.size < LITE0_SIZE
+    return LITE0_SIZE if _is_open(settings) and is_larger else None
 
 
 def _large_enough(clips: Sequence[Clip]) -> bool:
@@ -122,7 +133,7 @@ def _large_enough(clips: Sequence[Clip]) -> bool:
     for clip in clips[:: max(1, -(-len(clips) // _OPENED))]:
         with suppress(ClipError):  # a clip that was removed while the others were read
             sides.append(min(read_header(clip.path).size))
-    return bool(sides) and median(sides) >= _LEAST_SIDE
+    return bool(sides) and median(sides) >= LEAST_SIDE
 
 
 def compared(clips: Sequence[Clip]) -> NDArray[np.int64]:

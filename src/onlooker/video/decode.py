@@ -2,7 +2,7 @@
 skipped.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from itertools import chain
@@ -45,6 +45,7 @@ _MIN_RATED_FRAMES = 3  # fewer have no frame rate: the distance of two may be an
 _RAW = frozenset({"h264", "hevc", "m4v", "mpegvideo", "mjpeg", "mpjpeg"})
 
 Which = Sampling | Sequence[int] | Indices  # frames: chosen by a sampling, or by their indices
+Seen = Callable[[int, Pixels], None]  # called with the index and the pixels `H W 3` of a frame
 
 
 class Converter:
@@ -189,7 +190,7 @@ class FrameStore:
     Args:
         path: names the video in errors.
         interval: seconds from which on and before which frames are chosen; None: all.
-        which, size, shorter_side: as for `VideoReader.get`.
+        which, size, shorter_side, seen: as for `VideoReader.get`.
     """
 
     def __init__(
@@ -200,8 +201,10 @@ class FrameStore:
         *,
         size: int | None,
         shorter_side: int | None,
+        seen: Seen | None = None,
     ) -> None:
         self.path = path
+        self.seen = seen
         self.size = size
         self.shorter_side = shorter_side
         self.frame_size = (0, 0)
@@ -251,6 +254,8 @@ class FrameStore:
             )
         self.frame_size = (frame.shape[0], frame.shape[1])
         self._frames[index] = small
+        if self.seen is not None:
+            self.seen(index - self._first, frame)
 
     def frames(self) -> Frames:
         """The frames, with indices and times in the interval; a ClipError unless all have been put."""

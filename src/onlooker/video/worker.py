@@ -34,12 +34,15 @@ def _get(
     path: Path,
     total: int,
     indices: NDArray[np.int64],
-    **sizes: int | None,
+    *,
+    size: int | None,
+    shorter_side: int | None,
 ) -> Iterator[Answer]:
     reader = _reader(path)
     # Indices that were chosen for another number of frames are of no use: the caller will choose
     # again.
-    frames = reader.get(indices if len(reader) == total else indices[:1] * 0, **sizes)
+    indices = indices if len(reader) == total else indices[:1] * 0
+    frames = reader.get(indices, size=size, shorter_side=shorter_side)
     yield {"total": len(reader), "size": reader.size, "pixels": frames.pixels}
 
 
