@@ -261,16 +261,16 @@ class Step(Scored):
         """What is sent to sinks (`formats.publish`): `events`, and before, after and between them
         `begun`, in the order of time.
         """
-        both = (*self.events, *self.begun)
         if not self.begun:
-            return both
+            return self.events
+        both = (*self.events, *self.begun)
         return tuple(sorted(both, key=lambda bout: bout.end if bout.phase == "end" else bout.start))
 
     def to_dict(self) -> dict[str, Any]:
-        states = {}
-        if self.decision.states:
-            states["states"] = [bout.bare_dict() for bout in self.states]
-            states["begun"] = [bout.to_dict() for bout in self.begun]
+        states = {
+            "states": [bout.bare_dict() for bout in self.states],
+            "begun": [bout.to_dict() for bout in self.begun],
+        }
         return {
             "source": self.source,
             "index": self.index,
@@ -280,7 +280,7 @@ class Step(Scored):
             "reconnections": self.reconnections,
             **super().to_dict(),
             "events": [event.to_dict() for event in self.events],
-            **states,
+            **(states if self.decision.states else {}),
             "attention": None if self.attention is None else self.attention.tolist(),
             "boxes": [{"corners": list(box.corners), "score": box.score} for box in self.boxes],
             "point": None if self.point is None else list(self.point),
@@ -596,24 +596,30 @@ class Prediction(Scored):
         """
         budgets = list[TimeBudget]()
         for label in self.classes:
+            if label == self.nothing_name:
+                continue
             bouts = [segment for segment in self.segments if segment.label == label]
             lengths = [bout.end - bout.start for bout in bouts]
-            budget = TimeBudget(
-                label,
-                sum(lengths),
-                sum(lengths) / self.seconds if self.seconds else 0.0,
-                bouts=len(bouts),
-                median=float(np.median(lengths)) if bouts else None,
-                latency=min(bout.start for bout in bouts) - self.begin if bouts else None,
+            budgets.append(
+                TimeBudget(
+                    label,
+                    sum(lengths),
+                    sum(lengths) / self.seconds if self.seconds else 0.0,
+                    bouts=len(bouts),
+                    median=float(np.median(lengths)) if bouts else None,
+                    latency=min(bout.start for bout in bouts) - self.begin if bouts else None,
+                )
             )
-            if label != self.nothing_name:
-                budgets.append(budget)
         return sorted(budgets, key=lambda budget: -budget.seconds)
 
     @property
     def budget_text(self) -> str:
-        """The time budget in words, such as `sit 62 % · walk 6 % · 17 bouts`."""
-        shares = [f"{part.label} {100 * part.share:.0f} %" for part in self.budget() if part.bouts]
+        """The time budget of states in words, such as `sit 62 % · walk 6 % · 17 bouts`; empty for a
+        model that finds events.
+        """
+        if not self.decision.states:
+            return ""
+        shares = [f"{row.label} {100 * row.share:.0f} %" for row in self.budget() if row.bouts]
         count = len(self.segments)
         return " · ".join([*shares, "1 bout" if count == 1 else f"{count} bouts"])
 
@@ -648,11 +654,12 @@ class Prediction(Scored):
         }
 
     def to_arrays(self) -> dict[str, Any]:
-        """As `to_dict`, but large arrays, of which a list takes eight times the memory, are arrays."""
+        """As `to_dict`, but large arrays stay arrays: a list takes eight times the memory."""
         arrays = {
             name: getattr(self, name) for name in ("times", "indices", "frame_scores", "attention")
         }
         points = None if self.points is None else self.points.tolist()
+        budgets = [vars(budget) for budget in self.budget()]
         return {
             **super().to_dict(),
             "threshold": self.decision.threshold,
@@ -672,12 +679,12 @@ class Prediction(Scored):
                 for tube in self.tubes
             ],
             "segments": [segment.bare_dict() for segment in self.segments],
-            **({"budget": [vars(part) for part in self.budget()]} if self.decision.states else {}),
+            **({"budget": budgets} if self.budget_text else {}),
             **({"assumes_rate": True} if self.assumes_rate else {}),
         }
 
     def __str__(self) -> str:
-        if self.decision.states:
+        if self.budget_text:
             return printable(f"{self.path.name}: {self.budget_text}")
         best = self.decision.answer_text((self.label, self.score), self.best, digits=1)
         if self.runner_up is not None:

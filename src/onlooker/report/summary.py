@@ -25,6 +25,7 @@ _MIN_FOR_DECIMALS = 200  # clips, below which a percentage has no decimals
 _MAX_CLASSES = 3  # in a sentence
 _MAX_ETHOGRAMS = 20  # in a report
 _ANY = (0.0, 1.0)  # where there is no interval
+_NOT_JUDGED = "single clips are not counted as right or wrong: labels of several groups are true at the same time"
 
 
 def _digits(total: int) -> int:
@@ -93,12 +94,9 @@ def first_line(figures: Figures) -> Conclusion:
     one scene are both trained on and tested, where that inflates it; how many clips show a scene
     that the model was trained on; and how many are unlike all of training.
     """
-    if figures.states and not figures.judges_clips:
-        details = (
-            "single clips are not counted as right or wrong: labels of several groups are true at the "
-            "same time"
-        )
-        return Conclusion(figures.states.sentence, details)
+    sentence = figures.states.sentence if figures.states else ""
+    if not figures.judges_clips:
+        return Conclusion(sentence, _NOT_JUDGED)
     total = figures.videos
     is_guessing = figures.has_several_classes and not figures.beats_majority
     text = f"{figures.correct} of {total} clips right"
@@ -122,9 +120,9 @@ def first_line(figures: Figures) -> Conclusion:
     if figures.unusual:
         right = f"{figures.unusual_correct} of these right"
         details += f"; {figures.unusual} of {total} clips are unlike all clips of training, {right}"
-    if figures.states:
+    if sentence:
         tested = "" if figures.cross_validated else "test: "
-        return Conclusion(figures.states.sentence, f"{tested}{text}; {details}")
+        return Conclusion(sentence, f"{tested}{text}; {details}")
     return Conclusion(text, details, is_guessing)
 
 

@@ -93,9 +93,8 @@ def predict_clips(
     cache = ArrayCache.for_user() if json else None
     recognizer.decision.with_threshold(threshold)  # refuses one that is no probability
     drawn = drawn_files(clips, out, formats) if out else {}
-    budgets = out / BUDGETS if out and recognizer.decision.states else None
-    if budgets:
-        add_budgets(budgets, recognizer.decision, [])  # refuses another file
+    if out:
+        add_budgets(out / BUDGETS, recognizer.decision, [])  # refuses another file
     errors = list[ClipError]()
     with (
         closing(ResultsFile(json, _digest(recognizer, threshold), clips))
@@ -118,8 +117,8 @@ def predict_clips(
                     predictions.append(replace(result, attention=None, heat=None))
                     if error := outputs.write(clip, result):
                         errors.append(error)
-                if budgets:
-                    add_budgets(budgets, recognizer.decision, predictions)
+                if out:
+                    add_budgets(out / BUDGETS, recognizer.decision, predictions)
                 if predictions and on_predictions:
                     on_predictions(predictions)
                 _note_times(predictions, recognizer)
