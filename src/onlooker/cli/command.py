@@ -71,7 +71,7 @@ def command(
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         return run
 
-    # Typer keeps the line breaks of a docstring, which are those of the source.
+    # Typer keeps the line breaks of a docstring.
     paragraphs = re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.getdoc(function) or "")
 
     class WithRegisteredOptions(TyperCommand):
@@ -101,7 +101,7 @@ def _has_all_options(command: TyperCommand, words: Iterable[str]) -> bool:
 def _parameters(
     function: Callable[..., object], hints: Mapping[str, Any], configs: Configs
 ) -> list[inspect.Parameter]:
-    """The parameters of a command: those of its function, with the settings in place of configs."""
+    """The parameters of a command: its function's, with the settings in place of configs."""
     by_name = inspect.Parameter.KEYWORD_ONLY
     parameters = [
         parameter.replace(annotation=hints[parameter.name], kind=by_name)

@@ -459,9 +459,9 @@ def _print_states(chains: list[dict[str, Any]], title: str) -> None:
         )
         for name, state in chain["states"].items():
             true, predicted = (
-                f"{part['minutes']:.2f} min in {part['bouts']} bout{'s' * (part['bouts'] != 1)}"
-                + (f" of {part['median']:.1f} s" if part["bouts"] else "")
-                for part in (state["true"], state["predicted"])
+                f"{budget['minutes']:.2f} min in {budget['bouts']} bout{'s' * (budget['bouts'] != 1)}"
+                + (f" of {budget['median']:.1f} s" if budget["bouts"] else "")
+                for budget in (state["true"], state["predicted"])
             )
             typer.echo(printable(f"  {name}: {predicted}; labeled: {true}"))
 

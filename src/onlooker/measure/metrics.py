@@ -330,11 +330,6 @@ def read_scores(path: Path) -> list[ScoredClip]:
     return clips
 
 
-def read_correct(path: Path) -> list[bool]:
-    """For each video of a CSV that `write_scores` wrote, whether it is classified correctly."""
-    return [clip.correct for clip in read_scores(path)]
-
-
 def _plain(text: str) -> str:
     """Text without the apostrophe that `write_scores` puts before a formula."""
     return text[1:] if text[:1] == "'" and text[1:].startswith(FORMULA) else text

@@ -77,7 +77,7 @@ class Contrast:
         thirds = [np.linspace(0, side, 3, endpoint=False).astype(int) for side in GRID]
         sums = np.add.reduceat(np.add.reduceat(place, thirds[0], 0), thirds[1], 1)
         row, column = divmod(int(sums.argmax()), 3)
-        eyes = [np.maximum(sign * part, 0).sum() for part in (self.pictures, self.motion)]
+        eyes = [np.maximum(sign * seen, 0).sum() for seen in (self.pictures, self.motion)]
         eye = "what the frames show" if eyes[0] >= eyes[1] else "how things move"
         moments = dict.fromkeys(f"{self.times[i]:.1f}" for i in (begin, end))
         return f"{eye} {_PLACES[row][column]}, {' to '.join(moments)} s"

@@ -124,9 +124,9 @@ def overlay(frame: Pixels, attention: ArrayLike, scale: float | None = None) -> 
     levels = cv2.convertScaleAbs(np.maximum(smooth, 0, out=smooth), alpha=255)
     left, top, width, height = cv2.boundingRect(levels)  # no more is drawn
     if width:
-        part = np.s_[top : top + height, left : left + width]
-        level = levels[part]
-        drawn[part] = _blended(frame[part], cv2.LUT(level, keep), cv2.applyColorMap(level, add))
+        area = np.s_[top : top + height, left : left + width]
+        level = levels[area]
+        drawn[area] = _blended(frame[area], cv2.LUT(level, keep), cv2.applyColorMap(level, add))
     return drawn
 
 
@@ -177,8 +177,8 @@ def caption(frame: Pixels, lines: Sequence[str]) -> Pixels:
     """
     drawn = _copy(frame)
     keep, add = _lettering(drawn.shape[:2], tuple(lines))
-    part = np.s_[: len(keep)]
-    drawn[part] = _blended(drawn[part], keep, cv2.merge([add] * 3))
+    area = np.s_[: len(keep)]
+    drawn[area] = _blended(drawn[area], keep, cv2.merge([add] * 3))
     return drawn
 
 
@@ -283,8 +283,8 @@ def _revealed(colored: Pixels, frame: Pixels, corners: ArrayLike, *, size: Size 
     """A frame with a map, which is paler inside of boxes."""
     drawn = colored.copy()
     for x1, y1, x2, y2 in _in_pixels(frame, corners, size):
-        part = np.s_[y1 : y2 + 1, x1 : x2 + 1]
-        drawn[part] = cv2.addWeighted(colored[part], _INSIDE, frame[part], 1 - _INSIDE, 0)
+        area = np.s_[y1 : y2 + 1, x1 : x2 + 1]
+        drawn[area] = cv2.addWeighted(colored[area], _INSIDE, frame[area], 1 - _INSIDE, 0)
     return drawn
 
 

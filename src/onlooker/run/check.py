@@ -168,7 +168,7 @@ def plan_split(clips: Sequence[Clip], model: str = ModelConfig.name, seed: int =
 
 def is_cross_validated(clips: Sequence[Clip], model: str) -> bool:
     """Whether a model is fitted to all clips, and tested by cross-validation: with fewer than 300
-    clips, if its fitter cross-validates, such as that of `linear`.
+    clips, if its fitter cross-validates, as the fitter of `linear` does.
     """
     return len(clips) < FEW_CLIPS and fitter_of(find_recipe(model)).cross_validates
 
@@ -181,8 +181,8 @@ def plan_joined_split(
     model: str = ModelConfig.name,
     seed: int = 0,
 ) -> Split:
-    """The given split or that of `plan_split`, for the clips that have thumbnails. Clips of one
-    scene are in the same split.
+    """The given split or a planned one (`plan_split`), for the clips that have thumbnails. Clips of
+    one scene are in the same split.
 
     Args:
         images: thumbnails `8 16 16`, by path.
@@ -212,7 +212,7 @@ def class_table(clip_set: ClipSet, split: Split | None) -> Table:
     for name in ("clips", "train/val/test", "scenes" if unit == "scene" else "recordings"):
         table.add_column(name, justify="right", no_wrap=True)
     total = Counter(clip.label for clip in clips)
-    parts = (
+    by_split = (
         [Counter(clip.label for clip in getattr(split, name)) for name in SPLITS] if split else []
     )
     if unit != "scene":
@@ -222,13 +222,13 @@ def class_table(clip_set: ClipSet, split: Split | None) -> Table:
         cells = (
             label,
             total[label],
-            "/".join(str(part[label]) for part in parts),
+            "/".join(str(counts[label]) for counts in by_split),
             groups[label] or "",
         )
         table.add_row(*(Text(printable(str(cell))) for cell in cells))
     if len(total) > _ROWS:
         table.add_row(f"and {len(total) - _ROWS} more")
-    table.add_row("all", str(len(clips)), "/".join(str(part.total()) for part in parts))
+    table.add_row("all", str(len(clips)), "/".join(str(counts.total()) for counts in by_split))
     return table
 
 

@@ -26,7 +26,7 @@ from onlooker.data.scenes import plan_joined
 from onlooker.data.sets import ClipSet, read_set, root_of, set_name
 from onlooker.data.split import Split, Splits, source_of
 from onlooker.measure.figures import Figures
-from onlooker.measure.metrics import accuracy_interval, read_correct
+from onlooker.measure.metrics import accuracy_interval, read_scores
 from onlooker.models.registry import configured, find_recipe
 from onlooker.report.page import percent
 from onlooker.report.summary import comparison_page
@@ -83,12 +83,14 @@ def compare(
     labels = Counter(clip.label for split in splits.values() for clip in split.test)
     missing: dict[str, Task] = {}
     with lock_run(out):
-        for (split, parts), seed, (name, settings) in itertools.product(
+        for (split, divided), seed, (name, settings) in itertools.product(
             splits.items(), seeds, models.items()
         ):
             run = _folder(out, name, split, seed=seed)
             seeded = settings._replace(training=replace(settings.training, seed=seed))
-            record = RunRecord(root_of(clips.path), (), seeded, split=parts, unknown=clips.unknown)
+            record = RunRecord(
+                root_of(clips.path), (), seeded, split=divided, unknown=clips.unknown
+            )
             if finished_figures(record, run) is None:
                 missing[f"{run.parent.name}/{run.name}"] = partial(
                     continue_run, record, run, quiet=True
@@ -146,7 +148,7 @@ def settings_of(
 
 
 def with_baseline(names: str) -> str:
-    """The names of models, as for `settings_of`, with the linear baseline unless it is among them."""
+    """Names of models, separated by commas, with the linear baseline unless it is among them."""
     listed = {name.partition(":")[0].strip() for name in names.split(",")}
     return names if BASELINE in listed else f"{names},{BASELINE}"
 
@@ -256,8 +258,11 @@ def _means(
     }
     for model in models:
         by_seed = [[_folder(out, model, split, seed=seed) for split in splits] for seed in seeds]
-        correct = np.stack(
-            [np.concatenate([read_correct(run / SCORES) for run in runs]) for runs in by_seed]
+        correct = np.array(
+            [
+                [clip.correct for run in runs for clip in read_scores(run / SCORES)]
+                for runs in by_seed
+            ]
         )
         accuracies = correct.mean(1).tolist()
         results["accuracy"][model] = mean(accuracies)
@@ -270,9 +275,9 @@ def _means(
 
 def _frame_accuracy(runs: Iterable[Path]) -> float:
     """The share of correct frames, over the frames of all splits together."""
-    parts = [Figures.from_dict(read_json(run / FIGURES)) for run in runs]
-    accuracies = [part.frame_accuracy for part in parts]
-    frames = [part.frames for part in parts]
+    splits = [Figures.from_dict(read_json(run / FIGURES)) for run in runs]
+    accuracies = [figures.frame_accuracy for figures in splits]
+    frames = [figures.frames for figures in splits]
     if None in accuracies or None in frames:
         raise ValueError(
             f"{FIGURES} of a run has no figures of frames; remove that run, and compare again"

@@ -173,8 +173,8 @@ def write_report(
             cross-validated.
         curves: of the training.
         scenes: of all clips of the split of the run; None if they are not known.
-        evaluation: the predictions of a cross-validation for these samples; None: those of the
-            recognizer.
+        evaluation: the predictions of a cross-validation for these samples; None: the recognizer
+            predicts them.
         cross_validation: the figures of the cross-validation that chose the model, for the report
             of the run itself.
     """

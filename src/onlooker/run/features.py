@@ -136,7 +136,7 @@ class _Stream(NamedTuple):
         """
         batch = _BATCH_ON_GPU if next(self.encoder.parameters()).is_cuda else _BATCH_ON_CPU
         frames = torch.from_numpy(stored_frames(clip, self.data, cache, distinct=True))
-        features = torch.cat([self.encode(part).cpu() for part in frames.split(batch)])
+        features = torch.cat([self.encode(images).cpu() for images in frames.split(batch)])
         maps = features.permute(0, 2, 3, 1).to(torch.float16).contiguous()
         if not maps.isfinite().all():
             largest = features.abs().max().item()
@@ -158,7 +158,7 @@ class _Stream(NamedTuple):
 
 
 def _streams(net: VideoModel, data: DataConfig, precision: Precision) -> list[_Stream]:
-    """The encoder of a model, or that of RGB and that of flow."""
+    """The encoder of a model, or its two encoders of RGB and of flow."""
     if not net.encodes_frames:
         raise ValueError(
             f"{type(net).__name__} needs frames, not stored features; leave out --features"

@@ -212,7 +212,7 @@ def _digest(recognizer: Recognizer, threshold: float | None) -> str:
     extra += decision.curve.calibration if decision.curve else []
     if decision.novelty_limit is not None:
         extra += [decision.novelty_limit, *decision.class_shares]
-    parts = (
+    values = (
         weights_digest(recognizer.model),
         decision.classes,
         recognizer.data,
@@ -224,4 +224,4 @@ def _digest(recognizer: Recognizer, threshold: float | None) -> str:
         *extra,
         *decision.states,
     )
-    return hashlib.sha256(repr(parts).encode()).hexdigest()
+    return hashlib.sha256(repr(values).encode()).hexdigest()

@@ -5,8 +5,8 @@
                      the content
     skipped.json     clips that could not be used, and why
     scenes.safetensors
-                     three gray images of 16 × 16 of each clip of the split, by which its scene is
-                     recognized
+                     three gray images of 16 × 16 of each clip of the split, to recognize its
+                     scene
     curves.csv       loss and accuracy per epoch
     checkpoints/     the best and the last epoch, to continue from
     model/           the trained model: onlooker.load reads it
@@ -90,7 +90,7 @@ class RunRecord:
         asked: which of these clips are used; None: unknown, as in runs of earlier versions.
         notes: how the folder or list was interpreted, in sentences (`ClipSet.notes`).
         background: recordings in which none of the classes happens.
-        unknown: times of which nobody knows what happens, by file (`ClipSet.unknown`).
+        unknown: times in which nobody knows what happens, by file (`ClipSet.unknown`).
     """
 
     clips: Path
@@ -121,9 +121,9 @@ class RunRecord:
         """Write config.json alone, after the other files."""
         root = self.clips.resolve()
         unknown = [
-            clip_name(with_interval(file, *part), root)
-            for file, times in self.unknown.items()
-            for part in times
+            clip_name(with_interval(file, *span), root)
+            for file, spans in self.unknown.items()
+            for span in spans
         ]
         config = {
             "onlooker": onlooker.__version__,
@@ -143,7 +143,7 @@ class RunRecord:
         """Read what `write` wrote; `clips` is the present folder of the clips (None: unchanged).
 
         Raises:
-            FileNotFoundError: no run there, or a part of it is missing.
+            FileNotFoundError: no run there, or one of its files is missing.
             ValueError: another version of onlooker wrote it, or a file was changed.
         """
         if missing := [
@@ -296,7 +296,7 @@ def start_run(run: Path, resume: bool) -> Iterator[bool]:
 @contextmanager
 def lock_run(folder: Path) -> Iterator[None]:
     """Lock a run or comparison, so that no other process writes to its folder. A folder that is made
-    for it, and stays empty, as that of a training that was refused, is removed.
+    for it, and stays empty because the training is refused, is removed.
 
     Raises:
         NotWritableError: it cannot be written to.

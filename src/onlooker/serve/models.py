@@ -103,7 +103,7 @@ class Models:
         shutil.rmtree(self._own(model_id))
 
     def _own(self, model_id: str) -> Path:
-        """The run of a model, if it is a folder in that of the page's runs."""
+        """The run of a model; a Problem 409 unless its folder is among the runs of the page."""
         run = self.get(model_id).run
         if run.is_symlink() or run.parent.resolve() != self._runs.resolve():
             raise Problem(409, "model_elsewhere", path=run)

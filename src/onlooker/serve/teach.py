@@ -218,22 +218,22 @@ class Teaching:
         facts = convert(file, self.settings.max_seconds)
         self.project.add_quiet(file, facts.seconds)
 
-    def add_part(
+    def add_example(
         self, look_id: str, label: Target, *, start: Seconds, end: Seconds
     ) -> dict[str, Any]:
-        """Add a part of a clip that was looked at, in seconds; parts of one clip are of one
-        recording.
+        """Add an interval of a clip that was looked at, in seconds; all examples of one clip are of
+        one recording.
         """
         look = self.looks.get(look_id)
-        part = self.project.incoming() / f"{secrets.token_hex(8)}.mp4"
-        convert(Path(f"{look.video}#t={start:.3f},{end:.3f}"), self.settings.max_seconds, copy=part)
+        file = self.project.incoming() / f"{secrets.token_hex(8)}.mp4"
+        convert(Path(f"{look.video}#t={start:.3f},{end:.3f}"), self.settings.max_seconds, copy=file)
         name = f"{Path(look.name).stem} {start:.1f}-{end:.1f}.mp4"
         self.project.keep_recording(look.video, look.recording)
-        return self.add(label, part, name, cut_from=look.recording, times=(start, end))
+        return self.add(label, file, name, cut_from=look.recording, times=(start, end))
 
-    def parts(self, look_id: str) -> list[dict[str, Any]]:
-        """The parts of a clip that was looked at which are examples, with their times."""
-        return self.project.parts_of(self.looks.get(look_id).recording)
+    def examples(self, look_id: str) -> list[dict[str, Any]]:
+        """The examples that were cut from a clip that was looked at, with their times."""
+        return self.project.examples_of(self.looks.get(look_id).recording)
 
     def draw(self, job: Job) -> dict[str, Any]:
         """The work of a job: add clips of stick figures to an empty project; one undo removes all."""
@@ -289,8 +289,8 @@ def add_routes(app: FastAPI, teaching: Teaching) -> None:
     def clips(label: Label) -> list[dict[str, Any]]:
         return teaching.clips(label)
 
-    app.post("/api/look/{look_id}/examples")(teaching.add_part)
-    app.get("/api/look/{look_id}/examples")(teaching.parts)
+    app.post("/api/look/{look_id}/examples")(teaching.add_example)
+    app.get("/api/look/{look_id}/examples")(teaching.examples)
     app.get("/api/project/results")(training.results)
     app.get("/api/project/results/clips")(training.tested)
     app.get("/api/project/inbox")(training.to_check)
