@@ -67,8 +67,8 @@ def command(
             if failed:
                 raise typer.Exit(1)
 
-        parameters = _parameters(function, hints, configs)
-        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        signature = inspect.Signature(_parameters(function, hints, configs))
+        run.__signature__ = signature  # type: ignore[attr-defined]
         return run
 
     # Typer keeps the line breaks of a docstring.
@@ -102,9 +102,8 @@ def _parameters(
     function: Callable[..., object], hints: Mapping[str, Any], configs: Configs
 ) -> list[inspect.Parameter]:
     """The parameters of a command: its function's, with the settings in place of configs."""
-    by_name = inspect.Parameter.KEYWORD_ONLY
     parameters = [
-        parameter.replace(annotation=hints[parameter.name], kind=by_name)
+        parameter.replace(annotation=hints[parameter.name], kind=inspect.Parameter.KEYWORD_ONLY)
         for parameter in inspect.signature(function).parameters.values()
         if parameter.name not in configs
     ]
@@ -214,10 +213,11 @@ def _option(config: str, field: dataclasses.Field[Any]) -> inspect.Parameter:
     option = typer.Option(
         flag, help=field.metadata["help"], rich_help_panel=field.metadata["group"]
     )
-    annotation: Any = Annotated[field.type, option]
-    kind = inspect.Parameter.KEYWORD_ONLY
     return inspect.Parameter(
-        f"{config}_{field.name}", kind, default=field.default, annotation=annotation
+        f"{config}_{field.name}",
+        inspect.Parameter.KEYWORD_ONLY,
+        default=field.default,
+        annotation=Annotated[field.type, option],
     )
 
 
@@ -267,8 +267,7 @@ def given_settings(context: typer.Context, **groups: Config) -> dict[str, Any]:
 
 def refuse_unused(context: typer.Context, names: Iterable[str], where: str) -> None:
     """Raise a ValueError if the command line contains one of these settings, which have no effect."""
-    unused = given_options(context) & set(names)
-    flags = [f"--{name.replace('_', '-')}" for name in unused]
+    flags = [f"--{name.replace('_', '-')}" for name in given_options(context) & set(names)]
     refuse(flags, dict.fromkeys(flags, where))
 
 

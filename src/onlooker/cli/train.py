@@ -204,8 +204,7 @@ def train(
         raise FileNotFoundError(
             f"{run}: no cross-validation to resume; check --run, or leave out --resume"
         )
-    continues = resume and not folds
-    if continues and not (run / "config.json").exists():
+    if resume and not folds and not (run / "config.json").exists():
         raise FileNotFoundError(f"{run}: no run to resume; check --run, or leave out --resume")
     given = given_settings(context, model=model, data=data, training=training, which=which)
     asked = Settings(model, data, training)
@@ -368,8 +367,9 @@ def evaluate(
         figures_of_recordings = evaluating.evaluate_recordings(
             run, read_set(recordings, asked=which, classes=1)
         )
-        out = trained_run(run) / f"recordings-{set_name(recordings)}"
-        _print_events(figures_of_recordings, out)
+        _print_events(
+            figures_of_recordings, trained_run(run) / f"recordings-{set_name(recordings)}"
+        )
         return
     clip_set = read_set(clips, asked=which, classes=1) if clips else None
     if clip_set:

@@ -185,7 +185,8 @@ def _matches(pairs: Sequence[Pair]) -> _Matches:
         matches.alarms.extend(scores[~overlaps.any(1), 0].tolist())
         for j in np.flatnonzero(right.any(0)).tolist():
             best = predicted[int(np.where(right[:, j], scores[:, 0], -1).argmax())]
-            matches.border_errors += [abs(best.start - true[j].start), abs(best.end - true[j].end)]
+            errors = (abs(best.start - true[j].start), abs(best.end - true[j].end))
+            matches.border_errors.extend(errors)
         for i, j in np.argwhere(overlaps).tolist():
             if same[i, j]:
                 matches.delays.append(predicted[i].start - true[j].start)
@@ -356,7 +357,7 @@ def segment_overlaps(predicted: Spans, true: Spans) -> Floats:
 
 def same_class(predicted: Spans, true: Spans) -> NDArray[np.bool_]:
     """Whether each predicted segment has the class of each true one, `n m`."""
-    same = [[a.label == b.label for b in true] for a in predicted]
+    same = [a.label == b.label for a in predicted for b in true]
     return np.array(same, bool).reshape(len(predicted), len(true))
 
 

@@ -115,8 +115,7 @@ def first_line(figures: Figures) -> Conclusion:
             mixed = _percent(leakage.mixed, total)
             details += f"; if {clips} were both trained on and tested, it would seem to be {mixed}"
     if figures.known_scenes:
-        scene_clips = f"{figures.known_scenes} of {total} clips"
-        details += f"; {scene_clips} show a scene that it was trained on"
+        details += f"; {figures.known_scenes} of {total} clips show a scene that it was trained on"
     if figures.unusual:
         right = f"{figures.unusual_correct} of these right"
         details += f"; {figures.unusual} of {total} clips are unlike all clips of training, {right}"
@@ -170,8 +169,7 @@ def advice(figures: Figures) -> list[Advice]:
             f"Most confused: “{names[i]}” and “{names[j]}” ({both[i, j]} of {total} clips). Check their labels, add "
             "clips that show the difference, or merge them."
         )
-    accuracies = figures.class_accuracy.items()
-    if lost := [printable(name) for name, share in accuracies if share == 0]:
+    if lost := [printable(name) for name, share in figures.class_accuracy.items() if share == 0]:
         named = "” and “".join(lost[:_MAX_CLASSES])
         text = f"No clip of “{named}” is recognized: add clips of it"
         if figures.balanced:
@@ -251,12 +249,11 @@ def summary_page(figures: Figures, evaluation: Evaluation, shown: ReportContent)
             page.figure(strip, caption, wide=True)
     if shown.events is not None:
         rate = StreamConfig.alarms_per_hour
-        expected = shown.events.sentence(rate)
-        facts = shown.events.details(rate)
         page.heading("Events in recordings and streams")
-        page.text(escaped(f"{_capital(expected)}."))
+        page.text(escaped(f"{_capital(shown.events.sentence(rate))}."))
         with page.details("How this was measured"):
-            page.text(escaped(f"{_capital(facts)}. {EVENTS_EXPLAINED}"))
+            facts = _capital(shown.events.details(rate))
+            page.text(escaped(f"{facts}. {EVENTS_EXPLAINED}"))
             page.figure(found_by_alarms(shown.events, rate), "The ring: the default.")
     if figures.states:
         page.heading("States in recordings that it was not fitted to")
@@ -410,6 +407,7 @@ def _mistakes(page: Page, evaluation: Evaluation, figures: Figures) -> None:
     texts = evaluation.answer_texts
     classes = evaluation.answer_names
     order = np.argsort(-sure, kind="stable").tolist()
+    wrong = [k for k in order if predicted[k] != evaluation.targets[k]]
     cells: dict[tuple[int, int], list[str]] = {}
     for k in order:
         line = f"{evaluation.names[k]} · {texts[k]}"
@@ -417,24 +415,15 @@ def _mistakes(page: Page, evaluation: Evaluation, figures: Figures) -> None:
     if len(classes) <= _MAX_MATRIX:
         page.confusion(figures.confusion, classes, cells)
         page.text("Numbers are clips; click on one to list them.")
-    counts = zip(classes, figures.confusion, strict=True)
     class_rows = [
         [name, share_of(row[k], sum(row)) if any(row) else None]
-        for k, (name, row) in enumerate(counts)
+        for k, (name, row) in enumerate(zip(classes, figures.confusion, strict=True))
     ]
     page.table(class_rows, ["class", "classified correctly"])
-    mistakes = [
-        [
-            evaluation.names[k],
-            classes[evaluation.targets[k]],
-            texts[k],
-        ]
-        for k in order
-        if predicted[k] != evaluation.targets[k]
-    ]
-    if mistakes:
-        page.table(mistakes, ["clip", "true class", "prediction"], "Most confident first.")
-    listed = {evaluation.names[k] for k in order if predicted[k] != evaluation.targets[k]}
+    if wrong:
+        rows = [[evaluation.names[k], classes[evaluation.targets[k]], texts[k]] for k in wrong]
+        page.table(rows, ["clip", "true class", "prediction"], "Most confident first.")
+    listed = {evaluation.names[k] for k in wrong}
     doubted = [clip for clip in figures.labels_to_check or () if clip.name not in listed]
     if doubted and figures.beats_majority:
         page.heading("Labels to check")

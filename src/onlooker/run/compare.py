@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from onlooker.base.config import Modality, Settings
-from onlooker.base.files import read_json, write_json
+from onlooker.base.files import write_json
 from onlooker.base.parallel import cores, end_with_parent, memory_gb
 from onlooker.base.progress import note, tracked
 from onlooker.base.records import ClipError
@@ -32,7 +32,7 @@ from onlooker.report.page import percent
 from onlooker.report.summary import comparison_page
 from onlooker.run.features import encoded_clips
 from onlooker.run.preparation import build
-from onlooker.run.record import FIGURES, REPORT, SCORES, RunRecord, lock_run
+from onlooker.run.record import FIGURES, REPORT, SCORES, RunRecord, lock_run, read_figures
 from onlooker.run.train import continue_run, finished_figures, folder_name
 from onlooker.training.fitters import complete_each
 
@@ -275,9 +275,9 @@ def _means(
 
 def _frame_accuracy(runs: Iterable[Path]) -> float:
     """The share of correct frames, over the frames of all splits together."""
-    splits = [Figures.from_dict(read_json(run / FIGURES)) for run in runs]
-    accuracies = [figures.frame_accuracy for figures in splits]
-    frames = [figures.frames for figures in splits]
+    splits = list(map(read_figures, runs))
+    accuracies = [figures and figures.frame_accuracy for figures in splits]
+    frames = [figures and figures.frames for figures in splits]
     if None in accuracies or None in frames:
         raise ValueError(
             f"{FIGURES} of a run has no figures of frames; remove that run, and compare again"

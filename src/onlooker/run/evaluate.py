@@ -47,11 +47,11 @@ from onlooker.report.recordings import recordings_page
 from onlooker.report.summary import ReportContent, summary_page
 from onlooker.run.check import is_clean
 from onlooker.run.record import (
+    CROSS_VALIDATION,
     FIGURES,
     REPORT,
     SCORES,
     RunRecord,
-    read_cross_validation,
     read_curves,
     read_figures,
     read_scenes,
@@ -101,7 +101,7 @@ def evaluate(run: Path, clips: Path | ClipSet | None = None) -> Figures:
         problem = f"the classes {', '.join(recognizer.classes)}"
         problem += f", config.json has {', '.join(record.classes)}"
         raise ValueError(f"{file}: {problem}; restore the file that was changed")
-    cross_validation = None if other else read_cross_validation(run)
+    cross_validation = None if other else CrossValidationFigures.read(run / CROSS_VALIDATION)
     if other is not None:
         out = run / f"evaluation-{set_name(other.path)}"
         other.require_classes(recognizer.classes)

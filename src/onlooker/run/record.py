@@ -29,7 +29,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -64,7 +64,7 @@ from onlooker.data.folder import entries
 from onlooker.data.lists import Unknown
 from onlooker.data.scenes import scene_images
 from onlooker.data.split import SPLITS, Split, fingerprint
-from onlooker.measure.figures import CrossValidationFigures, Figures
+from onlooker.measure.figures import Figures
 from onlooker.storage import address_of, local
 from onlooker.training.fitters import joined_settings, read_settings
 
@@ -76,7 +76,6 @@ REPORT = "report.html"
 CROSS_VALIDATION = "cross_validation.json"
 _SCENES = "scenes.safetensors"
 _LOCK = ".lock"
-Kind = TypeVar("Kind", Figures, CrossValidationFigures)
 # Files that are written before config.json: a folder with nothing else holds no run yet.
 _BEFORE_CONFIG = ("split.json", "skipped.json")
 
@@ -329,19 +328,7 @@ def _remove_if_empty(folder: Path) -> None:
 
 def read_figures(run: Path) -> Figures | None:
     """The figures of the test clips of a run, or of its cross-validation; None before there are any."""
-    return _read_figures(run / FIGURES, Figures)
-
-
-def read_cross_validation(run: Path) -> CrossValidationFigures | None:
-    """The figures of the cross-validation that chose the model; None if there was none."""
-    return _read_figures(run / CROSS_VALIDATION, CrossValidationFigures)
-
-
-def _read_figures(file: Path, kind: type[Kind]) -> Kind | None:
-    if not file.exists():
-        return None
-    with reading(file):
-        return kind.from_dict(read_json(file))
+    return Figures.read(run / FIGURES)
 
 
 def write_scenes(run: Path, thumbnails: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:

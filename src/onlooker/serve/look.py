@@ -166,8 +166,7 @@ class Looks:
         if kind == "mp4":
             write_drawn(look.video, file, look.prediction, replace=True)
         else:
-            prediction = replace(look.prediction, path=file.with_name(look.name))
-            write_segments(file, prediction)
+            write_segments(file, replace(look.prediction, path=file.with_name(look.name)))
         return FileResponse(file, filename=f"{Path(look.name).stem}.{kind}")
 
     def _prepare(self, look: Look, job: Job) -> VideoFacts:

@@ -215,8 +215,7 @@ class Teaching:
 
     def add_quiet(self, file: Path) -> None:
         """Keep a recording in which none of the classes happens, after decoding all of it."""
-        facts = convert(file, self.settings.max_seconds)
-        self.project.add_quiet(file, facts.seconds)
+        self.project.add_quiet(file, convert(file, self.settings.max_seconds).seconds)
 
     def add_example(
         self, look_id: str, label: Target, *, start: Seconds, end: Seconds
@@ -349,8 +348,10 @@ def add_routes(app: FastAPI, teaching: Teaching) -> None:
     def recording_of(clip_id: str) -> dict[str, Any]:
         clip = project.clip(clip_id)
         recordings = project.recordings()
-        own = recordings.get(clip.relative, "")
-        return {"recording": own, "known": sorted({*recordings.values()})}
+        return {
+            "recording": recordings.get(clip.relative, ""),
+            "known": sorted({*recordings.values()}),
+        }
 
 
 def _add_models(app: FastAPI, teaching: Teaching) -> None:
