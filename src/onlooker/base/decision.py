@@ -367,8 +367,7 @@ class Scored:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         scores = dict(zip(self.classes, self.scores.tolist(), strict=True))
-        label, score = self.best
-        best = {"label": label, "score": score}
+        best = dict(zip(("label", "score"), self.best, strict=True))
         return {"label": self.label, "score": self.score, "best": best, "scores": scores}
 
 

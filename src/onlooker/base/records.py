@@ -766,12 +766,18 @@ class Evaluation:
         return self.scores if self.event_scores is None else self.event_scores
 
     @property
+    def needed(self) -> NDArray[np.floating]:
+        """`B`, the score that an event of each video needs; NaN where there is no threshold."""
+        if self.thresholds is not None:
+            return self.thresholds
+        threshold = self.decision.threshold
+        return np.full(len(self.names), np.nan if threshold is None else threshold)
+
+    @property
     def answer_texts(self) -> list[str]:
         """The answers in words, as `Prediction.answer`."""
         events = self.decision.event_scores(self.decided)
-        thresholds: Sequence[float | None] = [None] * len(self.names)
-        if self.thresholds is not None:
-            thresholds = [None if np.isnan(value) else value for value in self.thresholds.tolist()]
+        thresholds = [None if np.isnan(value) else value for value in self.needed.tolist()]
         return [
             self.decision.with_threshold(threshold).answer_text(
                 (self.answer_names[answer], score), (self.classes[row.argmax()], float(row.max()))

@@ -474,8 +474,7 @@ def _print_metrics(figures: "Figures | None", run: Path) -> None:
         return
     warn(figures.skipped)
     conclusion = first_line(figures)
-    is_cross_validated = figures.cross_validated or figures.states  # states always are
-    typer.echo(f"{'cross-validation' if is_cross_validated else 'test'}: {conclusion}")
+    typer.echo(f"{conclusion.tested_by}: {conclusion}")
     typer.echo(f"  {conclusion.details}")
     for step in advice(figures):
         typer.echo(f"  - {step}")

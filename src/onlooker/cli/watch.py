@@ -110,8 +110,7 @@ def watch_sources(
         events: addresses to which events are sent when they are over.
         run, sources, config: see `watch_run`, which also describes the result and the errors.
     """
-    files = [source for source in sources if is_stored(source)]
-    printer = _Printer(files, len(sources) > 1, every_frame)
+    printer = _Printer([*filter(is_stored, sources)], len(sources) > 1, every_frame)
     try:
         return watch_run(
             run,

@@ -147,8 +147,9 @@ def tier_figures(
                 true[other == UNKNOWN] = UNKNOWN
             pairs.append((true, predicted))
         labels, answers = zip(*pairs, strict=True)
-        figures = state_figures(labels, answers, tier.classes, rate=rate)
-        results.append({"classes": tier.classes, **figures})
+        results.append(
+            {"classes": tier.classes, **state_figures(labels, answers, tier.classes, rate=rate)}
+        )
     return results
 
 
@@ -158,8 +159,7 @@ def known_labels(timeline: Timeline, classes: Sequence[str], *, rate: float) -> 
     labels = frame_labels(timeline.segments, times, classes)
     for span in timeline.unknown:
         begin, end = np.searchsorted(times, span).tolist()
-        unlabeled = labels[begin:end] == len(classes)
-        labels[begin:end][unlabeled] = UNKNOWN
+        labels[begin:end][labels[begin:end] == len(classes)] = UNKNOWN
     return labels
 
 

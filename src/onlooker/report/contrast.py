@@ -145,8 +145,11 @@ def contrast_strip(frames: Pixels, contrast: Contrast) -> bytes:
     strongest = max(float(np.quantile(np.abs(maps), 0.995)), 1e-9)
     colors = np.array([tuple(bytes.fromhex(color[1:])) for color in _COLORS]) / 255
     height = _WIDTH / len(groups) * H / W + _TIMES
-    layout = ConstrainedLayoutEngine(w_pad=0.02)
-    figure = Figure(figsize=(_WIDTH, height + _BARS), layout=layout, facecolor="white")
+    figure = Figure(
+        figsize=(_WIDTH, height + _BARS),
+        layout=ConstrainedLayoutEngine(w_pad=0.02),
+        facecolor="white",
+    )
     # one system of coordinates for all frames: each further one takes as long as the whole strip
     images, axes = figure.subplots(2, height_ratios=(height, _BARS))
     for column, (group, evidence) in enumerate(zip(groups, maps, strict=True)):

@@ -73,13 +73,19 @@ def over(recordings: int, videos: int, unit: str = "recordings") -> str:
 
 
 class Conclusion(NamedTuple):
-    """The result in a sentence, such as `15 of 24 clips right: not better than guessing`; and what
-    is behind it.
+    """The result in a sentence, such as `15 of 24 clips right: not better than guessing`.
+
+    Args:
+        details: what is behind it.
+        tested_by: "test" or "cross-validation".
+        numbers: key figures of single clips (`Page.figures`); empty where these are not judged.
     """
 
     text: str
     details: str
+    tested_by: str
     is_guessing: bool = False
+    numbers: Sequence[tuple[str, str, str]] = ()
 
     def __str__(self) -> str:
         return self.text
@@ -95,8 +101,10 @@ def first_line(figures: Figures) -> Conclusion:
     that the model was trained on; and how many are unlike all of training.
     """
     sentence = figures.states.sentence if figures.states else ""
+    # states always are cross-validated
+    tested_by = "cross-validation" if figures.cross_validated or sentence else "test"
     if not figures.judges_clips:
-        return Conclusion(sentence, _NOT_JUDGED)
+        return Conclusion(sentence, _NOT_JUDGED, tested_by)
     total = figures.videos
     is_guessing = figures.has_several_classes and not figures.beats_majority
     text = f"{figures.correct} of {total} clips right"
@@ -121,8 +129,10 @@ def first_line(figures: Figures) -> Conclusion:
         details += f"; {figures.unusual} of {total} clips are unlike all clips of training, {right}"
     if sentence:
         tested = "" if figures.cross_validated else "test: "
-        return Conclusion(sentence, f"{tested}{text}; {details}")
-    return Conclusion(text, details, is_guessing)
+        details = f"{tested}{text}; {details}"
+        is_guessing = False
+    numbers = _key_figures(figures)
+    return Conclusion(sentence or text, details, tested_by, is_guessing, numbers)
 
 
 def accuracy_text(figures: Figures) -> str:
@@ -229,8 +239,8 @@ def summary_page(figures: Figures, evaluation: Evaluation, shown: ReportContent)
         page.text(escaped(f"In recordings: {figures.events}."))
     with page.details("How sure this is"):
         page.text(escaped(f"{_capital(conclusion.details)}. {shown.subtitle}"))
-        if figures.judges_clips:
-            page.figures(_key_figures(figures))
+        if conclusion.numbers:
+            page.figures(conclusion.numbers)
     if steps := advice(figures):
         page.heading("What to do next").text("\n".join(f"- {escaped(str(step))}" for step in steps))
     if shown.clips:
@@ -258,7 +268,7 @@ def summary_page(figures: Figures, evaluation: Evaluation, shown: ReportContent)
     if figures.states:
         page.heading("States in recordings that it was not fitted to")
         add_ethograms(page, figures.states.pairs, figures.states.classes)
-    if figures.judges_clips:
+    if conclusion.numbers:
         _mistakes(page, evaluation, figures)
     _training(page, shown.curves, figures)
     _add_notes(page, shown.notes)
@@ -306,10 +316,10 @@ def comparison_table(figures: Mapping[str, Any]) -> Table:
 
 def comparison_page(title: str, figures: Mapping[str, Any]) -> Page:
     """The page of a comparison, from the figures of `run.compare`."""
-    seeds = len(figures["seeds"])
     page = Page(
         title,
-        f"{figures['test_videos']} test videos · splits: {figures['splits']} · seeds: {seeds}",
+        f"{figures['test_videos']} test videos · splits: {figures['splits']} · "
+        f"seeds: {len(figures['seeds'])}",
     )
     table = comparison_table(figures)
     note = f"{table.note} The report of each training is in its folder, `MODEL/SPLIT-seedSEED`."
@@ -456,5 +466,8 @@ def _training(page: Page, curves: Curves | None, figures: Figures) -> None:
     if curves and curves["training"]["loss"]:
         page.heading("Training")
         best_epoch = 1 + int(np.nanargmin(curves["validation"]["loss"]))
-        image = loss_and_accuracy(curves, best_epoch=best_epoch)
-        page.figure(image, "Loss and accuracy per epoch, without a threshold.", wide=True)
+        page.figure(
+            loss_and_accuracy(curves, best_epoch=best_epoch),
+            "Loss and accuracy per epoch, without a threshold.",
+            wide=True,
+        )

@@ -151,8 +151,7 @@ def is_clean(clips: Iterable[Clip]) -> bool:
 
 def _without_findings(paths: Iterable[Path]) -> dict[str, Any]:
     """The key of the cache for clips in which `check` has found no problems."""
-    clips = [identity(path) for path in sorted(paths)]
-    return {"content": "clips without findings", "clips": clips}
+    return {"content": "clips without findings", "clips": [*map(identity, sorted(paths))]}
 
 
 def plan_split(clips: Sequence[Clip], model: str = ModelConfig.name, seed: int = 0) -> Split:
@@ -195,11 +194,10 @@ def plan_joined_split(
     readable = [clip for clip in clip_set.clips if clip.path in images]
     if not readable:
         raise InputError("no clip can be read", "replace them, or convert them to mp4")
-    thumbnails = np.stack([images[clip.path] for clip in readable])
     return plan_joined(
         partial(plan_split, model=model, seed=seed),
         readable,
-        thumbnails,
+        np.stack([images[clip.path] for clip in readable]),
         by_scene=clip_set.asked.scenes,
     )
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlooker.base.config import StreamConfig
-from onlooker.base.decision import PROBABILITIES
+from onlooker.base.decision import PROBABILITIES, Decision
 from onlooker.base.files import check_writable, read_json, write_json
 from onlooker.base.intervals import (
     WHOLE,
@@ -111,9 +111,7 @@ def evaluate(run: Path, clips: Path | ClipSet | None = None) -> Figures:
                 "clips with one label each, but the model tells several states at a time",
                 "give a list of recordings: `onlooker evaluate RUN --recordings LIST`",
             )
-        if not recognizer.decision.states:
-            other.require_apart()
-        test, trained_on = new_clips(run, other)
+        test, trained_on = new_clips(run, other, recognizer.decision)
         skipped = (*other.left_out, *trained_on)
         record = replace(record, notes=tuple(other.notes))
     elif record.split.test:
@@ -196,17 +194,18 @@ def write_report(
     )
     write_scores(out / SCORES, evaluation)
     model = record.settings.model
-    tested = f"{len(samples)} {'clips' if figures.cross_validated else 'test clips'}"
-    method = " · cross-validated" if figures.cross_validated else ""
+    unit, method = (
+        ("clips", " · cross-validated") if figures.cross_validated else ("test clips", "")
+    )
     content = ReportContent(
-        title=f"{set_name(record.clips)}: {len(recognizer.classes)} classes, {tested}",
+        title=f"{set_name(record.clips)}: {len(recognizer.classes)} classes, {len(samples)} {unit}",
         subtitle=f"{model.name} · {model.encoder}{method}",
         clips=[*_drawn_clips(recognizer, samples, evaluation=evaluation, figures=figures)]
         if figures.judges_clips
         else (),
         contrasts=[*_contrasts(recognizer, samples, evaluation=evaluation)],
         attends=recognizer.model.attends,
-        events=recognizer.decision.curve,
+        events=curve,
         curves=curves,
         notes=record.notes,
         settings={
@@ -224,8 +223,16 @@ def write_report(
     return figures
 
 
-def new_clips(run: Path, clips: ClipSet) -> tuple[tuple[Clip, ...], list[ClipError]]:
-    """The clips that the model was not trained on, by content, and an error for each of the others."""
+def new_clips(
+    run: Path, clips: ClipSet, decision: Decision
+) -> tuple[tuple[Clip, ...], list[ClipError]]:
+    """The clips that the model was not trained on, by content, and an error for each of the others.
+
+    Raises:
+        ClipError: it was trained on all of them; or it finds events, and different labels overlap.
+    """
+    if not decision.states:
+        clips.require_apart()
     trained_on = {clip.path for clip in copies_of(read_json(run / "split.json"), clips.test)}
     if len(trained_on) == len(clips.test):
         raise ClipError(
@@ -261,18 +268,12 @@ def evaluate_recordings(run: Path, clips: ClipSet) -> dict[str, Any]:
     decision = recognizer.decision
     out = run / f"recordings-{set_name(clips.path)}"
     clips.require_classes(dict.fromkeys((*recognizer.classes, decision.nothing_name)))
-    if not decision.states:
-        clips.require_apart()
-    test, trained_on = new_clips(run, clips)
+    test, trained_on = new_clips(run, clips, decision)
     check_writable(out, "copy the run to a folder that can be written to")
     recordings, errors = _compared(recognizer, test, clips)
-    errors = {
-        **{
-            file_of(error.path): ClipError(file_of(error.path), error.found, error.remedy)
-            for error in trained_on
-        },
-        **errors,
-    }
+    files = {file_of(error.path): error for error in trained_on}
+    left_out = {file: ClipError(file, error.found, error.remedy) for file, error in files.items()}
+    errors = left_out | errors
     if not recordings:
         raise [*errors.values()][-1]
     skipped = (*clips.left_out, *errors.values())
@@ -411,11 +412,13 @@ def _drawn_clips(
     drawn = [i for i in order if correct[i]][: _REPORT_CLIPS - len(mistakes)] + mistakes
     for i in tracked(drawn, "drawing clips", len(drawn)):
         with suppress(ClipError):
-            answer = f"{source}: {texts[i]}"
-            yield (
-                *_drawn(recognizer, samples.clips[i], answer, is_fitted=figures.cross_validated),
-                "wrong" if i in mistakes else "right",
+            clip, caption = _drawn(
+                recognizer,
+                samples.clips[i],
+                f"{source}: {texts[i]}",
+                is_fitted=figures.cross_validated,
             )
+            yield clip, caption, "wrong" if i in mistakes else "right"
 
 
 def _contrasts(

@@ -119,13 +119,13 @@ class _Stream(NamedTuple):
 
     def settings(self) -> dict[str, Any]:
         """All that its maps of a clip depend on except the clip: part of their key."""
-        precision = "bf16-mixed" if self.bf16 else "32-true"
-        own = {
+        return {
             "encoder": str(self.encoder),
             "weights": weights_digest(self.encoder),
-            "precision": precision,
+            "precision": "bf16-mixed" if self.bf16 else "32-true",
+            "normalization": self.data.normalization,
+            **stored_settings(self.data),
         }
-        return {**own, "normalization": self.data.normalization, **stored_settings(self.data)}
 
     def maps(self, clip: VideoReader, cache: ArrayCache) -> NDArray[np.float16]:
         """The maps of a clip, `T h w D`; its header goes into the cache.

@@ -108,8 +108,9 @@ def predict_clips(
         with closing(_predict(recognizer, todo, threshold, ray=ray, cache=cache)) as predicted:
             for start in range(0, len(todo), BATCH):
                 predictions = list[Prediction]()
-                batch = islice(predicted, BATCH)
-                for clip, result in tracked(batch, "predicting clips", len(todo), done=start):
+                for clip, result in tracked(
+                    islice(predicted, BATCH), "predicting clips", len(todo), done=start
+                ):
                     if isinstance(result, ClipError):
                         errors.append(result)
                         continue

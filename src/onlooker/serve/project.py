@@ -576,8 +576,8 @@ class Project:
                         ids[clip.id] = clip
                         listed[place] = clip
                         clips.append(clip)
-                    order = attrgetter("modified", "name")
-                    classes[folder.name] = sorted(clips, key=order, reverse=True)
+                    clips.sort(key=attrgetter("modified", "name"), reverse=True)
+                    classes[folder.name] = clips
             self.version += classes != self._classes
             self._classes = classes
             self._listed = listed

@@ -370,8 +370,7 @@ def _add_models(app: FastAPI, teaching: Teaching) -> None:
         model = models.get(model_id)
         target = teaching.looks.folder / secrets.token_hex(8)
         # which is, unpacked, a run that every command reads
-        packed = shutil.make_archive(str(target), "zip", model.folder.parent, model.folder.name)
-        file = Path(packed)
+        file = Path(shutil.make_archive(str(target), "zip", model.folder.parent, model.folder.name))
         return FileResponse(
             file, filename=f"{model.run.name}.zip", background=BackgroundTask(file.unlink)
         )

@@ -149,11 +149,12 @@ class Training:
             raise Problem(404, "no_results")
         trained = TrainedRun(run, figures)
         folders = _folders(self.project)
+        is_judged = figures.judges_clips
         return {
-            "confusion": figures.confusion if figures.judges_clips else None,
+            "confusion": figures.confusion if is_judged else None,
             "share": accuracy_text(figures),
             "clips": figures.videos,
-            "wrong": figures.videos - figures.correct if figures.judges_clips else 0,
+            "wrong": figures.videos - figures.correct if is_judged else 0,
             "classes": [printable(folders.get(name, name)) for name in figures.classes],
             "conclusion": trained.conclusion,
             "details": trained.details,
