@@ -33,7 +33,7 @@ from onlooker.cli.command import (
     RunArgument,
     Safe,
     command,
-    given_settings,
+    explicit_settings,
     refuse_unused,
     warn,
 )
@@ -206,16 +206,16 @@ def train(
         )
     if resume and not folds and not (run / "config.json").exists():
         raise FileNotFoundError(f"{run}: no run to resume; check --run, or leave out --resume")
-    given = given_settings(context, model=model, data=data, training=training, which=which)
-    asked = Settings(model, data, training)
+    explicit = explicit_settings(context, model=model, data=data, training=training, which=which)
+    requested = Settings(model, data, training)
     if folds:
-        _cross_validate(clips, run, asked, given=given, which=which, folds=folds)
+        _cross_validate(clips, run, requested, explicit=explicit, which=which, folds=folds)
         return
     figures = train_run(
         clips,
         run,
-        asked,
-        given=given,
+        requested,
+        given=explicit,
         which=which,
         resume=resume,
         strict=strict,
@@ -230,9 +230,9 @@ def train(
 def _cross_validate(
     clips: Path,
     run: Path,
-    asked: Settings,
+    requested: Settings,
     *,
-    given: Mapping[str, Any],
+    explicit: Mapping[str, Any],
     which: SetConfig,
     folds: int,
 ) -> None:
@@ -244,15 +244,15 @@ def _cross_validate(
 
     if (run / "config.json").exists():
         raise FileExistsError(f"{run}: holds a run of one split; choose another folder with --run")
-    settings = complete(asked, given.keys())
+    settings = complete(requested, explicit.keys())
     name = settings.model.name
     clip_set = read_set(clips, asked=which, fills=True)
     for line in clip_set.notes:
         note(line)
     # of the test clips, it knows only how large they are
     encoder = default_encoder(settings, clip_set.clips)
-    asked = asked._replace(model=replace(asked.model, encoder=encoder))
-    models = settings_of(with_baseline(name), asked, given)
+    requested = requested._replace(model=replace(requested.model, encoder=encoder))
+    models = settings_of(with_baseline(name), requested, explicit)
     splits = asked_splits(clip_set, folds)
     figures = compare(clip_set, run, models, splits=splits, seeds=[settings.training.seed])
     final = train_final(clip_set, run, models[name])
@@ -306,9 +306,9 @@ def compare(
     from onlooker.run.train import default_run
 
     run = run or default_run(clips, "compared")
-    given = given_settings(context, models=models, data=data, training=training)
+    explicit = explicit_settings(context, models=models, data=data, training=training)
     names = comparing.with_baseline(models.name)
-    asked = comparing.settings_of(names, Settings(models, data, training), given)
+    requested = comparing.settings_of(names, Settings(models, data, training), explicit)
     clip_set = read_set(clips, asked=which, fills=True)
     for line in clip_set.notes:
         note(line)
@@ -318,7 +318,7 @@ def compare(
     figures = comparing.compare(
         clip_set,
         run,
-        asked,
+        requested,
         splits=splits,
         seeds=range(training.seed, training.seed + count),
         jobs=jobs or None,

@@ -214,8 +214,8 @@ def class_table(clip_set: ClipSet, split: Split | None) -> Table:
         [Counter(clip.label for clip in getattr(split, name)) for name in SPLITS] if split else []
     )
     if unit != "scene":
-        given = [clip for clip in clips if clip.recording or unit == "recording"]
-        groups = Counter(label for label, _ in {(clip.label, source_of(clip)) for clip in given})
+        grouped = [clip for clip in clips if clip.recording or unit == "recording"]
+        groups = Counter(label for label, _ in {(clip.label, source_of(clip)) for clip in grouped})
     for label in sorted(total)[:_ROWS]:
         cells = (
             label,

@@ -116,7 +116,7 @@ def compare(
 
 
 def settings_of(
-    names: str, shared: Settings, given: Collection[str] | None = None
+    names: str, shared: Settings, explicit: Collection[str] | None = None
 ) -> dict[str, Settings]:
     """The complete settings of models by name, from a comma-separated list such as
     `motion,convlstm:flow`.
@@ -126,7 +126,7 @@ def settings_of(
     defaults there; all models have one encoder, so none chooses its own.
 
     Args:
-        given: as in `complete_each`.
+        explicit: the settings that the user has set, as in `complete_each`.
 
     Raises:
         ValueError: an unknown model, or one that is listed twice; or as `complete_each`.
@@ -143,7 +143,7 @@ def settings_of(
             raise ValueError(f"models to compare: {row} is listed twice; list it once")
         data = replace(shared.data, modality=cast(Modality, modality or own))
         rows[row] = Settings(replace(shared.model, name=name), data, shared.training)
-    complete = complete_each([settings.decided for settings in rows.values()], given)
+    complete = complete_each([settings.decided for settings in rows.values()], explicit)
     return dict(zip(rows, complete, strict=True))
 
 

@@ -37,7 +37,7 @@ from onlooker.storage import path_or_address
 BUDGETS = "budget.csv"
 _BUDGET_KEYS = ("seconds", "share", "bouts", "median", "latency")  # of `TimeBudget`
 _ROWS = 4096  # of an array that become text together
-Given = ParamSpec("Given")
+Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 
@@ -207,14 +207,14 @@ def _line_parts(values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def attempt(
-    function: Callable[Concatenate[Path, Given], Result],
+    function: Callable[Concatenate[Path, Arguments], Result],
     clip: Path,
-    *given: Given.args,
-    **settings: Given.kwargs,
+    *arguments: Arguments.args,
+    **settings: Arguments.kwargs,
 ) -> Result | ClipError:
     """The result of a function for a clip, or its error, so that other clips are not affected."""
     try:
-        return function(clip, *given, **settings)
+        return function(clip, *arguments, **settings)
     except ClipError as error:
         return error
     except (OSError, ValueError) as error:

@@ -60,8 +60,8 @@ class Models:
         named = [self._run] if self._run else []
         runs = {run.resolve(): run for run in [*self._runs.glob("*"), *named] if run.is_dir()}
         models = [model for run in runs.values() if (model := find_model(run))]
-        given = self._run and self._run.resolve()
-        return sorted(models, key=lambda model: (model.run.resolve() != given, -model.saved))
+        first = self._run and self._run.resolve()
+        return sorted(models, key=lambda model: (model.run.resolve() != first, -model.saved))
 
     def get(self, model_id: str | None) -> ModelRun:
         """The model with this id, or the first one; a Problem 404 if it was removed, or there is
