@@ -70,10 +70,9 @@ class AlarmCurve:
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """The inverse of `to_dict`; a KeyError or a ValueError for values that are no curve."""
         values = _EARLIER | values
-        saved_as = {option.name: _SAVED_AS.get(option.name, option.name) for option in fields(cls)}
         curve = cls(
             **{
-                option.name: field_of(values, saved_as[option.name], option.type)
+                option.name: field_of(values, _SAVED_AS.get(option.name, option.name), option.type)
                 for option in fields(cls)
             }
         )

@@ -44,11 +44,6 @@ def _range(ends: Sequence[float], digits: int = 1) -> str:
     return f"{100 * low:.{digits}f} to {percent(high, digits)}"
 
 
-def share_of(count: int, total: int) -> str:
-    """`7 of 18 (39 %)`."""
-    return f"{count} of {total} ({_percent(count / total, total)})"
-
-
 def interval_of(figures: Figures) -> str:
     """`95 % interval 67 to 97 %, over 12 recordings`; over clips in figures of versions without
     recordings.
@@ -426,7 +421,9 @@ def _mistakes(page: Page, evaluation: Evaluation, figures: Figures) -> None:
         page.confusion(figures.confusion, classes, cells)
         page.text("Numbers are clips; click on one to list them.")
     class_rows = [
-        [name, share_of(row[k], sum(row)) if any(row) else None]
+        [name, f"{row[k]} of {sum(row)} ({_percent(row[k] / sum(row), sum(row))})"]
+        if any(row)
+        else [name, None]
         for k, (name, row) in enumerate(zip(classes, figures.confusion, strict=True))
     ]
     page.table(class_rows, ["class", "classified correctly"])

@@ -107,7 +107,10 @@ def check(clips: Path | str | ClipSet, quiet: bool = False) -> Checked:
     fitted = [*planned.training, *planned.validation] if planned else readable
     times = TimesPlan()
     try:
-        times = _plan_times(clip_set, fitted)
+        # whether training would fit states or events
+        decision = Decision(sorted({clip.label for clip in fitted}))
+        when = clip_set.asked.when
+        times = plan_times(fitted, decision, when=when, unknown=clip_set.unknown)
     except InputError as error:
         if planned:  # else clips that cannot be trained on are a finding already
             findings.append(Finding("times", error.found, _REFUSED, remedy=error.remedy))
@@ -132,14 +135,6 @@ def check(clips: Path | str | ClipSet, quiet: bool = False) -> Checked:
     return Checked(
         clip_set, split, (*clip_set.left_out, *errors.values()), findings=tuple(findings)
     )
-
-
-def _plan_times(clip_set: ClipSet, clips: Sequence[Clip]) -> TimesPlan:
-    """Whether training would fit states or events to the times of the clips; raises the errors of
-    `plan_times`.
-    """
-    decision = Decision(sorted({clip.label for clip in clips}))
-    return plan_times(clips, decision, when=clip_set.asked.when, unknown=clip_set.unknown)
 
 
 def is_clean(clips: Iterable[Clip]) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import fields, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -203,7 +204,7 @@ def write_report(
         clips=[*_drawn_clips(recognizer, samples, evaluation=evaluation, figures=figures)]
         if figures.judges_clips
         else (),
-        contrasts=[*_contrasts(recognizer, samples, evaluation=evaluation)],
+        contrasts=[*islice(_contrasts(recognizer, samples, evaluation=evaluation), _CONTRASTS)],
         attends=recognizer.model.attends,
         events=curve,
         curves=curves,
@@ -443,10 +444,7 @@ def _contrasts(
     is_near = scores[rows, rivals] >= _NEAR * highest
     order = np.lexsort((-highest, ~is_wrong))
     positions = [i for i in order.tolist() if is_wrong[i] or is_near[i]][:_COMPARED]
-    count = 0
     for i in tracked(positions, "comparing classes", len(positions)):
-        if count == _CONTRASTS:
-            break
         with suppress(ClipError):
             path = samples.clips[i].path
             sample = cached_read(path, recognizer.data)
@@ -456,7 +454,6 @@ def _contrasts(
             is_own_near = own_scores[rivals[i]] >= _NEAR * own_scores.max()
             if own_scores.argmax() != predicted[i] or not (is_wrong[i] or is_own_near):
                 continue
-            count += 1
             labels = (classes[predicted[i]], classes[rivals[i]])
             contrast = recognizer.contrast(path, labels, sample)
             frames = VideoReader(path).get(sample.indices, shorter_side=_CONTRAST_SIDE)

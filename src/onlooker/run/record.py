@@ -236,8 +236,11 @@ def check_content(run: Path, split: Split) -> None:
     content = {
         clip.path: digest for clip, digest in zip(split.clips, stored, strict=True) if digest
     }
-    present = [path for path in content if os.path.exists(file_of(path))]
-    if replaced := [path for path in present if fingerprint(path) != content[path]]:
+    if replaced := [
+        path
+        for path, digest in content.items()
+        if os.path.exists(file_of(path)) and fingerprint(path) != digest
+    ]:
         problem = f"{len(replaced)} of its clips were replaced by others, such as {replaced[0]}"
         raise ValueError(f"{run}: {problem}; restore them, or train in another folder (--run)")
 

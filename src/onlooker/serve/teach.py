@@ -135,7 +135,11 @@ class Teaching:
         deep = [
             label
             for label, count in counts.items()
-            if not count and _has_folders(self.project.folder / label)
+            if not count
+            and any(
+                path.is_dir() and not is_hidden(path.name)
+                for path in (self.project.folder / label).iterdir()
+            )
         ]
         if deep:  # as of people: training reads them, the page does not
             hints.append(t("hint.folders", labels=", ".join(deep)))
@@ -257,10 +261,6 @@ class Teaching:
         return self.looks.add(
             copy, self.project.clip(clip_id).name, self.looks.models.get(model).id
         )
-
-
-def _has_folders(folder: Path) -> bool:
-    return any(path.is_dir() and not is_hidden(path.name) for path in folder.iterdir())
 
 
 def _hint(finding: Finding, few: Container[str]) -> str:
