@@ -110,7 +110,9 @@ def _parameters(
     parameters += [
         _option(name, field) for name, config in configs.items() for field in _settings(config)
     ]
-    _hide_grouped(parameters)
+    for parameter in parameters:
+        for option in getattr(parameter.annotation, "__metadata__", ()):
+            option.hidden |= bool(option.rich_help_panel)  # only `--help-all` shows it
     return [*parameters, _HELP_ALL]
 
 
@@ -174,13 +176,6 @@ def _errors_in_one_line(
                 text = text.replace(word, without_password(word))
         print_error(text)
         raise typer.Exit(1) from error
-
-
-def _hide_grouped(parameters: Iterable[inspect.Parameter]) -> None:
-    """Hide options under a heading, which only `--help-all` shows."""
-    for parameter in parameters:
-        for option in getattr(parameter.annotation, "__metadata__", ()):
-            option.hidden |= bool(option.rich_help_panel)
 
 
 def _show_all(context: typer.Context, wanted: bool) -> None:

@@ -249,13 +249,7 @@ def _means(
 ) -> dict[str, Any]:
     """The figures of finished runs, by model: means over seeds; and the number of recordings."""
     recordings = [source_of(clip) for split in splits.values() for clip in split.test]
-    results: dict[str, Any] = {
-        "accuracy": {},
-        "interval": {},
-        "spread": {},
-        "frame_accuracy": {},
-        "per_seed": {},
-    }
+    rows = dict[str, dict[str, Any]]()
     for model in models:
         by_seed = [[_folder(out, model, split, seed=seed) for split in splits] for seed in seeds]
         correct = np.array(
@@ -265,12 +259,15 @@ def _means(
             ]
         )
         accuracies = correct.mean(1).tolist()
-        results["accuracy"][model] = mean(accuracies)
-        results["interval"][model] = accuracy_interval(correct.mean(0), recordings)
-        results["spread"][model] = stdev(accuracies) if len(accuracies) > 1 else None
-        results["frame_accuracy"][model] = mean(map(_frame_accuracy, by_seed))
-        results["per_seed"][model] = accuracies
-    return {**results, "recordings": len({*recordings})}
+        rows[model] = {
+            "accuracy": mean(accuracies),
+            "interval": accuracy_interval(correct.mean(0), recordings),
+            "spread": stdev(accuracies) if len(accuracies) > 1 else None,
+            "frame_accuracy": mean(map(_frame_accuracy, by_seed)),
+            "per_seed": accuracies,
+        }
+    by_figure = {name: {model: row[name] for model, row in rows.items()} for name in rows[model]}
+    return {**by_figure, "recordings": len({*recordings})}
 
 
 def _frame_accuracy(runs: Iterable[Path]) -> float:
