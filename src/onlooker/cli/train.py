@@ -446,18 +446,18 @@ def _print_events(figures: dict[str, Any], out: Path) -> None:
     typer.echo(f"report: {path_or_address(out / 'report.html')}")
 
 
-def _print_states(chains: list[dict[str, Any]], title: str) -> None:
-    """Print the figures of each chain of states, and a line for each state."""
-    for chain in chains:
-        f1 = "/".join(f"{value:.0f}" for value in chain["segmental_f1"].values())
-        bouts = chain["bouts"]
+def _print_states(tiers: list[dict[str, Any]], title: str) -> None:
+    """Print the figures of each tier, and a line for each state."""
+    for tier in tiers:
+        f1 = "/".join(f"{value:.0f}" for value in tier["segmental_f1"].values())
+        bouts = tier["bouts"]
         typer.echo(
-            f"{title}: {100 * chain['accuracy']:.0f} % of the time right, macro F1 {100 * chain['macro_f1']:.0f}, "
-            f"F1@10/25/50 {f1}, edit {chain['edit']:.0f}, kappa {chain['kappa']:.2f}; {bouts['found']} of "
+            f"{title}: {100 * tier['accuracy']:.0f} % of the time right, macro F1 {100 * tier['macro_f1']:.0f}, "
+            f"F1@10/25/50 {f1}, edit {tier['edit']:.0f}, kappa {tier['kappa']:.2f}; {bouts['found']} of "
             f"{bouts['true']} bouts found, {bouts['missed']} missed, {bouts['split']} split, {bouts['merged']} merged, "
             f"{bouts['inserted']} inserted"
         )
-        for name, state in chain["states"].items():
+        for name, state in tier["states"].items():
             true, predicted = (
                 f"{budget['minutes']:.2f} min in {budget['bouts']} bout{'s' * (budget['bouts'] != 1)}"
                 + (f" of {budget['median']:.1f} s" if budget["bouts"] else "")

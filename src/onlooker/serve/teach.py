@@ -174,15 +174,15 @@ class Teaching:
                 other recordings.
         """
         recordings = self.project.recordings()
-        state = self.project.version, recordings
-        if state != self._checked:
+        present = self.project.version, recordings
+        if present != self._checked:
             clips = [
                 Clip(clip.path, clip.label, recordings.get(clip.relative))
                 for clip in self.project.all_clips()
             ]
             findings = label_findings(divide_recordings(clips)) if clips else ()
             self._findings = [*filter(None, (_hint(finding, few) for finding in findings))]
-            self._checked = state
+            self._checked = present
         return self._findings
 
     def change(
