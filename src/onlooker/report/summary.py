@@ -24,6 +24,7 @@ _MAX_MATRIX = 60  # classes of a matrix that can be read
 _MIN_FOR_DECIMALS = 200  # clips, below which a percentage has no decimals
 _MAX_CLASSES = 3  # in a sentence
 _MAX_ETHOGRAMS = 20  # in a report
+_NOTES = "How the clips were read"
 _ANY = (0.0, 1.0)  # where there is no interval
 _NOT_JUDGED = "single clips are not counted as right or wrong: labels of several groups are true at the same time"
 
@@ -236,8 +237,7 @@ def summary_page(figures: Figures, evaluation: Evaluation, shown: ReportContent)
         page.text(escaped(f"{_capital(conclusion.details)}. {shown.subtitle}"))
         if conclusion.numbers:
             page.figures(conclusion.numbers)
-    if steps := advice(figures):
-        page.heading("What to do next").text("\n".join(f"- {escaped(str(step))}" for step in steps))
+    _add_list(page, "What to do next", [str(step) for step in advice(figures)])
     if shown.clips:
         page.heading("Test clips")
         tested_by = _CROSS_VALIDATED if figures.cross_validated else _TEST
@@ -266,7 +266,7 @@ def summary_page(figures: Figures, evaluation: Evaluation, shown: ReportContent)
     if conclusion.numbers:
         _mistakes(page, evaluation, figures)
     _training(page, shown.curves, figures)
-    _add_notes(page, shown.notes)
+    _add_list(page, _NOTES, shown.notes)
     add_left_out(page, evaluation.skipped, unit="clip")
     page.heading("Settings")
     with page.details("All settings of this run"):
@@ -319,11 +319,8 @@ def comparison_page(title: str, figures: Mapping[str, Any]) -> Page:
     table = comparison_table(figures)
     note = f"{table.note} The report of each training is in its folder, `MODEL/SPLIT-seedSEED`."
     page.table(table.rows, table.columns, note)
-    _add_notes(page, figures.get("notes", ()))
-    if figures["skipped"]:
-        page.heading("Clips left out").text(
-            "\n".join(f"- {escaped(clip)}" for clip in figures["skipped"])
-        )
+    _add_list(page, _NOTES, figures.get("notes", ()))
+    _add_list(page, "Clips left out", figures["skipped"])
     return page
 
 
@@ -341,10 +338,10 @@ def add_left_out(page: Page, errors: Sequence[ClipError], *, unit: str) -> None:
         page.table(rows, [unit, "problem", "what to do"])
 
 
-def _add_notes(page: Page, notes: Sequence[str]) -> None:
-    if notes:
-        page.heading("How the clips were read")
-        page.text("\n".join(f"- {escaped(printable(note))}" for note in notes))
+def _add_list(page: Page, heading: str, lines: Sequence[str]) -> None:
+    """Add a list under a heading, unless it is empty."""
+    if lines:
+        page.heading(heading).text("\n".join(f"- {escaped(printable(line))}" for line in lines))
 
 
 def _key_figures(figures: Figures) -> list[tuple[str, str, str]]:
