@@ -659,7 +659,6 @@ class Prediction(Scored):
             name: getattr(self, name) for name in ("times", "indices", "frame_scores", "attention")
         }
         points = None if self.points is None else self.points.tolist()
-        budgets = [vars(budget) for budget in self.budget()]
         return {
             **super().to_dict(),
             "threshold": self.decision.threshold,
@@ -679,7 +678,7 @@ class Prediction(Scored):
                 for tube in self.tubes
             ],
             "segments": [segment.bare_dict() for segment in self.segments],
-            **({"budget": budgets} if self.budget_text else {}),
+            **({"budget": [vars(row) for row in self.budget()]} if self.budget_text else {}),
             **({"assumes_rate": True} if self.assumes_rate else {}),
         }
 
