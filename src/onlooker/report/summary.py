@@ -128,7 +128,9 @@ def first_line(figures: Figures) -> Conclusion:
         details = f"{tested}{text}; {details}"
         is_guessing = False
     numbers = _key_figures(figures)
-    return Conclusion(sentence or text, details, tested_by, is_guessing, numbers)
+    return Conclusion(
+        sentence or text, details, tested_by, is_guessing=is_guessing, numbers=numbers
+    )
 
 
 def accuracy_text(figures: Figures) -> str:
