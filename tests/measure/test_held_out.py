@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from onlooker.measure.held_out import HeldOut, is_clear
+from onlooker.training.search import Trial
 
 SCORES = np.array([[0.7, 0.3], [0.2, 0.8], [0.6, 0.4], [0.1, 0.9], [0.9, 0.1], [math.nan] * 2])
 TARGETS = np.array([0, 0, 0, 1, 1, 1])
@@ -74,8 +75,10 @@ def test_a_gain_is_clear_above_one_standard_error_over_recordings(seed: int) -> 
 def test_a_model_is_clearly_better_on_the_clips_that_both_tested() -> None:
     better = SCORES.copy()
     better[:5] = np.where(np.eye(2)[TARGETS[:5]] > 0, 0.95, 0.05)
-    assert held_out(better).is_clearly_better(held_out())
-    assert not held_out().is_clearly_better(held_out(better))
-    assert not held_out().is_clearly_better(held_out())
-    nothing_tested = held_out(np.full_like(SCORES, np.nan))
-    assert not held_out(better).is_clearly_better(nothing_tested)
+    trial = Trial.of(held_out(better))
+    usual = Trial.of(held_out())
+    assert trial.is_clearly_better(usual)
+    assert not usual.is_clearly_better(trial)
+    assert not usual.is_clearly_better(usual)
+    nothing_tested = Trial.of(held_out(np.full_like(SCORES, np.nan)))
+    assert not trial.is_clearly_better(nothing_tested)

@@ -20,7 +20,6 @@ from onlooker.measure.metrics import (
     labels_to_check,
     measure,
     perfect_calibration_error,
-    read_correct,
     read_scores,
     wilson_interval,
     write_scores,
@@ -131,7 +130,7 @@ def test_every_figure_equals_numpy_also_for_answers_by_a_threshold(tmp_path, thr
     log_loss = -np.log(plain.scores[np.arange(60), truth]).mean()
     assert measured.log_loss == pytest.approx(log_loss), "of probabilities alone"
     write_scores(tmp_path / "scores.csv", evaluation)
-    assert read_correct(tmp_path / "scores.csv") == [*right]
+    assert [clip.correct for clip in read_scores(tmp_path / "scores.csv")] == [*right]
     doubtful = {row.name: row.predicted for row in labels_to_check(evaluation)}
     mistakes = np.flatnonzero(~right)
     assert doubtful == {plain.names[i]: plain.classes[answers[i]] for i in mistakes}
@@ -177,7 +176,8 @@ def test_written_scores_can_be_read_back(tmp_path):
         assert row["truth"] == f"class {target}"
         assert row["predicted"] == f"class {scores.argmax()}"
         assert float(row["p(class 1)"]) == pytest.approx(scores[1], rel=1e-5)
-    assert read_correct(path) == [*(evaluation.scores.argmax(1) == evaluation.targets)]
+    correct = evaluation.scores.argmax(1) == evaluation.targets
+    assert [clip.correct for clip in read_scores(path)] == [*correct]
     assert sorted(path.parent.iterdir()) == [path, path.with_name("scores.csv-metadata.json")]
 
 

@@ -228,15 +228,16 @@ def test_states_come_first_and_say_all_if_they_overlap() -> None:
     sentence = "95 % of the time right, F1@50 90, on recordings that it was not fitted to (3)"
     states = HeldOutStates(sentence=sentence, classes=["bend", "sit"], recordings=[])
     confusion = [[2, 10], [9, 3]]
-    line, details, _ = first_line(measured(confusion, states=states))
+    line, details, *_ = first_line(measured(confusion, states=states))
     assert line == sentence
     assert details.startswith(
         "test: 5 of 24 clips right: not better than guessing; accuracy 21 %"
     )
     overlapping = measured(confusion, states=replace(states, overlap=True))
-    line, details, is_guessing = first_line(overlapping)
+    line, details, _, is_guessing, numbers = first_line(overlapping)
     assert line == sentence
     assert not is_guessing
+    assert not numbers
     assert not re.search(r"\d", details)
     assert not advice(overlapping)
 

@@ -530,5 +530,5 @@ def test_times_of_parts_that_are_none_are_left_out(project: Project) -> None:
     rows = ["wave/1.mp4,a,day,nan,inf", "wave/2.mp4,a,day,1,2.5", "wave/4.mp4,a,day,1,2"]
     listed = "\n".join(["clip,recording,cut_from,start,end", *rows])
     (project.folder / "recordings.csv").write_text(listed)
-    (part,) = project.parts_of("day")
-    assert (part["clip"]["name"], part["times"]) == ("2.mp4", [1.0, 2.5])
+    (example,) = project.examples_of("day")
+    assert (example["clip"]["name"], example["times"]) == ("2.mp4", [1.0, 2.5])

@@ -70,16 +70,14 @@ class AlarmCurve:
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """The inverse of `to_dict`; a KeyError or a ValueError for values that are no curve."""
         values = _EARLIER | values
-        saved_as = {option.name: _SAVED_AS.get(option.name, option.name) for option in fields(cls)}
         curve = cls(
             **{
-                option.name: field_of(values, saved_as[option.name], option.type)
+                option.name: field_of(values, _SAVED_AS.get(option.name, option.name), option.type)
                 for option in fields(cls)
             }
         )
-        by_chance = curve.by_chance or curve.thresholds
-        precision = curve.precision or curve.thresholds
-        points = (curve.recall, curve.misnamed, curve.alarms_per_hour, by_chance, precision)
+        points = [curve.recall, curve.misnamed, curve.alarms_per_hour]
+        points += filter(None, [curve.by_chance, curve.precision])
         if {*map(len, points)} != {len(curve.thresholds)} or not curve.thresholds:
             raise ValueError("the curve of events has lists of different lengths, or empty ones")
         if curve.calibration and not (len(curve.calibration) == 2 and curve.calibration[0] > 0):
@@ -177,8 +175,9 @@ class AlarmCurve:
             facts.append(f"events begin {delay} in the median")
             if self.misnamed[point]:
                 names = " and ".join(self.confused)
-                wrong = f"{100 * self.misnamed[point]:.0f} %"
-                facts.append(f"{wrong} are named wrong, most often {names}")
+                facts.append(
+                    f"{100 * self.misnamed[point]:.0f} % are named wrong, most often {names}"
+                )
             facts.append(f"an event needs a score of {100 * self.thresholds[point]:.0f} %")
             facts += filter(None, [self.times_text])
         facts.append("tested in streams that are made of the training clips")
@@ -232,14 +231,12 @@ def alarms_text(count: int, hours: float) -> str:
     quiet = f"({count or 'none'} in {_duration(hours)} of quiet footage)"
     if not hours:
         return f"{count or 'no'} false alarms {quiet}"
-    return f"at most {_rounded_up(_poisson_bound(count) / hours)} false alarms an hour {quiet}"
+    rate = _poisson_bound(count) / hours
+    digits = 0 if rate >= 1 else 1
+    bound = math.ceil(rate * 10**digits) / 10**digits
+    return f"at most {bound:.{digits}f} false alarms an hour {quiet}"
 
 
 def _duration(hours: float) -> str:
     minutes = 60 * hours
     return f"{minutes:.0f} min" if minutes >= _MIN_MINUTES else f"{60 * minutes:.0f} s"
-
-
-def _rounded_up(rate: float) -> str:
-    """A bound as a whole number; below 1, with one decimal."""
-    return f"{math.ceil(rate)}" if rate >= 1 else f"{math.ceil(10 * rate) / 10:.1f}"

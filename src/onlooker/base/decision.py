@@ -115,7 +115,7 @@ class Decision(Config):
     threshold: float | None = setting(
         None,
         "The probability that the event of a clip needs, else the answer is nothing; none: the answer is the most "
-        "probable class. `choose_threshold` chooses it. Events of recordings and streams have that of `curve`.",
+        "probable class. `choose_threshold` chooses it. `curve` has the thresholds of recordings and streams.",
         PROBABILITIES,
         minimum=0,
         maximum=1,
@@ -128,7 +128,7 @@ class Decision(Config):
     )
     states: Sequence[StateChain] = setting(
         (),
-        "Chains of states, of which one of each goes on at every moment; none: events are found.",
+        "Chains of states: one state of each goes on at every moment; none: events are found.",
     )
     novelty_limit: float | None = setting(
         None,
@@ -140,7 +140,7 @@ class Decision(Config):
         "The shares of the classes, towards which the probabilities of unusual clips are drawn; none: they are equal.",
     )
     nothing: str | None = setting(
-        None, "The class in which nothing happens, as for `answer.nothing_class`."
+        None, "The class in which nothing happens (`answer.nothing_class`)."
     )
     frame_rate: float | None = setting(
         None,
@@ -367,8 +367,7 @@ class Scored:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         scores = dict(zip(self.classes, self.scores.tolist(), strict=True))
-        label, score = self.best
-        best = {"label": label, "score": score}
+        best = dict(zip(("label", "score"), self.best, strict=True))
         return {"label": self.label, "score": self.score, "best": best, "scores": scores}
 
 

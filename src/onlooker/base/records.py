@@ -104,14 +104,14 @@ class Clip:
     """One labeled video: a file, or a folder with an image sequence.
 
     Args:
-        path: a video file, or a folder with an image sequence; or a part of one, such as
+        path: a video file, or a folder with an image sequence; or an interval of one, such as
             `recording.mp4#t=12.5,17`.
         label: its class; `composed`, as the recording.
         recording: what it was cut from (a person, a camera); a split keeps the clips of one
             recording together.
         root: the folder of the data set, or of its list; None: unknown.
         tier: the group of labels that its label is in, which never overlap; "": none is named.
-        source: the part of a recording that it was cut from, if that was kept; None: it is not
+        source: the interval of a recording that it was cut from, if that was kept; None: it is not
             known. States are learned from it.
     """
 
@@ -177,7 +177,8 @@ class Step(Scored):
         reconnections: how often this stream was lost and reconnected so far.
         boxes: where it happens, in pixels of the frame, with the predicted class, up to three;
             empty if nothing moves, or for a model that does not attend.
-        point: x and y of the hottest place, in pixels of the frame; None as for `boxes`.
+        point: x and y of the hottest place, in pixels of the frame; None where nothing moves, or for
+            a model that does not attend.
         ongoing: events that go on, as far as this frame and earlier ones tell, at most one; or bouts of
             states, at most one in each tier. They may still change. None for a model that finds
             neither.
@@ -190,11 +191,11 @@ class Step(Scored):
         pixels: the frame itself, `H W 3`, RGB. A stored step keeps them in memory.
         heat: `30 40`, where attention and motion meet (`localization`); sums to one; None without
             attention.
-        too_slow: frames per second that arrive, and those of training, while the first is less than
-            80 % of the second: the last frame is repeated in place of missing ones, so that the
+        too_slow: frames per second that arrive, and in training, while the first is less than 80 %
+            of the second: the last frame is repeated in place of missing ones, so that the
             model sees less of fast motion. Else None.
-        unusual: whether all windows that end at this frame are unlike those of training, so that none
-            of them can be an event. None: unknown, and before the first window.
+        unusual: whether all windows that end at this frame are unlike windows of training, so that
+            none of them can be an event. None: unknown, and before the first window.
     """
 
     index: int
@@ -261,16 +262,16 @@ class Step(Scored):
         """What is sent to sinks (`formats.publish`): `events`, and before, after and between them
         `begun`, in the order of time.
         """
-        both = (*self.events, *self.begun)
         if not self.begun:
-            return both
+            return self.events
+        both = (*self.events, *self.begun)
         return tuple(sorted(both, key=lambda bout: bout.end if bout.phase == "end" else bout.start))
 
     def to_dict(self) -> dict[str, Any]:
-        states = {}
-        if self.decision.states:
-            states["states"] = [bout.bare_dict() for bout in self.states]
-            states["begun"] = [bout.to_dict() for bout in self.begun]
+        states = {
+            "states": [bout.bare_dict() for bout in self.states],
+            "begun": [bout.to_dict() for bout in self.begun],
+        }
         return {
             "source": self.source,
             "index": self.index,
@@ -280,7 +281,7 @@ class Step(Scored):
             "reconnections": self.reconnections,
             **super().to_dict(),
             "events": [event.to_dict() for event in self.events],
-            **states,
+            **(states if self.decision.states else {}),
             "attention": None if self.attention is None else self.attention.tolist(),
             "boxes": [{"corners": list(box.corners), "score": box.score} for box in self.boxes],
             "point": None if self.point is None else list(self.point),
@@ -341,7 +342,7 @@ class Tube:
         _check_box(self.boxes, self.score)
 
     def has_boxes_of(self, other: "Tube") -> bool:
-        """Whether two tubes have the same boxes, as those of one actor with several classes."""
+        """Whether two tubes have the same boxes, as one actor with several classes has."""
         return np.array_equal(self.frames, other.frames) and np.array_equal(self.boxes, other.boxes)
 
 
@@ -350,7 +351,7 @@ class Segment:
     """A label from a start to an end: an event, a bout of a state, or what a person has labeled.
 
     Args:
-        label: a class; "" for time of which nobody knows what happens.
+        label: a class; "" for time in which nobody knows what happens.
         start, end: seconds.
         score: confidence; 1 for ground truth.
         tier: the group of labels that exclude each other; "": none is named.
@@ -391,7 +392,7 @@ class Recording:
     Args:
         path: a video file, or a folder with an image sequence.
         labels: by the first scorer.
-        unknown: times of which nobody knows what happens, unless they are labeled.
+        unknown: times in which nobody knows what happens, unless they are labeled.
         second: labels by a second scorer; the label "" is unknown time.
         group: what splits keep together, such as a person or a camera; "": it is not known.
         split: training, validation or test; "": none is given.
@@ -443,7 +444,7 @@ class Event(Segment):
     Args:
         source: the name of the stream.
         box: the mean of the boxes while it lasted, x1 y1 x2 y2 in pixels; None if nothing moved.
-        id: by which receivers recognize duplicates; the same for the begin and the end of a bout.
+        id: receivers recognize duplicates by it; the same for the begin and the end of a bout.
         at: the time of day at which it became final.
         phase: of a bout: "begin" while it is ongoing, when `end` is the last final frame; or "end".
             None: an event.
@@ -482,8 +483,8 @@ class Prediction(Scored):
 
     Args:
         path: the video.
-        decision: how scores become answers; its threshold is that of this video, which for a
-            recording is that of its events, at most 1.
+        decision: how scores become answers; its threshold is the one of this video, and of a
+            recording the one of its events, at most 1.
         frame_scores: `T K` probabilities at every frame of the sample; of a recording, the highest
             scores of the windows that contain it.
         scores: `K` probabilities of the classes, which sum to one: of the whole clip; of a
@@ -497,16 +498,15 @@ class Prediction(Scored):
             nothing happens.
         points: `T 2`, x and y in pixels of the video: the hottest place. NaN where nothing moves;
             None without attention.
-        assumes_rate: times are those of 25 frames per second, because nothing says how many there
-            are.
+        assumes_rate: times assume 25 frames per second, because nothing says how many there are.
         end: when the video ends, in seconds; nothing lies after it.
         heat: `T 30 40`, where attention and motion meet (`localization`); None without attention, and
             of a recording of more than an hour.
         event_scores: `K`, of a recording: the probability that an event of each class happens, the
-            highest score of a window; that of nothing is one minus the highest one. None for a
+            highest score of a window; for nothing, one minus the highest one. None for a
             clip, whose answer is decided by `scores`.
-        unusual: whether a clip is unlike all of those of training, so that its probabilities are
-            drawn towards the shares of the classes (`Decision.cautious`); of a recording, whether
+        unusual: whether a clip is unlike all clips of training, so that its probabilities are
+            drawn towards the shares of the classes (`Decision.shrink_to_prior`); of a recording, whether
             this is so for most of its frames (`Step.unusual`). None: unknown.
     """
 
@@ -542,7 +542,7 @@ class Prediction(Scored):
 
     @property
     def has_several_classes(self) -> bool:
-        """Whether the segments are of different classes, as those of a recording may be: then no
+        """Whether the segments are of different classes, as in a recording: then no
         single class describes the video.
         """
         return len({segment.label for segment in self.segments}) > 1
@@ -561,7 +561,7 @@ class Prediction(Scored):
     @property
     def border_error(self) -> float | None:
         """The median error of begin and end of the events of a recording, in seconds, in streams of
-        other recordings than those of training. None: unknown, or a clip.
+        recordings that training has not seen. None: unknown, or a clip.
         """
         curve = self.decision.curve
         return curve.border_error if curve and self.event_scores is not None else None
@@ -584,7 +584,7 @@ class Prediction(Scored):
 
     @property
     def seconds(self) -> float:
-        """From the begin to the end; if that is not known, to that of the last segment."""
+        """From the begin to the end; if the end is not known, to the end of the last segment."""
         end = self.end
         if not math.isfinite(end):
             end = max([float(self.times[-1]), *(segment.end for segment in self.segments)])
@@ -596,30 +596,36 @@ class Prediction(Scored):
         """
         budgets = list[TimeBudget]()
         for label in self.classes:
+            if label == self.nothing_name:
+                continue
             bouts = [segment for segment in self.segments if segment.label == label]
             lengths = [bout.end - bout.start for bout in bouts]
-            budget = TimeBudget(
-                label,
-                sum(lengths),
-                sum(lengths) / self.seconds if self.seconds else 0.0,
-                bouts=len(bouts),
-                median=float(np.median(lengths)) if bouts else None,
-                latency=min(bout.start for bout in bouts) - self.begin if bouts else None,
+            budgets.append(
+                TimeBudget(
+                    label,
+                    sum(lengths),
+                    sum(lengths) / self.seconds if self.seconds else 0.0,
+                    bouts=len(bouts),
+                    median=float(np.median(lengths)) if bouts else None,
+                    latency=min(bout.start for bout in bouts) - self.begin if bouts else None,
+                )
             )
-            if label != self.nothing_name:
-                budgets.append(budget)
         return sorted(budgets, key=lambda budget: -budget.seconds)
 
     @property
     def budget_text(self) -> str:
-        """The time budget in words, such as `sit 62 % · walk 6 % · 17 bouts`."""
-        shares = [f"{part.label} {100 * part.share:.0f} %" for part in self.budget() if part.bouts]
+        """The time budget of states in words, such as `sit 62 % · walk 6 % · 17 bouts`; empty for a
+        model that finds events.
+        """
+        if not self.decision.states:
+            return ""
+        shares = [f"{row.label} {100 * row.share:.0f} %" for row in self.budget() if row.bouts]
         count = len(self.segments)
         return " · ".join([*shares, "1 bout" if count == 1 else f"{count} bouts"])
 
     @property
     def actors(self) -> tuple[Tube, ...]:
-        """One tube for each actor: that of the predicted class, or else of the best one; none if
+        """One tube for each actor: of the predicted class, or else of the best one; none if
         nothing happens.
         """
         if self.label == self.nothing_name:
@@ -648,7 +654,7 @@ class Prediction(Scored):
         }
 
     def to_arrays(self) -> dict[str, Any]:
-        """As `to_dict`, but large arrays, of which a list takes eight times the memory, are arrays."""
+        """As `to_dict`, but large arrays stay arrays: a list takes eight times the memory."""
         arrays = {
             name: getattr(self, name) for name in ("times", "indices", "frame_scores", "attention")
         }
@@ -672,12 +678,12 @@ class Prediction(Scored):
                 for tube in self.tubes
             ],
             "segments": [segment.bare_dict() for segment in self.segments],
-            **({"budget": [vars(part) for part in self.budget()]} if self.decision.states else {}),
+            **({"budget": [vars(row) for row in self.budget()]} if self.budget_text else {}),
             **({"assumes_rate": True} if self.assumes_rate else {}),
         }
 
     def __str__(self) -> str:
-        if self.decision.states:
+        if self.budget_text:
             return printable(f"{self.path.name}: {self.budget_text}")
         best = self.decision.answer_text((self.label, self.score), self.best, digits=1)
         if self.runner_up is not None:
@@ -713,11 +719,11 @@ class Evaluation:
         skipped: clips that could not be used, with the reason.
         recordings: `B`, the recording of each video (`data.split.source_of`); (): each video is its
             own.
-        thresholds: `B`, the threshold of each video, NaN where there is none: that of a
-            cross-validation is chosen without the video, and recordings have that of their events.
-            None: all have that of the decision.
-        event_scores: `B K`, the probabilities by which answers are decided: of recordings those of
-            their events (`Prediction.event_scores`), else `scores`. None: `scores` for all.
+        thresholds: `B`, the threshold of each video, NaN where there is none: a cross-validation
+            chooses it without the video, and recordings have the threshold of their events. None:
+            all have the threshold of the decision.
+        event_scores: `B K`, the probabilities that decide answers: of recordings the scores of their
+            events (`Prediction.event_scores`), else `scores`. None: `scores` for all.
         unusual: `B`, as of a `Prediction`. None: unknown.
     """
 
@@ -755,16 +761,22 @@ class Evaluation:
 
     @property
     def decided(self) -> NDArray[np.floating]:
-        """`B K`, the probabilities by which answers are decided."""
+        """`B K`, the probabilities that decide answers."""
         return self.scores if self.event_scores is None else self.event_scores
+
+    @property
+    def needed(self) -> NDArray[np.floating]:
+        """`B`, the score that an event of each video needs; NaN where there is no threshold."""
+        if self.thresholds is not None:
+            return self.thresholds
+        threshold = self.decision.threshold
+        return np.full(len(self.names), np.nan if threshold is None else threshold)
 
     @property
     def answer_texts(self) -> list[str]:
         """The answers in words, as `Prediction.answer`."""
         events = self.decision.event_scores(self.decided)
-        thresholds: Sequence[float | None] = [None] * len(self.names)
-        if self.thresholds is not None:
-            thresholds = [None if np.isnan(value) else value for value in self.thresholds.tolist()]
+        thresholds = [None if np.isnan(value) else value for value in self.needed.tolist()]
         return [
             self.decision.with_threshold(threshold).answer_text(
                 (self.answer_names[answer], score), (self.classes[row.argmax()], float(row.max()))

@@ -58,20 +58,20 @@ def command(
 
     def callback(configs: Configs) -> Callable[..., None]:
         @functools.wraps(function)
-        def run(**given: Any) -> None:
+        def run(**values: Any) -> None:
             copies: dict[Path, Path] = {}
-            with _errors_in_one_line(given, copies, stopped):
-                arguments = _arguments(given, configs)
+            with _errors_in_one_line(values, copies, stopped):
+                arguments = _arguments(values, configs)
                 with showing(), _local_paths(arguments, writes, copies):
                     failed = function(**arguments)
             if failed:
                 raise typer.Exit(1)
 
-        parameters = _parameters(function, hints, configs)
-        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        signature = inspect.Signature(_parameters(function, hints, configs))
+        run.__signature__ = signature  # type: ignore[attr-defined]
         return run
 
-    # Typer keeps the line breaks of a docstring, which are those of the source.
+    # Typer keeps the line breaks of a docstring.
     paragraphs = re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.getdoc(function) or "")
 
     class WithRegisteredOptions(TyperCommand):
@@ -101,17 +101,18 @@ def _has_all_options(command: TyperCommand, words: Iterable[str]) -> bool:
 def _parameters(
     function: Callable[..., object], hints: Mapping[str, Any], configs: Configs
 ) -> list[inspect.Parameter]:
-    """The parameters of a command: those of its function, with the settings in place of configs."""
-    by_name = inspect.Parameter.KEYWORD_ONLY
+    """The parameters of a command: its function's, with the settings in place of configs."""
     parameters = [
-        parameter.replace(annotation=hints[parameter.name], kind=by_name)
+        parameter.replace(annotation=hints[parameter.name], kind=inspect.Parameter.KEYWORD_ONLY)
         for parameter in inspect.signature(function).parameters.values()
         if parameter.name not in configs
     ]
     parameters += [
         _option(name, field) for name, config in configs.items() for field in _settings(config)
     ]
-    _hide_grouped(parameters)
+    for parameter in parameters:
+        for option in getattr(parameter.annotation, "__metadata__", ()):
+            option.hidden |= bool(option.rich_help_panel)  # only `--help-all` shows it
     return [*parameters, _HELP_ALL]
 
 
@@ -120,9 +121,9 @@ def _settings(config: type[Config]) -> list[dataclasses.Field[Any]]:
     return [field for field in dataclasses.fields(config) if field.metadata]
 
 
-def _arguments(given: Mapping[str, Any], configs: Configs) -> dict[str, Any]:
+def _arguments(values: Mapping[str, Any], configs: Configs) -> dict[str, Any]:
     """The arguments of the function, from the values of a command's parameters."""
-    arguments = {name: value for name, value in given.items() if name != _HELP_ALL.name}
+    arguments = {name: value for name, value in values.items() if name != _HELP_ALL.name}
     for name, config in configs.items():
         fields = [field.name for field in _settings(config)]
         arguments[name] = config(**{field: arguments.pop(f"{name}_{field}") for field in fields})
@@ -153,7 +154,7 @@ def _local_paths(
 
 @contextmanager
 def _errors_in_one_line(
-    given: Mapping[str, Any], copies: Mapping[Path, Path], stopped: str
+    values: Mapping[str, Any], copies: Mapping[Path, Path], stopped: str
 ) -> Iterator[None]:
     """End the command with a line in place of an error, without passwords, and with addresses in
     place of their copies; after a signal with the line `stopped`.
@@ -169,19 +170,12 @@ def _errors_in_one_line(
         text = _explained(error)
         for path in filter(address_of, copies.values()):
             text = text.replace(str(path), address_of(path) or "")
-        values = [value if isinstance(value, list) else [value] for value in given.values()]
-        for word in map(str, chain(*values)):
+        lists = [value if isinstance(value, list) else [value] for value in values.values()]
+        for word in map(str, chain(*lists)):
             if not is_address(word):  # of files: one with a password is refused
                 text = text.replace(word, without_password(word))
         print_error(text)
         raise typer.Exit(1) from error
-
-
-def _hide_grouped(parameters: Iterable[inspect.Parameter]) -> None:
-    """Hide options under a heading, which only `--help-all` shows."""
-    for parameter in parameters:
-        for option in getattr(parameter.annotation, "__metadata__", ()):
-            option.hidden |= bool(option.rich_help_panel)
 
 
 def _show_all(context: typer.Context, wanted: bool) -> None:
@@ -214,10 +208,11 @@ def _option(config: str, field: dataclasses.Field[Any]) -> inspect.Parameter:
     option = typer.Option(
         flag, help=field.metadata["help"], rich_help_panel=field.metadata["group"]
     )
-    annotation: Any = Annotated[field.type, option]
-    kind = inspect.Parameter.KEYWORD_ONLY
     return inspect.Parameter(
-        f"{config}_{field.name}", kind, default=field.default, annotation=annotation
+        f"{config}_{field.name}",
+        inspect.Parameter.KEYWORD_ONLY,
+        default=field.default,
+        annotation=Annotated[field.type, option],
     )
 
 
@@ -240,18 +235,18 @@ def _explained(error: BaseException) -> str:
     return printable(text)
 
 
-def given_options(context: typer.Context) -> set[str]:
+def explicit_options(context: typer.Context) -> set[str]:
     """The settings that the command line contains, by the names of their fields."""
-    given = {
+    explicit = {
         name
         for name in context.params
         if (source := context.get_parameter_source(name)) is not None
         and source.name == "COMMANDLINE"
     }
-    return given | {name.partition("_")[2] for name in given}
+    return explicit | {name.partition("_")[2] for name in explicit}
 
 
-def given_settings(context: typer.Context, **groups: Config) -> dict[str, Any]:
+def explicit_settings(context: typer.Context, **groups: Config) -> dict[str, Any]:
     """The settings that the command line contains, with their values.
 
     Args:
@@ -261,14 +256,13 @@ def given_settings(context: typer.Context, **groups: Config) -> dict[str, Any]:
         field.name: getattr(group, field.name)
         for parameter, group in groups.items()
         for field in dataclasses.fields(group)
-        if f"{parameter}_{field.name}" in given_options(context)
+        if f"{parameter}_{field.name}" in explicit_options(context)
     }
 
 
 def refuse_unused(context: typer.Context, names: Iterable[str], where: str) -> None:
     """Raise a ValueError if the command line contains one of these settings, which have no effect."""
-    unused = given_options(context) & set(names)
-    flags = [f"--{name.replace('_', '-')}" for name in unused]
+    flags = [f"--{name.replace('_', '-')}" for name in explicit_options(context) & set(names)]
     refuse(flags, dict.fromkeys(flags, where))
 
 

@@ -111,7 +111,7 @@ _TABLE_COLUMNS = ("clip", "class", "runner-up", "seconds", "box: x1 y1 x2 y2")
 def _cells(prediction: "Prediction") -> list[str]:
     """A row of `_TABLE_COLUMNS`: class, runner-up, when and where, separated by line breaks."""
     answers = [prediction.answer, ""]
-    if prediction.decision.states:
+    if prediction.budget_text:
         answers[0] = prediction.budget_text
     elif prediction.has_several_classes:
         answers[0] = f"{len(prediction.segments)} events"

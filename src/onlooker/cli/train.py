@@ -33,7 +33,7 @@ from onlooker.cli.command import (
     RunArgument,
     Safe,
     command,
-    given_settings,
+    explicit_settings,
     refuse_unused,
     warn,
 )
@@ -204,19 +204,18 @@ def train(
         raise FileNotFoundError(
             f"{run}: no cross-validation to resume; check --run, or leave out --resume"
         )
-    continues = resume and not folds
-    if continues and not (run / "config.json").exists():
+    if resume and not folds and not (run / "config.json").exists():
         raise FileNotFoundError(f"{run}: no run to resume; check --run, or leave out --resume")
-    given = given_settings(context, model=model, data=data, training=training, which=which)
-    asked = Settings(model, data, training)
+    explicit = explicit_settings(context, model=model, data=data, training=training, which=which)
+    requested = Settings(model, data, training)
     if folds:
-        _cross_validate(clips, run, asked, given=given, which=which, folds=folds)
+        _cross_validate(clips, run, requested, explicit=explicit, which=which, folds=folds)
         return
     figures = train_run(
         clips,
         run,
-        asked,
-        given=given,
+        requested,
+        given=explicit,
         which=which,
         resume=resume,
         strict=strict,
@@ -231,9 +230,9 @@ def train(
 def _cross_validate(
     clips: Path,
     run: Path,
-    asked: Settings,
+    requested: Settings,
     *,
-    given: Mapping[str, Any],
+    explicit: Mapping[str, Any],
     which: SetConfig,
     folds: int,
 ) -> None:
@@ -245,15 +244,15 @@ def _cross_validate(
 
     if (run / "config.json").exists():
         raise FileExistsError(f"{run}: holds a run of one split; choose another folder with --run")
-    settings = complete(asked, given.keys())
+    settings = complete(requested, explicit.keys())
     name = settings.model.name
     clip_set = read_set(clips, asked=which, fills=True)
     for line in clip_set.notes:
         note(line)
     # of the test clips, it knows only how large they are
     encoder = default_encoder(settings, clip_set.clips)
-    asked = asked._replace(model=replace(asked.model, encoder=encoder))
-    models = settings_of(with_baseline(name), asked, given)
+    requested = requested._replace(model=replace(requested.model, encoder=encoder))
+    models = settings_of(with_baseline(name), requested, explicit)
     splits = asked_splits(clip_set, folds)
     figures = compare(clip_set, run, models, splits=splits, seeds=[settings.training.seed])
     final = train_final(clip_set, run, models[name])
@@ -307,9 +306,9 @@ def compare(
     from onlooker.run.train import default_run
 
     run = run or default_run(clips, "compared")
-    given = given_settings(context, models=models, data=data, training=training)
+    explicit = explicit_settings(context, models=models, data=data, training=training)
     names = comparing.with_baseline(models.name)
-    asked = comparing.settings_of(names, Settings(models, data, training), given)
+    requested = comparing.settings_of(names, Settings(models, data, training), explicit)
     clip_set = read_set(clips, asked=which, fills=True)
     for line in clip_set.notes:
         note(line)
@@ -319,7 +318,7 @@ def compare(
     figures = comparing.compare(
         clip_set,
         run,
-        asked,
+        requested,
         splits=splits,
         seeds=range(training.seed, training.seed + count),
         jobs=jobs or None,
@@ -368,8 +367,9 @@ def evaluate(
         figures_of_recordings = evaluating.evaluate_recordings(
             run, read_set(recordings, asked=which, classes=1)
         )
-        out = trained_run(run) / f"recordings-{set_name(recordings)}"
-        _print_events(figures_of_recordings, out)
+        _print_events(
+            figures_of_recordings, trained_run(run) / f"recordings-{set_name(recordings)}"
+        )
         return
     clip_set = read_set(clips, asked=which, classes=1) if clips else None
     if clip_set:
@@ -446,22 +446,22 @@ def _print_events(figures: dict[str, Any], out: Path) -> None:
     typer.echo(f"report: {path_or_address(out / 'report.html')}")
 
 
-def _print_states(chains: list[dict[str, Any]], title: str) -> None:
-    """Print the figures of each chain of states, and a line for each state."""
-    for chain in chains:
-        f1 = "/".join(f"{value:.0f}" for value in chain["segmental_f1"].values())
-        bouts = chain["bouts"]
+def _print_states(tiers: list[dict[str, Any]], title: str) -> None:
+    """Print the figures of each tier, and a line for each state."""
+    for tier in tiers:
+        f1 = "/".join(f"{value:.0f}" for value in tier["segmental_f1"].values())
+        bouts = tier["bouts"]
         typer.echo(
-            f"{title}: {100 * chain['accuracy']:.0f} % of the time right, macro F1 {100 * chain['macro_f1']:.0f}, "
-            f"F1@10/25/50 {f1}, edit {chain['edit']:.0f}, kappa {chain['kappa']:.2f}; {bouts['found']} of "
+            f"{title}: {100 * tier['accuracy']:.0f} % of the time right, macro F1 {100 * tier['macro_f1']:.0f}, "
+            f"F1@10/25/50 {f1}, edit {tier['edit']:.0f}, kappa {tier['kappa']:.2f}; {bouts['found']} of "
             f"{bouts['true']} bouts found, {bouts['missed']} missed, {bouts['split']} split, {bouts['merged']} merged, "
             f"{bouts['inserted']} inserted"
         )
-        for name, state in chain["states"].items():
+        for name, state in tier["states"].items():
             true, predicted = (
-                f"{part['minutes']:.2f} min in {part['bouts']} bout{'s' * (part['bouts'] != 1)}"
-                + (f" of {part['median']:.1f} s" if part["bouts"] else "")
-                for part in (state["true"], state["predicted"])
+                f"{budget['minutes']:.2f} min in {budget['bouts']} bout{'s' * (budget['bouts'] != 1)}"
+                + (f" of {budget['median']:.1f} s" if budget["bouts"] else "")
+                for budget in (state["true"], state["predicted"])
             )
             typer.echo(printable(f"  {name}: {predicted}; labeled: {true}"))
 
@@ -474,8 +474,7 @@ def _print_metrics(figures: "Figures | None", run: Path) -> None:
         return
     warn(figures.skipped)
     conclusion = first_line(figures)
-    is_cross_validated = figures.cross_validated or figures.states  # states always are
-    typer.echo(f"{'cross-validation' if is_cross_validated else 'test'}: {conclusion}")
+    typer.echo(f"{conclusion.tested_by}: {conclusion}")
     typer.echo(f"  {conclusion.details}")
     for step in advice(figures):
         typer.echo(f"  - {step}")

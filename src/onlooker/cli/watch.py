@@ -108,10 +108,9 @@ def watch_sources(
     Args:
         every_frame: print one JSON object per frame instead of lines for people.
         events: addresses to which events are sent when they are over.
-        run, sources, config: as for `watch_run`, as are the result and the errors.
+        run, sources, config: see `watch_run`, which also describes the result and the errors.
     """
-    files = [source for source in sources if is_stored(source)]
-    printer = _Printer(files, len(sources) > 1, every_frame)
+    printer = _Printer([*filter(is_stored, sources)], len(sources) > 1, every_frame)
     try:
         return watch_run(
             run,

@@ -156,7 +156,7 @@ class _Matches(NamedTuple):
         alarms: scores of the predicted events that overlap none.
         delays: of the starts of overlapping events of one class, in seconds.
         confusions: the classes of overlapping events of different classes.
-        border_errors: of the best predicted event for each true one, in seconds.
+        border_errors: of begin and end of the best right event for each true one, in seconds.
     """
 
     right: list[float]
@@ -183,7 +183,10 @@ def _matches(pairs: Sequence[Pair]) -> _Matches:
             matches.shifted.append(scores_by_chance(predicted, event, timeline.seconds))
         matches.precise.extend(scores[right.any(1), 0].tolist())
         matches.alarms.extend(scores[~overlaps.any(1), 0].tolist())
-        matches.border_errors.extend(_border_errors(predicted, true, right))
+        for j in np.flatnonzero(right.any(0)).tolist():
+            best = predicted[int(np.where(right[:, j], scores[:, 0], -1).argmax())]
+            errors = (abs(best.start - true[j].start), abs(best.end - true[j].end))
+            matches.border_errors.extend(errors)
         for i, j in np.argwhere(overlaps).tolist():
             if same[i, j]:
                 matches.delays.append(predicted[i].start - true[j].start)
@@ -225,22 +228,6 @@ def alarm_curve(pairs: Sequence[Pair], *, point: float | None = None) -> AlarmCu
         events=len(events),
         border_error=float(np.median(errors)) if errors else None,
     )
-
-
-def _border_errors(
-    predicted: Sequence[Segment], true: Sequence[Segment], right: NDArray[np.bool_]
-) -> list[float]:
-    """The errors of begin and end of the best predicted event for each true one, in seconds.
-
-    `right`: `n m`, whether each predicted event is right for each true one.
-    """
-    errors = list[float]()
-    for place, event in enumerate(true):
-        candidates = [predicted[i] for i in np.flatnonzero(right[:, place]).tolist()]
-        if candidates:
-            best = max(candidates, key=lambda segment: segment.score)
-            errors += [abs(best.start - event.start), abs(best.end - event.end)]
-    return errors
 
 
 def scores_by_chance(predicted: Sequence[Segment], event: Segment, seconds: float) -> Floats:
@@ -370,7 +357,7 @@ def segment_overlaps(predicted: Spans, true: Spans) -> Floats:
 
 def same_class(predicted: Spans, true: Spans) -> NDArray[np.bool_]:
     """Whether each predicted segment has the class of each true one, `n m`."""
-    same = [[a.label == b.label for b in true] for a in predicted]
+    same = [a.label == b.label for a in predicted for b in true]
     return np.array(same, bool).reshape(len(predicted), len(true))
 
 
@@ -434,7 +421,7 @@ def average_precision(scores: ArrayLike, right: ArrayLike, truths: int) -> float
     """The area under the precision-recall curve; precision is the highest one at that recall or
     above.
 
-    As for PASCAL VOC from 2010, UCF101-24, ActivityNet and THUMOS, over every recall that is
+    As in PASCAL VOC from 2010, UCF101-24, ActivityNet and THUMOS, over every recall that is
     reached. Objects of equal score count as one step, so their order does not matter.
 
     Args:

@@ -4,10 +4,12 @@ run.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
+from onlooker.base.files import read_json, reading
 from onlooker.base.records import ClipError, Segment
 from onlooker.base.settings import check_type
 from onlooker.measure.timeline import Pair, Timeline
@@ -35,6 +37,14 @@ class _Record:
         """
         names = [f.name for f in fields(cls) if f.name in values or f.default is MISSING]
         return cls(**{name: _from_json(name, values[name]) for name in names})
+
+    @classmethod
+    def read(cls, file: Path) -> Self | None:
+        """The record in a JSON file; None if there is no such file. A ValueError if it is damaged."""
+        if not file.exists():
+            return None
+        with reading(file):
+            return cls.from_dict(read_json(file))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values by name, for JSON, without what is unknown or false."""

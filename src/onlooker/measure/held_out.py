@@ -71,21 +71,12 @@ class HeldOut:
             [*tested.scores[:, None]], tested.targets, aggregation="last", weights=weights
         )
 
-    def is_clearly_better(self, other: "HeldOut") -> bool:
-        """Whether the log loss is lower than another one of the same clips by more than a standard
-        error of the difference.
-
-        The rule of one standard error (Breiman et al. 1984), over recordings: where a difference may
-        be chance, the simpler model is kept. Clips that one of the two did not test do not count.
-        """
-        tested = self.tested & other.tested
-        if not tested.any():
-            return False
-        return is_clear((other.losses - self.losses)[tested], self.groups[tested])
-
 
 def is_clear(gains: Floats, groups: NDArray[np.str_]) -> bool:
     """Whether the mean of gains `B` is above its standard error over recordings.
+
+    The rule of one standard error (Breiman et al. 1984): where a difference may be chance, the
+    simpler model is kept.
 
     `groups`: `B`, the recording of each.
     """

@@ -43,9 +43,7 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")  # first characters of formulas in sp
 
 def _frames_correct(evaluation: Evaluation) -> NDArray[np.bool_]:
     """For every frame of every video, whether its answer is the true class."""
-    count = len(evaluation.targets)
-    thresholds = [None] * count if evaluation.thresholds is None else evaluation.thresholds
-    videos = zip(evaluation.frame_scores, evaluation.targets, thresholds, strict=True)
+    videos = zip(evaluation.frame_scores, evaluation.targets, evaluation.needed, strict=True)
     decide = evaluation.decision.decide
     return np.concatenate(
         [decide(scores, threshold) == target for scores, target, threshold in videos]
@@ -267,16 +265,12 @@ def write_scores(path: Path | str, evaluation: Evaluation) -> None:
     A name that a spreadsheet would compute as a formula is preceded by an apostrophe.
     """
     rows = [[*_COLUMNS, *(f"p({name})" for name in evaluation.classes)]]
-    thresholds = evaluation.thresholds
-    if thresholds is None:
-        threshold = evaluation.decision.threshold
-        thresholds = np.full(len(evaluation.names), np.nan if threshold is None else threshold)
     videos = zip(
         evaluation.names,
         evaluation.targets,
         evaluation.answers,
         evaluation.answer_scores,
-        thresholds,
+        evaluation.needed,
         evaluation.scores,
         strict=True,
     )
@@ -328,11 +322,6 @@ def read_scores(path: Path) -> list[ScoredClip]:
             }
             clips.append(ScoredClip(name, truth, predicted, scores=scores))
     return clips
-
-
-def read_correct(path: Path) -> list[bool]:
-    """For each video of a CSV that `write_scores` wrote, whether it is classified correctly."""
-    return [clip.correct for clip in read_scores(path)]
 
 
 def _plain(text: str) -> str:

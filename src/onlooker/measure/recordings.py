@@ -71,6 +71,6 @@ def figures_of_recordings(
         "skipped": [error.to_dict() for error in skipped],
         key: tier_figures(tiers, predicted, rate=rate),
     }
-    if decision.states and twice:
+    if twice and key == "states":
         values["scorers"] = scorer_agreement(tiers, twice, rate=rate)
     return values

@@ -147,8 +147,9 @@ def tier_figures(
                 true[other == UNKNOWN] = UNKNOWN
             pairs.append((true, predicted))
         labels, answers = zip(*pairs, strict=True)
-        figures = state_figures(labels, answers, tier.classes, rate=rate)
-        results.append({"classes": tier.classes, **figures})
+        results.append(
+            {"classes": tier.classes, **state_figures(labels, answers, tier.classes, rate=rate)}
+        )
     return results
 
 
@@ -158,8 +159,7 @@ def known_labels(timeline: Timeline, classes: Sequence[str], *, rate: float) -> 
     labels = frame_labels(timeline.segments, times, classes)
     for span in timeline.unknown:
         begin, end = np.searchsorted(times, span).tolist()
-        unlabeled = labels[begin:end] == len(classes)
-        labels[begin:end][unlabeled] = UNKNOWN
+        labels[begin:end][labels[begin:end] == len(classes)] = UNKNOWN
     return labels
 
 
@@ -245,21 +245,23 @@ def count_errors(pairs: Sequence[tuple[Sequence[Bout], Sequence[Bout]]]) -> dict
     (overlapped by one of their class or not) and `split` (by several); and of predicted ones that
     are `merged` (overlap several of their class) or `inserted` (none).
     """
-    counts = dict.fromkeys(
-        ("true", "predicted", "found", "missed", "split", "merged", "inserted"), 0
-    )
+    by_true = [np.zeros(0, int)]
+    by_predicted = [np.zeros(0, int)]
     for true, predicted in pairs:
         overlaps = (segment_overlaps(true, predicted) > 0) & same_class(true, predicted)
-        by_true = overlaps.sum(1)
-        by_predicted = overlaps.sum(0)
-        counts["true"] += len(true)
-        counts["predicted"] += len(predicted)
-        counts["found"] += int((by_true > 0).sum())
-        counts["missed"] += int((by_true == 0).sum())
-        counts["split"] += int((by_true > 1).sum())
-        counts["merged"] += int((by_predicted > 1).sum())
-        counts["inserted"] += int((by_predicted == 0).sum())
-    return counts
+        by_true.append(overlaps.sum(1))
+        by_predicted.append(overlaps.sum(0))
+    partners = np.concatenate(by_true)
+    true_partners = np.concatenate(by_predicted)
+    return {
+        "true": len(partners),
+        "predicted": len(true_partners),
+        "found": int((partners > 0).sum()),
+        "missed": int((partners == 0).sum()),
+        "split": int((partners > 1).sum()),
+        "merged": int((true_partners > 1).sum()),
+        "inserted": int((true_partners == 0).sum()),
+    }
 
 
 def _budget(recordings: Sequence[Sequence[Bout]], k: int, rate: float) -> dict[str, Any]:

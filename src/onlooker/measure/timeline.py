@@ -17,7 +17,7 @@ class Timeline:
     Args:
         segments: in any order; they may overlap.
         seconds: length of the recording.
-        unknown: spans of which nobody knows what happens, where no segment says otherwise.
+        unknown: spans in which nobody knows what happens, where no segment says otherwise.
     """
 
     segments: Sequence[Segment]

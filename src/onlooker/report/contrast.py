@@ -77,7 +77,7 @@ class Contrast:
         thirds = [np.linspace(0, side, 3, endpoint=False).astype(int) for side in GRID]
         sums = np.add.reduceat(np.add.reduceat(place, thirds[0], 0), thirds[1], 1)
         row, column = divmod(int(sums.argmax()), 3)
-        eyes = [np.maximum(sign * part, 0).sum() for part in (self.pictures, self.motion)]
+        eyes = [np.maximum(sign * seen, 0).sum() for seen in (self.pictures, self.motion)]
         eye = "what the frames show" if eyes[0] >= eyes[1] else "how things move"
         moments = dict.fromkeys(f"{self.times[i]:.1f}" for i in (begin, end))
         return f"{eye} {_PLACES[row][column]}, {' to '.join(moments)} s"
@@ -145,8 +145,11 @@ def contrast_strip(frames: Pixels, contrast: Contrast) -> bytes:
     strongest = max(float(np.quantile(np.abs(maps), 0.995)), 1e-9)
     colors = np.array([tuple(bytes.fromhex(color[1:])) for color in _COLORS]) / 255
     height = _WIDTH / len(groups) * H / W + _TIMES
-    layout = ConstrainedLayoutEngine(w_pad=0.02)
-    figure = Figure(figsize=(_WIDTH, height + _BARS), layout=layout, facecolor="white")
+    figure = Figure(
+        figsize=(_WIDTH, height + _BARS),
+        layout=ConstrainedLayoutEngine(w_pad=0.02),
+        facecolor="white",
+    )
     # one system of coordinates for all frames: each further one takes as long as the whole strip
     images, axes = figure.subplots(2, height_ratios=(height, _BARS))
     for column, (group, evidence) in enumerate(zip(groups, maps, strict=True)):

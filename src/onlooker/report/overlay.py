@@ -124,17 +124,16 @@ def overlay(frame: Pixels, attention: ArrayLike, scale: float | None = None) -> 
     levels = cv2.convertScaleAbs(np.maximum(smooth, 0, out=smooth), alpha=255)
     left, top, width, height = cv2.boundingRect(levels)  # no more is drawn
     if width:
-        part = np.s_[top : top + height, left : left + width]
-        level = levels[part]
-        drawn[part] = _blended(frame[part], cv2.LUT(level, keep), cv2.applyColorMap(level, add))
+        area = np.s_[top : top + height, left : left + width]
+        level = levels[area]
+        drawn[area] = _blended(frame[area], cv2.LUT(level, keep), cv2.applyColorMap(level, add))
     return drawn
 
 
 def overlays(frames: Iterable[Pixels], attention: NDArray[np.floating]) -> list[Pixels]:
     """`overlay` on the frames of a clip, on one scale for all its maps `T h w`."""
     scale = full_strength(attention)
-    pairs = zip(frames, attention, strict=True)
-    return [overlay(frame, weights, scale) for frame, weights in pairs]
+    return [overlay(frame, maps, scale) for frame, maps in zip(frames, attention, strict=True)]
 
 
 def enlarge(frame: Pixels) -> Pixels:
@@ -177,8 +176,8 @@ def caption(frame: Pixels, lines: Sequence[str]) -> Pixels:
     """
     drawn = _copy(frame)
     keep, add = _lettering(drawn.shape[:2], tuple(lines))
-    part = np.s_[: len(keep)]
-    drawn[part] = _blended(drawn[part], keep, cv2.merge([add] * 3))
+    area = np.s_[: len(keep)]
+    drawn[area] = _blended(drawn[area], keep, cv2.merge([add] * 3))
     return drawn
 
 
@@ -272,8 +271,8 @@ def boxes(
 
 def _in_pixels(frame: Pixels, corners: ArrayLike, size: Size | None) -> list[list[int]]:
     """Boxes `4` or `n 4` in pixels of a frame, inside of it."""
-    given = np.reshape(np.asarray(corners, dtype=np.float64), (-1, 4))
-    scaled = given[np.isfinite(given).all(axis=1)] * np.tile(_scale(frame, size), 2)
+    rows = np.reshape(np.asarray(corners, dtype=np.float64), (-1, 4))
+    scaled = rows[np.isfinite(rows).all(axis=1)] * np.tile(_scale(frame, size), 2)
     H, W = frame.shape[:2]
     inside: list[list[int]] = np.rint(np.clip(scaled, 0, [W - 1, H - 1] * 2)).astype(int).tolist()
     return inside
@@ -283,8 +282,8 @@ def _revealed(colored: Pixels, frame: Pixels, corners: ArrayLike, *, size: Size 
     """A frame with a map, which is paler inside of boxes."""
     drawn = colored.copy()
     for x1, y1, x2, y2 in _in_pixels(frame, corners, size):
-        part = np.s_[y1 : y2 + 1, x1 : x2 + 1]
-        drawn[part] = cv2.addWeighted(colored[part], _INSIDE, frame[part], 1 - _INSIDE, 0)
+        area = np.s_[y1 : y2 + 1, x1 : x2 + 1]
+        drawn[area] = cv2.addWeighted(colored[area], _INSIDE, frame[area], 1 - _INSIDE, 0)
     return drawn
 
 
@@ -300,13 +299,13 @@ def _thickness(frame: Pixels) -> int:
 
 def ring(frame: Pixels, point: ArrayLike, size: Size | None = None) -> Pixels:
     """A small ring around a point (x, y), such as the pixel with the highest attention."""
-    given = np.asarray(point, dtype=np.float64)
+    place = np.asarray(point, dtype=np.float64)
     drawn = _copy(frame)
     thick = _thickness(frame)
     radius = max(3, round(min(frame.shape[:2]) / 40))
-    if np.isfinite(given).all():
+    if np.isfinite(place).all():
         # In OpenCV, centers of pixels are integers; coordinates are in sixteenths of a pixel.
-        x, y = (int(v) for v in np.rint(16 * (given * _scale(frame, size) - 0.5)))
+        x, y = (int(v) for v in np.rint(16 * (place * _scale(frame, size) - 0.5)))
         cv2.circle(drawn, (x, y), 16 * radius, BLACK, thick + 2, cv2.LINE_AA, shift=4)
         cv2.circle(drawn, (x, y), 16 * radius, WHITE, thick, cv2.LINE_AA, shift=4)
     return drawn

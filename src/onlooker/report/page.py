@@ -119,7 +119,7 @@ def escaped(text: str) -> str:
     # a backslash in code is shown
     return re.sub(
         r"`[^`]*`|[\\*_\[\]<>&]",
-        lambda part: part[0] if part[0][0] == "`" else f"\\{part[0]}",
+        lambda match: match[0] if match[0][0] == "`" else f"\\{match[0]}",
         text,
     )
 

@@ -94,13 +94,16 @@ def found_by_alarms(curve: "AlarmCurve", marked_rate: float) -> "Figure":
     limit = max(20, *curve.alarms_per_hour)
     # Rates descend; between two of them, the share of the lower one holds.
     rates = [limit, *curve.alarms_per_hour]
-    shares = [curve.recall[0], *curve.recall]
-    axes.step(rates, shares, where="pre", color=COLORS[0], linewidth=1.8)
+    axes.step(rates, [curve.recall[0], *curve.recall], where="pre", color=COLORS[0], linewidth=1.8)
     if (place := curve.operating_point(marked_rate)) is not None:
-        rate = curve.alarms_per_hour[place]
-        share = curve.recall[place]
         axes.scatter(
-            rate, share, s=64, facecolor="white", edgecolor=COLORS[1], linewidth=2, zorder=3
+            curve.alarms_per_hour[place],
+            curve.recall[place],
+            s=64,
+            facecolor="white",
+            edgecolor=COLORS[1],
+            linewidth=2,
+            zorder=3,
         )
     plain(axes, "false alarms an hour", "", title="events found")
     axes.set_xscale("symlog", linthresh=10)

@@ -2,7 +2,7 @@
 of the mistakes.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from onlooker.base.alarm_curve import alarms_text
@@ -95,12 +95,13 @@ def _key_figures(tier: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 
 
 def _budget_row(name: str, budget: Mapping[str, Any]) -> list[str | float | None]:
-    row: list[str | float | None] = [name]
     both = (budget["true"], budget["predicted"])
-    row += [round(values["minutes"], 2) for values in both]
-    row += [values["bouts"] for values in both]
-    row += [values["median"] and round(values["median"], 1) for values in both]
-    return row
+    return [
+        name,
+        *(round(values["minutes"], 2) for values in both),
+        *(values["bouts"] for values in both),
+        *(values["median"] and round(values["median"], 1) for values in both),
+    ]
 
 
 def _add_events(
@@ -152,11 +153,8 @@ def _scored(event: Segment) -> str:
     return f"{event.label} {100 * event.score:.0f} %"
 
 
-def _clips(entries: Sequence[_Mistake], clip: DrawnEvent) -> list[DrawnClip]:
-    clips = list[DrawnClip]()
+def _clips(entries: Sequence[_Mistake], clip: DrawnEvent) -> Iterator[DrawnClip]:
     for recording, event, text in entries:
-        content = clip(recording, event)
-        if content is not None:
+        if content := clip(recording, event):
             times = f"{recording.name}, {event.start:.1f} to {event.end:.1f} s"
-            clips.append((content, f"{text}\n{times}", "wrong"))
-    return clips
+            yield content, f"{text}\n{times}", "wrong"

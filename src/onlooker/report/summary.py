@@ -24,7 +24,9 @@ _MAX_MATRIX = 60  # classes of a matrix that can be read
 _MIN_FOR_DECIMALS = 200  # clips, below which a percentage has no decimals
 _MAX_CLASSES = 3  # in a sentence
 _MAX_ETHOGRAMS = 20  # in a report
+_NOTES = "How the clips were read"
 _ANY = (0.0, 1.0)  # where there is no interval
+_NOT_JUDGED = "single clips are not counted as right or wrong: labels of several groups are true at the same time"
 
 
 def _digits(total: int) -> int:
@@ -41,11 +43,6 @@ def _range(ends: Sequence[float], digits: int = 1) -> str:
     """`67 to 97 %`."""
     low, high = ends
     return f"{100 * low:.{digits}f} to {percent(high, digits)}"
-
-
-def share_of(count: int, total: int) -> str:
-    """`7 of 18 (39 %)`."""
-    return f"{count} of {total} ({_percent(count / total, total)})"
 
 
 def interval_of(figures: Figures) -> str:
@@ -72,13 +69,19 @@ def over(recordings: int, videos: int, unit: str = "recordings") -> str:
 
 
 class Conclusion(NamedTuple):
-    """The result in a sentence, such as `15 of 24 clips right: not better than guessing`; and what
-    is behind it.
+    """The result in a sentence, such as `15 of 24 clips right: not better than guessing`.
+
+    Args:
+        details: what is behind it.
+        tested_by: "test" or "cross-validation".
+        numbers: key figures of single clips (`Page.figures`); empty where these are not judged.
     """
 
     text: str
     details: str
+    tested_by: str
     is_guessing: bool = False
+    numbers: Sequence[tuple[str, str, str]] = ()
 
     def __str__(self) -> str:
         return self.text
@@ -93,12 +96,11 @@ def first_line(figures: Figures) -> Conclusion:
     one scene are both trained on and tested, where that inflates it; how many clips show a scene
     that the model was trained on; and how many are unlike all of training.
     """
-    if figures.states and not figures.judges_clips:
-        details = (
-            "single clips are not counted as right or wrong: labels of several groups are true at the "
-            "same time"
-        )
-        return Conclusion(figures.states.sentence, details)
+    sentence = figures.states.sentence if figures.states else ""
+    # states always are cross-validated
+    tested_by = "cross-validation" if figures.cross_validated or sentence else "test"
+    if not figures.judges_clips:
+        return Conclusion(sentence, _NOT_JUDGED, tested_by)
     total = figures.videos
     is_guessing = figures.has_several_classes and not figures.beats_majority
     text = f"{figures.correct} of {total} clips right"
@@ -117,15 +119,18 @@ def first_line(figures: Figures) -> Conclusion:
             mixed = _percent(leakage.mixed, total)
             details += f"; if {clips} were both trained on and tested, it would seem to be {mixed}"
     if figures.known_scenes:
-        scene_clips = f"{figures.known_scenes} of {total} clips"
-        details += f"; {scene_clips} show a scene that it was trained on"
+        details += f"; {figures.known_scenes} of {total} clips show a scene that it was trained on"
     if figures.unusual:
         right = f"{figures.unusual_correct} of these right"
         details += f"; {figures.unusual} of {total} clips are unlike all clips of training, {right}"
-    if figures.states:
+    if sentence:
         tested = "" if figures.cross_validated else "test: "
-        return Conclusion(figures.states.sentence, f"{tested}{text}; {details}")
-    return Conclusion(text, details, is_guessing)
+        details = f"{tested}{text}; {details}"
+        is_guessing = False
+    numbers = _key_figures(figures)
+    return Conclusion(
+        sentence or text, details, tested_by, is_guessing=is_guessing, numbers=numbers
+    )
 
 
 def accuracy_text(figures: Figures) -> str:
@@ -172,8 +177,7 @@ def advice(figures: Figures) -> list[Advice]:
             f"Most confused: “{names[i]}” and “{names[j]}” ({both[i, j]} of {total} clips). Check their labels, add "
             "clips that show the difference, or merge them."
         )
-    accuracies = figures.class_accuracy.items()
-    if lost := [printable(name) for name, share in accuracies if share == 0]:
+    if lost := [printable(name) for name, share in figures.class_accuracy.items() if share == 0]:
         named = "” and “".join(lost[:_MAX_CLASSES])
         text = f"No clip of “{named}” is recognized: add clips of it"
         if figures.balanced:
@@ -233,10 +237,9 @@ def summary_page(figures: Figures, evaluation: Evaluation, shown: ReportContent)
         page.text(escaped(f"In recordings: {figures.events}."))
     with page.details("How sure this is"):
         page.text(escaped(f"{_capital(conclusion.details)}. {shown.subtitle}"))
-        if figures.judges_clips:
-            page.figures(_key_figures(figures))
-    if steps := advice(figures):
-        page.heading("What to do next").text("\n".join(f"- {escaped(str(step))}" for step in steps))
+        if conclusion.numbers:
+            page.figures(conclusion.numbers)
+    _add_list(page, "What to do next", [str(step) for step in advice(figures)])
     if shown.clips:
         page.heading("Test clips")
         tested_by = _CROSS_VALIDATED if figures.cross_validated else _TEST
@@ -253,20 +256,19 @@ def summary_page(figures: Figures, evaluation: Evaluation, shown: ReportContent)
             page.figure(strip, caption, wide=True)
     if shown.events is not None:
         rate = StreamConfig.alarms_per_hour
-        expected = shown.events.sentence(rate)
-        facts = shown.events.details(rate)
         page.heading("Events in recordings and streams")
-        page.text(escaped(f"{_capital(expected)}."))
+        page.text(escaped(f"{_capital(shown.events.sentence(rate))}."))
         with page.details("How this was measured"):
-            page.text(escaped(f"{_capital(facts)}. {EVENTS_EXPLAINED}"))
+            facts = _capital(shown.events.details(rate))
+            page.text(escaped(f"{facts}. {EVENTS_EXPLAINED}"))
             page.figure(found_by_alarms(shown.events, rate), "The ring: the default.")
     if figures.states:
         page.heading("States in recordings that it was not fitted to")
         add_ethograms(page, figures.states.pairs, figures.states.classes)
-    if figures.judges_clips:
+    if conclusion.numbers:
         _mistakes(page, evaluation, figures)
     _training(page, shown.curves, figures)
-    _add_notes(page, shown.notes)
+    _add_list(page, _NOTES, shown.notes)
     add_left_out(page, evaluation.skipped, unit="clip")
     page.heading("Settings")
     with page.details("All settings of this run"):
@@ -311,19 +313,16 @@ def comparison_table(figures: Mapping[str, Any]) -> Table:
 
 def comparison_page(title: str, figures: Mapping[str, Any]) -> Page:
     """The page of a comparison, from the figures of `run.compare`."""
-    seeds = len(figures["seeds"])
     page = Page(
         title,
-        f"{figures['test_videos']} test videos · splits: {figures['splits']} · seeds: {seeds}",
+        f"{figures['test_videos']} test videos · splits: {figures['splits']} · "
+        f"seeds: {len(figures['seeds'])}",
     )
     table = comparison_table(figures)
     note = f"{table.note} The report of each training is in its folder, `MODEL/SPLIT-seedSEED`."
     page.table(table.rows, table.columns, note)
-    _add_notes(page, figures.get("notes", ()))
-    if figures["skipped"]:
-        page.heading("Clips left out").text(
-            "\n".join(f"- {escaped(clip)}" for clip in figures["skipped"])
-        )
+    _add_list(page, _NOTES, figures.get("notes", ()))
+    _add_list(page, "Clips left out", figures["skipped"])
     return page
 
 
@@ -341,10 +340,10 @@ def add_left_out(page: Page, errors: Sequence[ClipError], *, unit: str) -> None:
         page.table(rows, [unit, "problem", "what to do"])
 
 
-def _add_notes(page: Page, notes: Sequence[str]) -> None:
-    if notes:
-        page.heading("How the clips were read")
-        page.text("\n".join(f"- {escaped(printable(note))}" for note in notes))
+def _add_list(page: Page, heading: str, lines: Sequence[str]) -> None:
+    """Add a list under a heading, unless it is empty."""
+    if lines:
+        page.heading(heading).text("\n".join(f"- {escaped(printable(line))}" for line in lines))
 
 
 def _key_figures(figures: Figures) -> list[tuple[str, str, str]]:
@@ -412,6 +411,7 @@ def _mistakes(page: Page, evaluation: Evaluation, figures: Figures) -> None:
     texts = evaluation.answer_texts
     classes = evaluation.answer_names
     order = np.argsort(-sure, kind="stable").tolist()
+    wrong = [k for k in order if predicted[k] != evaluation.targets[k]]
     cells: dict[tuple[int, int], list[str]] = {}
     for k in order:
         line = f"{evaluation.names[k]} · {texts[k]}"
@@ -419,24 +419,17 @@ def _mistakes(page: Page, evaluation: Evaluation, figures: Figures) -> None:
     if len(classes) <= _MAX_MATRIX:
         page.confusion(figures.confusion, classes, cells)
         page.text("Numbers are clips; click on one to list them.")
-    counts = zip(classes, figures.confusion, strict=True)
     class_rows = [
-        [name, share_of(row[k], sum(row)) if any(row) else None]
-        for k, (name, row) in enumerate(counts)
+        [name, f"{row[k]} of {sum(row)} ({_percent(row[k] / sum(row), sum(row))})"]
+        if any(row)
+        else [name, None]
+        for k, (name, row) in enumerate(zip(classes, figures.confusion, strict=True))
     ]
     page.table(class_rows, ["class", "classified correctly"])
-    mistakes = [
-        [
-            evaluation.names[k],
-            classes[evaluation.targets[k]],
-            texts[k],
-        ]
-        for k in order
-        if predicted[k] != evaluation.targets[k]
-    ]
-    if mistakes:
-        page.table(mistakes, ["clip", "true class", "prediction"], "Most confident first.")
-    listed = {evaluation.names[k] for k in order if predicted[k] != evaluation.targets[k]}
+    if wrong:
+        rows = [[evaluation.names[k], classes[evaluation.targets[k]], texts[k]] for k in wrong]
+        page.table(rows, ["clip", "true class", "prediction"], "Most confident first.")
+    listed = {evaluation.names[k] for k in wrong}
     doubted = [clip for clip in figures.labels_to_check or () if clip.name not in listed]
     if doubted and figures.beats_majority:
         page.heading("Labels to check")
@@ -469,5 +462,8 @@ def _training(page: Page, curves: Curves | None, figures: Figures) -> None:
     if curves and curves["training"]["loss"]:
         page.heading("Training")
         best_epoch = 1 + int(np.nanargmin(curves["validation"]["loss"]))
-        image = loss_and_accuracy(curves, best_epoch=best_epoch)
-        page.figure(image, "Loss and accuracy per epoch, without a threshold.", wide=True)
+        page.figure(
+            loss_and_accuracy(curves, best_epoch=best_epoch),
+            "Loss and accuracy per epoch, without a threshold.",
+            wide=True,
+        )

@@ -107,10 +107,10 @@ def check(clips: Path | str | ClipSet, quiet: bool = False) -> Checked:
     fitted = [*planned.training, *planned.validation] if planned else readable
     times = TimesPlan()
     try:
+        # whether training would fit states or events
         decision = Decision(sorted({clip.label for clip in fitted}))
-        times = plan_times(
-            fitted, decision, when=clip_set.asked.when, recordings=clip_set.recordings
-        )
+        when = clip_set.asked.when
+        times = plan_times(fitted, decision, when=when, recordings=clip_set.recordings)
     except InputError as error:
         if planned:  # else clips that cannot be trained on are a finding already
             findings.append(Finding("times", error.found, _REFUSED, remedy=error.remedy))
@@ -146,8 +146,7 @@ def is_clean(clips: Iterable[Clip]) -> bool:
 
 def _without_findings(paths: Iterable[Path]) -> dict[str, Any]:
     """The key of the cache for clips in which `check` has found no problems."""
-    clips = [identity(path) for path in sorted(paths)]
-    return {"content": "clips without findings", "clips": clips}
+    return {"content": "clips without findings", "clips": [*map(identity, sorted(paths))]}
 
 
 def plan_split(clips: Sequence[Clip], model: str = ModelConfig.name, seed: int = 0) -> Split:
@@ -163,7 +162,7 @@ def plan_split(clips: Sequence[Clip], model: str = ModelConfig.name, seed: int =
 
 def is_cross_validated(clips: Sequence[Clip], model: str) -> bool:
     """Whether a model is fitted to all clips, and tested by cross-validation: with fewer than 300
-    clips, if its fitter cross-validates, such as that of `linear`.
+    clips, if its fitter cross-validates, as the fitter of `linear` does.
     """
     return len(clips) < FEW_CLIPS and fitter_of(find_recipe(model)).cross_validates
 
@@ -176,8 +175,8 @@ def plan_joined_split(
     model: str = ModelConfig.name,
     seed: int = 0,
 ) -> Split:
-    """The given split or that of `plan_split`, for the clips that have thumbnails. Clips of one
-    scene are in the same split.
+    """The given split or a planned one (`plan_split`), for the clips that have thumbnails. Clips of
+    one scene are in the same split.
 
     Args:
         images: thumbnails `8 16 16`, by path.
@@ -190,11 +189,10 @@ def plan_joined_split(
     readable = [clip for clip in clip_set.clips if clip.path in images]
     if not readable:
         raise InputError("no clip can be read", "replace them, or convert them to mp4")
-    thumbnails = np.stack([images[clip.path] for clip in readable])
     return plan_joined(
         partial(plan_split, model=model, seed=seed),
         readable,
-        thumbnails,
+        np.stack([images[clip.path] for clip in readable]),
         by_scene=clip_set.asked.scenes,
     )
 
@@ -207,23 +205,23 @@ def class_table(clip_set: ClipSet, split: Split | None) -> Table:
     for name in ("clips", "train/val/test", "scenes" if unit == "scene" else "recordings"):
         table.add_column(name, justify="right", no_wrap=True)
     total = Counter(clip.label for clip in clips)
-    parts = (
+    by_split = (
         [Counter(clip.label for clip in getattr(split, name)) for name in SPLITS] if split else []
     )
     if unit != "scene":
-        given = [clip for clip in clips if clip.recording or unit == "recording"]
-        groups = Counter(label for label, _ in {(clip.label, source_of(clip)) for clip in given})
+        grouped = [clip for clip in clips if clip.recording or unit == "recording"]
+        groups = Counter(label for label, _ in {(clip.label, source_of(clip)) for clip in grouped})
     for label in sorted(total)[:_ROWS]:
         cells = (
             label,
             total[label],
-            "/".join(str(part[label]) for part in parts),
+            "/".join(str(counts[label]) for counts in by_split),
             groups[label] or "",
         )
         table.add_row(*(Text(printable(str(cell))) for cell in cells))
     if len(total) > _ROWS:
         table.add_row(f"and {len(total) - _ROWS} more")
-    table.add_row("all", str(len(clips)), "/".join(str(part.total()) for part in parts))
+    table.add_row("all", str(len(clips)), "/".join(str(counts.total()) for counts in by_split))
     return table
 
 

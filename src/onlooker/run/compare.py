@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from onlooker.base.config import Modality, Settings
-from onlooker.base.files import read_json, write_json
+from onlooker.base.files import write_json
 from onlooker.base.parallel import cores, end_with_parent, memory_gb
 from onlooker.base.progress import note, tracked
 from onlooker.base.records import ClipError
@@ -26,13 +26,13 @@ from onlooker.data.scenes import plan_joined
 from onlooker.data.sets import ClipSet, read_set, root_of, set_name
 from onlooker.data.split import Split, Splits, source_of
 from onlooker.measure.figures import Figures
-from onlooker.measure.metrics import accuracy_interval, read_correct
+from onlooker.measure.metrics import accuracy_interval, read_scores
 from onlooker.models.registry import configured, find_recipe
 from onlooker.report.page import percent
 from onlooker.report.summary import comparison_page
 from onlooker.run.features import encoded_clips
 from onlooker.run.preparation import build
-from onlooker.run.record import FIGURES, REPORT, SCORES, RunRecord, lock_run
+from onlooker.run.record import FIGURES, REPORT, SCORES, RunRecord, lock_run, read_figures
 from onlooker.run.train import continue_run, finished_figures, folder_name
 from onlooker.training.fitters import complete_each
 
@@ -83,13 +83,13 @@ def compare(
     labels = Counter(clip.label for split in splits.values() for clip in split.test)
     missing: dict[str, Task] = {}
     with lock_run(out):
-        for (split, parts), seed, (name, settings) in itertools.product(
+        for (split, divided), seed, (name, settings) in itertools.product(
             splits.items(), seeds, models.items()
         ):
             run = _folder(out, name, split, seed=seed)
             seeded = settings._replace(training=replace(settings.training, seed=seed))
             record = RunRecord(
-                root_of(clips.path), (), seeded, split=parts, recordings=clips.recordings
+                root_of(clips.path), (), seeded, split=divided, recordings=clips.recordings
             )
             if finished_figures(record, run) is None:
                 missing[f"{run.parent.name}/{run.name}"] = partial(
@@ -116,7 +116,7 @@ def compare(
 
 
 def settings_of(
-    names: str, shared: Settings, given: Collection[str] | None = None
+    names: str, shared: Settings, explicit: Collection[str] | None = None
 ) -> dict[str, Settings]:
     """The complete settings of models by name, from a comma-separated list such as
     `motion,convlstm:flow`.
@@ -126,7 +126,7 @@ def settings_of(
     defaults there; all models have one encoder, so none chooses its own.
 
     Args:
-        given: as in `complete_each`.
+        explicit: the settings that the user has set, as in `complete_each`.
 
     Raises:
         ValueError: an unknown model, or one that is listed twice; or as `complete_each`.
@@ -143,12 +143,12 @@ def settings_of(
             raise ValueError(f"models to compare: {row} is listed twice; list it once")
         data = replace(shared.data, modality=cast(Modality, modality or own))
         rows[row] = Settings(replace(shared.model, name=name), data, shared.training)
-    decided = [settings.decided for settings in rows.values()]
-    return dict(zip(rows, complete_each(decided, given), strict=True))
+    complete = complete_each([settings.decided for settings in rows.values()], explicit)
+    return dict(zip(rows, complete, strict=True))
 
 
 def with_baseline(names: str) -> str:
-    """The names of models, as for `settings_of`, with the linear baseline unless it is among them."""
+    """Names of models, separated by commas, with the linear baseline unless it is among them."""
     listed = {name.partition(":")[0].strip() for name in names.split(",")}
     return names if BASELINE in listed else f"{names},{BASELINE}"
 
@@ -249,32 +249,32 @@ def _means(
 ) -> dict[str, Any]:
     """The figures of finished runs, by model: means over seeds; and the number of recordings."""
     recordings = [source_of(clip) for split in splits.values() for clip in split.test]
-    results: dict[str, Any] = {
-        "accuracy": {},
-        "interval": {},
-        "spread": {},
-        "frame_accuracy": {},
-        "per_seed": {},
-    }
+    rows = dict[str, dict[str, Any]]()
     for model in models:
         by_seed = [[_folder(out, model, split, seed=seed) for split in splits] for seed in seeds]
-        correct = np.stack(
-            [np.concatenate([read_correct(run / SCORES) for run in runs]) for runs in by_seed]
+        correct = np.array(
+            [
+                [clip.correct for run in runs for clip in read_scores(run / SCORES)]
+                for runs in by_seed
+            ]
         )
         accuracies = correct.mean(1).tolist()
-        results["accuracy"][model] = mean(accuracies)
-        results["interval"][model] = accuracy_interval(correct.mean(0), recordings)
-        results["spread"][model] = stdev(accuracies) if len(accuracies) > 1 else None
-        results["frame_accuracy"][model] = mean(map(_frame_accuracy, by_seed))
-        results["per_seed"][model] = accuracies
-    return {**results, "recordings": len({*recordings})}
+        rows[model] = {
+            "accuracy": mean(accuracies),
+            "interval": accuracy_interval(correct.mean(0), recordings),
+            "spread": stdev(accuracies) if len(accuracies) > 1 else None,
+            "frame_accuracy": mean(map(_frame_accuracy, by_seed)),
+            "per_seed": accuracies,
+        }
+    by_figure = {name: {model: row[name] for model, row in rows.items()} for name in rows[model]}
+    return {**by_figure, "recordings": len({*recordings})}
 
 
 def _frame_accuracy(runs: Iterable[Path]) -> float:
     """The share of correct frames, over the frames of all splits together."""
-    parts = [Figures.from_dict(read_json(run / FIGURES)) for run in runs]
-    accuracies = [part.frame_accuracy for part in parts]
-    frames = [part.frames for part in parts]
+    splits = list(map(read_figures, runs))
+    accuracies = [figures and figures.frame_accuracy for figures in splits]
+    frames = [figures and figures.frames for figures in splits]
     if None in accuracies or None in frames:
         raise ValueError(
             f"{FIGURES} of a run has no figures of frames; remove that run, and compare again"

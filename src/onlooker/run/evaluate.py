@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import fields, replace
 from functools import cache, partial
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlooker.base.config import StreamConfig
-from onlooker.base.decision import PROBABILITIES
+from onlooker.base.decision import PROBABILITIES, Decision
 from onlooker.base.files import check_writable, read_json, write_json
 from onlooker.base.intervals import Times, file_of, with_interval
 from onlooker.base.progress import tracked
@@ -47,11 +48,11 @@ from onlooker.report.recordings import recordings_page
 from onlooker.report.summary import ReportContent, summary_page
 from onlooker.run.check import is_clean
 from onlooker.run.record import (
+    CROSS_VALIDATION,
     FIGURES,
     REPORT,
     SCORES,
     RunRecord,
-    read_cross_validation,
     read_curves,
     read_figures,
     read_scenes,
@@ -104,7 +105,7 @@ def evaluate(run: Path, clips: Path | ClipSet | None = None) -> Figures:
         problem = f"the classes {', '.join(recognizer.classes)}"
         problem += f", config.json has {', '.join(record.classes)}"
         raise ValueError(f"{file}: {problem}; restore the file that was changed")
-    cross_validation = None if other else read_cross_validation(run)
+    cross_validation = None if other else CrossValidationFigures.read(run / CROSS_VALIDATION)
     if other is not None:
         out = run / f"evaluation-{set_name(other.path)}"
         other.require_classes(recognizer.classes)
@@ -114,9 +115,7 @@ def evaluate(run: Path, clips: Path | ClipSet | None = None) -> Figures:
                 "clips with one label each, but the model tells several states at a time",
                 "give a list of recordings: `onlooker evaluate RUN --recordings LIST`",
             )
-        if not recognizer.decision.states:
-            other.require_apart()
-        test, trained_on = new_clips(run, other)
+        test, trained_on = new_clips(run, other, recognizer.decision)
         skipped = (*other.left_out, *trained_on)
         record = replace(record, notes=tuple(other.notes))
     elif record.split.test:
@@ -176,8 +175,8 @@ def write_report(
             cross-validated.
         curves: of the training.
         scenes: of all clips of the split of the run; None if they are not known.
-        evaluation: the predictions of a cross-validation for these samples; None: those of the
-            recognizer.
+        evaluation: the predictions of a cross-validation for these samples; None: the recognizer
+            predicts them.
         cross_validation: the figures of the cross-validation that chose the model, for the report
             of the run itself.
     """
@@ -200,10 +199,11 @@ def write_report(
     write_scores(out / SCORES, evaluation)
     frames_of = cache(partial(_frames, recognizer.data.frames))
     model = record.settings.model
-    tested = f"{len(samples)} {'clips' if figures.cross_validated else 'test clips'}"
-    method = " · cross-validated" if figures.cross_validated else ""
+    unit, method = (
+        ("clips", " · cross-validated") if figures.cross_validated else ("test clips", "")
+    )
     content = ReportContent(
-        title=f"{set_name(record.clips)}: {len(recognizer.classes)} classes, {tested}",
+        title=f"{set_name(record.clips)}: {len(recognizer.classes)} classes, {len(samples)} {unit}",
         subtitle=f"{model.name} · {model.encoder}{method}",
         clips=[
             *_drawn_clips(
@@ -212,9 +212,14 @@ def write_report(
         ]
         if figures.judges_clips
         else (),
-        contrasts=[*_contrasts(recognizer, samples, evaluation=evaluation, frames_of=frames_of)],
+        contrasts=[
+            *islice(
+                _contrasts(recognizer, samples, evaluation=evaluation, frames_of=frames_of),
+                _CONTRASTS,
+            )
+        ],
         attends=recognizer.model.attends,
-        events=recognizer.decision.curve,
+        events=curve,
         curves=curves,
         notes=record.notes,
         settings={
@@ -232,8 +237,16 @@ def write_report(
     return figures
 
 
-def new_clips(run: Path, clips: ClipSet) -> tuple[tuple[Clip, ...], list[ClipError]]:
-    """The clips that the model was not trained on, by content, and an error for each of the others."""
+def new_clips(
+    run: Path, clips: ClipSet, decision: Decision
+) -> tuple[tuple[Clip, ...], list[ClipError]]:
+    """The clips that the model was not trained on, by content, and an error for each of the others.
+
+    Raises:
+        ClipError: it was trained on all of them; or it finds events, and different labels overlap.
+    """
+    if not decision.states:
+        clips.require_apart()
     trained_on = {clip.path for clip in copies_of(read_json(run / "split.json"), clips.test)}
     if len(trained_on) == len(clips.test):
         raise ClipError(
@@ -269,18 +282,12 @@ def evaluate_recordings(run: Path, clips: ClipSet) -> dict[str, Any]:
     decision = recognizer.decision
     out = run / f"recordings-{set_name(clips.path)}"
     clips.require_classes(dict.fromkeys((*recognizer.classes, decision.nothing_name)))
-    if not decision.states:
-        clips.require_apart()
-    test, trained_on = new_clips(run, clips)
+    test, trained_on = new_clips(run, clips, decision)
     check_writable(out, "copy the run to a folder that can be written to")
     recordings, errors = _compared(recognizer, test, clips)
-    errors = {
-        **{
-            file_of(error.path): ClipError(file_of(error.path), error.found, error.remedy)
-            for error in trained_on
-        },
-        **errors,
-    }
+    files = {file_of(error.path): error for error in trained_on}
+    left_out = {file: ClipError(file, error.found, error.remedy) for file, error in files.items()}
+    errors = left_out | errors
     if not recordings:
         raise [*errors.values()][-1]
     skipped = (*clips.left_out, *errors.values())
@@ -439,10 +446,7 @@ def _contrasts(
     is_near = scores[rows, rivals] >= _NEAR * highest
     order = np.lexsort((-highest, ~is_wrong))
     positions = [i for i in order.tolist() if is_wrong[i] or is_near[i]][:_COMPARED]
-    count = 0
     for i in tracked(positions, "comparing classes", len(positions)):
-        if count == _CONTRASTS:
-            break
         with suppress(ClipError):
             path = samples.clips[i].path
             sample = cached_read(path, recognizer.data)
@@ -452,7 +456,6 @@ def _contrasts(
             is_own_near = own_scores[rivals[i]] >= _NEAR * own_scores.max()
             if own_scores.argmax() != predicted[i] or not (is_wrong[i] or is_own_near):
                 continue
-            count += 1
             labels = (classes[predicted[i]], classes[rivals[i]])
             contrast = recognizer.contrast(path, labels, sample)
             frames = [shrink(frame, _CONTRAST_SIDE) for frame in frames_of(path)]

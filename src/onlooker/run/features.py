@@ -119,13 +119,13 @@ class _Stream(NamedTuple):
 
     def settings(self) -> dict[str, Any]:
         """All that its maps of a clip depend on except the clip: part of their key."""
-        precision = "bf16-mixed" if self.bf16 else "32-true"
-        own = {
+        return {
             "encoder": str(self.encoder),
             "weights": weights_digest(self.encoder),
-            "precision": precision,
+            "precision": "bf16-mixed" if self.bf16 else "32-true",
+            "normalization": self.data.normalization,
+            **stored_settings(self.data),
         }
-        return {**own, "normalization": self.data.normalization, **stored_settings(self.data)}
 
     def maps(self, clip: VideoReader, cache: ArrayCache) -> NDArray[np.float16]:
         """The maps of a clip, `T h w D`; its header goes into the cache.
@@ -136,7 +136,7 @@ class _Stream(NamedTuple):
         """
         batch = _BATCH_ON_GPU if next(self.encoder.parameters()).is_cuda else _BATCH_ON_CPU
         frames = torch.from_numpy(stored_frames(clip, self.data, cache))
-        features = torch.cat([self.encode(part).cpu() for part in frames.split(batch)])
+        features = torch.cat([self.encode(images).cpu() for images in frames.split(batch)])
         maps = features.permute(0, 2, 3, 1).to(torch.float16).contiguous()
         if not maps.isfinite().all():
             largest = features.abs().max().item()

@@ -93,9 +93,8 @@ def predict_clips(
     cache = ArrayCache.for_user() if json else None
     recognizer.decision.with_threshold(threshold)  # refuses one that is no probability
     drawn = drawn_files(clips, out, formats) if out else {}
-    budgets = out / BUDGETS if out and recognizer.decision.states else None
-    if budgets:
-        add_budgets(budgets, recognizer.decision, [])  # refuses another file
+    if out:
+        add_budgets(out / BUDGETS, recognizer.decision, [])  # refuses another file
     errors = list[ClipError]()
     with (
         closing(ResultsFile(json, _digest(recognizer, threshold), clips))
@@ -109,8 +108,9 @@ def predict_clips(
         with closing(_predict(recognizer, todo, threshold, ray=ray, cache=cache)) as predicted:
             for start in range(0, len(todo), BATCH):
                 predictions = list[Prediction]()
-                batch = islice(predicted, BATCH)
-                for clip, result in tracked(batch, "predicting clips", len(todo), done=start):
+                for clip, result in tracked(
+                    islice(predicted, BATCH), "predicting clips", len(todo), done=start
+                ):
                     if isinstance(result, ClipError):
                         errors.append(result)
                         continue
@@ -118,8 +118,8 @@ def predict_clips(
                     predictions.append(replace(result, attention=None, heat=None))
                     if error := outputs.write(clip, result):
                         errors.append(error)
-                if budgets:
-                    add_budgets(budgets, recognizer.decision, predictions)
+                if out:
+                    add_budgets(out / BUDGETS, recognizer.decision, predictions)
                 if predictions and on_predictions:
                     on_predictions(predictions)
                 _note_times(predictions, recognizer)
@@ -213,7 +213,7 @@ def _digest(recognizer: Recognizer, threshold: float | None) -> str:
     extra += decision.curve.calibration if decision.curve else []
     if decision.novelty_limit is not None:
         extra += [decision.novelty_limit, *decision.class_shares]
-    parts = (
+    values = (
         weights_digest(recognizer.model),
         decision.classes,
         recognizer.data,
@@ -225,4 +225,4 @@ def _digest(recognizer: Recognizer, threshold: float | None) -> str:
         *extra,
         *decision.states,
     )
-    return hashlib.sha256(repr(parts).encode()).hexdigest()
+    return hashlib.sha256(repr(values).encode()).hexdigest()

@@ -5,8 +5,8 @@
                      the content
     skipped.json     clips that could not be used, and why
     scenes.safetensors
-                     three gray images of 16 × 16 of each clip of the split, by which its scene is
-                     recognized
+                     three gray images of 16 × 16 of each clip of the split, to recognize its
+                     scene
     curves.csv       loss and accuracy per epoch
     checkpoints/     the best and the last epoch, to continue from
     model/           the trained model: onlooker.load reads it
@@ -29,7 +29,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -63,7 +63,7 @@ from onlooker.base.text import composed
 from onlooker.data.folder import entries
 from onlooker.data.scenes import scene_images
 from onlooker.data.split import SPLITS, Split, fingerprint
-from onlooker.measure.figures import CrossValidationFigures, Figures
+from onlooker.measure.figures import Figures
 from onlooker.storage import address_of, local
 from onlooker.training.fitters import joined_settings, read_settings
 
@@ -75,7 +75,6 @@ REPORT = "report.html"
 CROSS_VALIDATION = "cross_validation.json"
 _SCENES = "scenes.safetensors"
 _LOCK = ".lock"
-Kind = TypeVar("Kind", Figures, CrossValidationFigures)
 # Files that are written before config.json: a folder with nothing else holds no run yet.
 _BEFORE_CONFIG = ("split.json", "skipped.json")
 
@@ -142,7 +141,7 @@ class RunRecord:
         """Read what `write` wrote; `clips` is the present folder of the clips (None: unchanged).
 
         Raises:
-            FileNotFoundError: no run there, or a part of it is missing.
+            FileNotFoundError: no run there, or one of its files is missing.
             ValueError: another version of onlooker wrote it, or a file was changed.
         """
         if missing := [
@@ -236,8 +235,11 @@ def check_content(run: Path, split: Split) -> None:
     content = {
         clip.path: digest for clip, digest in zip(split.clips, stored, strict=True) if digest
     }
-    present = [path for path in content if os.path.exists(file_of(path))]
-    if replaced := [path for path in present if fingerprint(path) != content[path]]:
+    if replaced := [
+        path
+        for path, digest in content.items()
+        if os.path.exists(file_of(path)) and fingerprint(path) != digest
+    ]:
         problem = f"{len(replaced)} of its clips were replaced by others, such as {replaced[0]}"
         raise ValueError(f"{run}: {problem}; restore them, or train in another folder (--run)")
 
@@ -295,7 +297,7 @@ def start_run(run: Path, resume: bool) -> Iterator[bool]:
 @contextmanager
 def lock_run(folder: Path) -> Iterator[None]:
     """Lock a run or comparison, so that no other process writes to its folder. A folder that is made
-    for it, and stays empty, as that of a training that was refused, is removed.
+    for it, and stays empty because the training is refused, is removed.
 
     Raises:
         NotWritableError: it cannot be written to.
@@ -328,19 +330,7 @@ def _remove_if_empty(folder: Path) -> None:
 
 def read_figures(run: Path) -> Figures | None:
     """The figures of the test clips of a run, or of its cross-validation; None before there are any."""
-    return _read_figures(run / FIGURES, Figures)
-
-
-def read_cross_validation(run: Path) -> CrossValidationFigures | None:
-    """The figures of the cross-validation that chose the model; None if there was none."""
-    return _read_figures(run / CROSS_VALIDATION, CrossValidationFigures)
-
-
-def _read_figures(file: Path, kind: type[Kind]) -> Kind | None:
-    if not file.exists():
-        return None
-    with reading(file):
-        return kind.from_dict(read_json(file))
+    return Figures.read(run / FIGURES)
 
 
 def write_scenes(run: Path, thumbnails: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:

@@ -35,9 +35,9 @@ from onlooker.report.overlay import write_drawn
 from onlooker.storage import path_or_address
 
 BUDGETS = "budget.csv"
-_PARTS = ("seconds", "share", "bouts", "median", "latency")  # of `TimeBudget`
+_BUDGET_KEYS = ("seconds", "share", "bouts", "median", "latency")  # of `TimeBudget`
 _ROWS = 4096  # of an array that become text together
-Given = ParamSpec("Given")
+Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 
@@ -207,14 +207,14 @@ def _line_parts(values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def attempt(
-    function: Callable[Concatenate[Path, Given], Result],
+    function: Callable[Concatenate[Path, Arguments], Result],
     clip: Path,
-    *given: Given.args,
-    **settings: Given.kwargs,
+    *arguments: Arguments.args,
+    **settings: Arguments.kwargs,
 ) -> Result | ClipError:
     """The result of a function for a clip, or its error, so that other clips are not affected."""
     try:
-        return function(clip, *given, **settings)
+        return function(clip, *arguments, **settings)
     except ClipError as error:
         return error
     except (OSError, ValueError) as error:
@@ -279,15 +279,17 @@ def distinct_names(clips: Sequence[Path], endings: Sequence[str] = ("",)) -> lis
 
 def add_budgets(file: Path, decision: Decision, predictions: Sequence[Prediction]) -> None:
     """Write the time budgets of recordings into a CSV file, one row for each: seconds of the
-    recording; and of each class seconds, share, number of bouts, median seconds of a bout, and
-    seconds until the first one. Rows of other recordings stay.
+    recording; and for each state seconds, share, number of bouts, median seconds of a bout, and
+    seconds until the first one. Rows of other recordings stay. No file if there are no states.
 
     Raises:
         FileExistsError: the file is no such table, or one of other classes.
         DiskFullError, NotWritableError: it cannot be written.
     """
+    if not decision.states:
+        return
     names = [name for name in decision.classes if name != decision.nothing_name]
-    columns = ["recording", "seconds", *(f"{name} {part}" for name in names for part in _PARTS)]
+    columns = ["recording", "seconds", *(f"{name} {key}" for name in names for key in _BUDGET_KEYS)]
     stored = read_csv(file) if file.exists() else []
     if stored and [*stored[0]] != columns:
         raise FileExistsError(
@@ -297,7 +299,7 @@ def add_budgets(file: Path, decision: Decision, predictions: Sequence[Prediction
     for prediction in predictions:
         name = path_or_address(prediction.path)
         budgets = {budget.label: budget for budget in prediction.budget()}
-        values = (getattr(budgets[label], part) for label in names for part in _PARTS)
+        values = (getattr(budgets[label], key) for label in names for key in _BUDGET_KEYS)
         cells = ["" if value is None else round(value, 4) for value in values]
         rows[name] = [name, round(prediction.seconds, 3), *cells]
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -125,7 +125,7 @@ def create_app(settings: ServeSettings) -> FastAPI:
 
 
 def _respond(request: Request, error: Exception) -> Response:
-    """The response to a request that raised this error: that of its `Problem`."""
+    """The response to a request that raised this error, as a `Problem`."""
     return refusal(as_problem(error), request.headers.get("accept", ""))
 
 

@@ -166,8 +166,7 @@ class Looks:
         if kind == "mp4":
             write_drawn(look.video, file, look.prediction, replace=True)
         else:
-            prediction = replace(look.prediction, path=file.with_name(look.name))
-            write_segments(file, prediction)
+            write_segments(file, replace(look.prediction, path=file.with_name(look.name)))
         return FileResponse(file, filename=f"{Path(look.name).stem}.{kind}")
 
     def _prepare(self, look: Look, job: Job) -> VideoFacts:
@@ -309,8 +308,7 @@ async def answer_frames(
         if not _CLOCK.size < len(content) <= MAX_JPEG_BYTES:
             raise Problem(413, "frame_bytes", count=len(content), most=MAX_JPEG_BYTES)
         (sent,) = _CLOCK.unpack(content[: _CLOCK.size])
-        time = monotonic() - begin
-        await socket.send_json(await step(sent, time, content[_CLOCK.size :]))
+        await socket.send_json(await step(sent, monotonic() - begin, content[_CLOCK.size :]))
 
 
 def add_routes(app: FastAPI, looks: Looks, jobs: Jobs, *, publishers: Publishers) -> None:

@@ -50,8 +50,8 @@ async def receive(request: Request, folder: Path) -> AsyncIterator[tuple[Path, s
             ),
             path.open("wb") as f,
         ):
-            async for part in request.stream():
-                f.write(part)
+            async for content in request.stream():
+                f.write(content)
             f.flush()
             await asyncio.to_thread(os.fsync, f.fileno())
         if not path.stat().st_size:
@@ -64,13 +64,13 @@ async def receive(request: Request, folder: Path) -> AsyncIterator[tuple[Path, s
 
 
 def _refuse_form(kind: str, head: bytes) -> None:
-    """Raise a Problem if a body is that of a form: FFmpeg would decode the text of the form with
+    """Raise a Problem if a body is a form: FFmpeg would decode the text of the form with
     the clip.
 
     Only after all of it was received, because programs do not read an answer before that.
 
     Args:
-        kind: the media type that was stated: curl's for all bodies is that of a form.
+        kind: the media type that was stated; curl states a form for all bodies.
         head: the first bytes. `curl -d` leaves out zeros, which every video has there; a text
             without fields, such as the error page of a download, is only no video.
     """
@@ -121,8 +121,8 @@ class Previews:
         convert(file, max_seconds, copy=copy, still=copy.with_suffix(".jpg"), unless_playable=True)
 
     def still(self, clip_id: str) -> Path:
-        """The frame of a clip that differs most from the one before it, as a small JPEG; errors as
-        for `convert`.
+        """The frame of a clip that differs most from the one before it, as a small JPEG; raises the
+        errors of `convert`.
 
         Previews are made again if the file has changed, or was moved meanwhile, as when its class
         is renamed.
@@ -140,8 +140,8 @@ class Previews:
         return still
 
     def playable(self, clip_id: str) -> Path:
-        """The clip in a format that every browser plays: the file itself, or a copy; errors as for
-        `convert`.
+        """The clip in a format that every browser plays: the file itself, or a copy; raises the
+        errors of `convert`.
         """
         copy = self.still(clip_id).with_suffix(".mp4")
         return copy if copy.exists() else self.project.clip(clip_id).path

@@ -60,8 +60,8 @@ class Models:
         named = [self._run] if self._run else []
         runs = {run.resolve(): run for run in [*self._runs.glob("*"), *named] if run.is_dir()}
         models = [model for run in runs.values() if (model := find_model(run))]
-        given = self._run and self._run.resolve()
-        return sorted(models, key=lambda model: (model.run.resolve() != given, -model.saved))
+        first = self._run and self._run.resolve()
+        return sorted(models, key=lambda model: (model.run.resolve() != first, -model.saved))
 
     def get(self, model_id: str | None) -> ModelRun:
         """The model with this id, or the first one; a Problem 404 if it was removed, or there is
@@ -103,7 +103,7 @@ class Models:
         shutil.rmtree(self._own(model_id))
 
     def _own(self, model_id: str) -> Path:
-        """The run of a model, if it is a folder in that of the page's runs."""
+        """The run of a model; a Problem 409 unless its folder is among the runs of the page."""
         run = self.get(model_id).run
         if run.is_symlink() or run.parent.resolve() != self._runs.resolve():
             raise Problem(409, "model_elsewhere", path=run)

@@ -30,8 +30,8 @@ def t(key: str, **values: object) -> str:
         KeyError: there is no such text, or it needs another value.
     """
     text: Any = TEXTS
-    for part in key.split("."):
-        text = text[part]
+    for word in key.split("."):
+        text = text[word]
     if isinstance(text, dict):
         text = text["one" if values["count"] == 1 else "other"]
     return re.sub(r"\{(\w+)\}", lambda name: str(values[name[1]]), text)

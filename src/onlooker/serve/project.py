@@ -19,7 +19,7 @@ import time
 import unicodedata
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import date, timedelta
 from inspect import signature
 from operator import attrgetter
@@ -252,7 +252,7 @@ class Project:
         self._listed: dict[tuple[str, int], ProjectClip] = {}
         self._journal = _Journal(self.store / _CHANGES, self._undo)
         self._trashed: tuple[int, int] | None = None  # files and bytes in the trash, once asked for
-        # Higher after each change, by the page or by other programs, and than that of the last
+        # Increases with each change, by the page or by other programs; higher than with the last
         # server.
         self.version = time.time_ns() // 1_000_000
         self.refresh()
@@ -278,8 +278,7 @@ class Project:
 
     def change_text(self) -> str | None:
         """The description of the last change, which `undo` undoes; None if there is none."""
-        steps = self._journal.steps
-        return steps[-1].text if steps else None
+        return self._journal.steps[-1].text if self._journal.steps else None
 
     def change(self, name: str, values: Mapping[str, str], version: int) -> None:
         """Call the method `name`, which changes the project, while no other thread changes it.
@@ -367,8 +366,8 @@ class Project:
         self._change(t("change.add_class", name=name), [], new_class=name)
 
     def rename_class(self, name: str, to: str) -> None:
-        """Give a class another name; errors as for `add_class`, and a Problem 404 if there is no
-        such class.
+        """Give a class another name; raises the errors of `add_class`, and a Problem 404 if there
+        is no such class.
         """
         self._require_class(name)
         if (to := self._new_class(to, besides=name)) != name:
@@ -431,9 +430,9 @@ class Project:
                 self.check_new(file)
             else:  # other classes may happen at the same time
                 same = [label, *(round(time, 3) for time in times)]
-                for part in self.parts_of(cut_from):
-                    if [part["clip"]["label"], *part["times"]] == same:
-                        raise Problem(409, "duplicate", name=part["clip"]["name"], label=label)
+                for example in self.examples_of(cut_from):
+                    if [example["clip"]["label"], *example["times"]] == same:
+                        raise Problem(409, "duplicate", name=example["clip"]["name"], label=label)
             new_class = ""
             if label not in self.counts():
                 label = new_class = self._new_class(label)
@@ -454,17 +453,17 @@ class Project:
             target.parent.mkdir(exist_ok=True)
             copy.replace(target)
 
-    def parts_of(self, name: str) -> list[dict[str, Any]]:
+    def examples_of(self, name: str) -> list[dict[str, Any]]:
         """The clips that were cut from a kept recording, with their times, as plain values."""
         with self._lock:
             clips = {clip.relative: clip.to_dict() for clip in self.all_clips()}
-            parts = list[dict[str, Any]]()
+            examples = list[dict[str, Any]]()
             for row in read_recordings(self.folder / RECORDINGS):
                 if row.get("cut_from") == name:
                     with suppress(KeyError, ValueError):  # another program may write the list
                         times = [parse_time(row["start"]), parse_time(row["end"])]
-                        parts.append({"clip": clips[row["clip"]], "times": times})
-            return parts
+                        examples.append({"clip": clips[row["clip"]], "times": times})
+            return examples
 
     def recordings(self) -> dict[str, str]:
         """The recordings of clips, by their paths relative to the folder; a Problem 422 if the list
@@ -577,8 +576,8 @@ class Project:
                         ids[clip.id] = clip
                         listed[place] = clip
                         clips.append(clip)
-                    order = attrgetter("modified", "name")
-                    classes[folder.name] = sorted(clips, key=order, reverse=True)
+                    clips.sort(key=attrgetter("modified", "name"), reverse=True)
+                    classes[folder.name] = clips
             self.version += classes != self._classes
             self._classes = classes
             self._listed = listed
@@ -588,21 +587,22 @@ class Project:
         """The clips of a class, by path and inode of their files."""
         for entry in os.scandir(folder):
             place = entry.path, entry.inode()
-            clip = self._listed.get(place)
-            if clip is None:
-                path = Path(entry.path)
-                if is_hidden(entry.name) or not is_video(path):
-                    continue
+            path = Path(entry.path)
+            if clip := self._listed.get(place):
+                yield place, clip
+            elif not is_hidden(entry.name) and is_video(path):
                 facts = path.stat()
-                clip = ProjectClip(
-                    clip_id(facts),
-                    folder.name,
-                    entry.name,
-                    path=path,
-                    modified=facts.st_mtime_ns,
-                    size=facts.st_size,
+                yield (
+                    place,
+                    ProjectClip(
+                        clip_id(facts),
+                        folder.name,
+                        entry.name,
+                        path=path,
+                        modified=facts.st_mtime_ns,
+                        size=facts.st_size,
+                    ),
                 )
-            yield place, clip
 
     def close(self) -> None:
         """Release the folder for other servers."""
@@ -661,7 +661,7 @@ class Project:
         Args:
             confirmed: the clip whose label it confirms.
             new_class: the class that it has made.
-            batch: as for `_Journal.record`.
+            batch: see `_Journal.record`.
         """
         before = self.notes.confirmed
         new = "" if confirmed in before else confirmed
@@ -689,8 +689,16 @@ class Project:
 
         Returns:
             The rows of deleted clips, which are removed from the list of recordings.
+
+        Raises:
+            FileNotFoundError: a file to rename does not exist.
+            Problem: 409 if another file has the new name.
         """
-        _check_moves(self.folder, moves)
+        for source, target in moves:
+            if not (self.folder / source).exists():
+                raise FileNotFoundError(f"{source} is not there any more")
+            if _is_taken(self.folder / source, self.folder / target):
+                raise Problem(409, "in_the_way", name=printable(target))
         before = self.notes
         colors = [_moved(name, moves) for name in before.colors]
         self._trashed = None
@@ -701,7 +709,7 @@ class Project:
             return _follow_moves(self.folder, moves, rows)
         except Exception:  # such as a file that another program has open, or a full disk
             with suppress(OSError, ValueError):
-                _make_moves(self.folder, _backwards(moves))
+                _make_moves(self.folder, [(target, source) for source, target in reversed(moves)])
                 self.remember(**vars(before))
             raise
 
@@ -746,23 +754,9 @@ class Project:
         )
 
 
-def _check_moves(folder: Path, moves: Sequence[Move]) -> None:
-    """Check renames before they are made.
-
-    Raises:
-        FileNotFoundError: a source does not exist.
-        Problem: 409 if a target exists.
-    """
-    for source, target in moves:
-        if not (folder / source).exists():
-            raise FileNotFoundError(f"{source} is not there any more")
-        if _is_taken(folder / source, folder / target):
-            raise Problem(409, "in_the_way", name=printable(target))
-
-
 def _is_taken(source: Path, target: Path) -> bool:
     """Whether a file other than the source has the name of the target. On Windows and macOS, a name
-    that differs only in case is that of the source itself.
+    that differs only in case is the source itself.
     """
     is_case = source != target and source.name.casefold() == target.name.casefold()
     return target.exists() and not (is_case and source.exists() and target.samefile(source))
@@ -782,11 +776,6 @@ def _make_moves(folder: Path, moves: Sequence[Move]) -> None:
             _check_inside(folder, end)
             end.parent.mkdir(parents=True, exist_ok=True)
             start.rename(end)
-
-
-def _backwards(moves: Sequence[Move]) -> list[Move]:
-    """The renames that undo renames."""
-    return [(target, source) for source, target in reversed(moves)]
 
 
 def _check_inside(folder: Path, path: Path) -> None:
@@ -812,7 +801,7 @@ def _follow_moves(folder: Path, moves: Sequence[Move], rows: Mapping[str, Row]) 
 
     Args:
         moves: renames of clips and class folders.
-        rows: those of restored clips, by their positions.
+        rows: of restored clips, by their positions.
 
     Returns:
         The rows of deleted clips, which are removed: a new clip with the name of a deleted one must
@@ -860,16 +849,8 @@ def _read_notes(path: Path) -> Notes:
     with reading(
         path, remedy="delete it: the clips stay, and which labels were confirmed is forgotten"
     ):
-        values = read_json(path)
-        values = {"clips": {}, "pace": 0.0, "colors": [], **values}  # none in earlier versions
-        clips = field_of(values, "clips", dict)
-        return Notes(
-            field_of(values, "run", str),
-            {name: str(clip) for name, clip in clips.items()},
-            confirmed=field_of(values, "confirmed", list[str]),
-            pace=field_of(values, "pace", float),
-            colors=field_of(values, "colors", list[str]),
-        )
+        values = {**asdict(Notes()), **read_json(path)}  # earlier versions have fewer
+        return Notes(**{f.name: field_of(values, f.name, f.type) for f in fields(Notes)})
 
 
 def _line(step: _Step) -> str:
@@ -904,7 +885,7 @@ def new_name(name: str, names: Collection[str]) -> str:
     """A name that a new class or model can have.
 
     Args:
-        names: those of the other classes or models.
+        names: of the other classes or models.
 
     Raises:
         Problem: 422 for an invalid name, 409 if it is taken.

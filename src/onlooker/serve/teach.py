@@ -135,7 +135,11 @@ class Teaching:
         deep = [
             label
             for label, count in counts.items()
-            if not count and _has_folders(self.project.folder / label)
+            if not count
+            and any(
+                path.is_dir() and not is_hidden(path.name)
+                for path in (self.project.folder / label).iterdir()
+            )
         ]
         if deep:  # as of people: training reads them, the page does not
             hints.append(t("hint.folders", labels=", ".join(deep)))
@@ -170,15 +174,15 @@ class Teaching:
                 other recordings.
         """
         recordings = self.project.recordings()
-        state = self.project.version, recordings
-        if state != self._checked:
+        present = self.project.version, recordings
+        if present != self._checked:
             clips = [
                 Clip(clip.path, clip.label, recordings.get(clip.relative))
                 for clip in self.project.all_clips()
             ]
             findings = label_findings(divide_recordings(clips)) if clips else ()
             self._findings = [*filter(None, (_hint(finding, few) for finding in findings))]
-            self._checked = state
+            self._checked = present
         return self._findings
 
     def change(
@@ -215,25 +219,24 @@ class Teaching:
 
     def add_quiet(self, file: Path) -> None:
         """Keep a recording in which none of the classes happens, after decoding all of it."""
-        facts = convert(file, self.settings.max_seconds)
-        self.project.add_quiet(file, facts.seconds)
+        self.project.add_quiet(file, convert(file, self.settings.max_seconds).seconds)
 
-    def add_part(
+    def add_example(
         self, look_id: str, label: Target, *, start: Seconds, end: Seconds
     ) -> dict[str, Any]:
-        """Add a part of a clip that was looked at, in seconds; parts of one clip are of one
-        recording.
+        """Add an interval of a clip that was looked at, in seconds; all examples of one clip are of
+        one recording.
         """
         look = self.looks.get(look_id)
-        part = self.project.incoming() / f"{secrets.token_hex(8)}.mp4"
-        convert(Path(f"{look.video}#t={start:.3f},{end:.3f}"), self.settings.max_seconds, copy=part)
+        file = self.project.incoming() / f"{secrets.token_hex(8)}.mp4"
+        convert(Path(f"{look.video}#t={start:.3f},{end:.3f}"), self.settings.max_seconds, copy=file)
         name = f"{Path(look.name).stem} {start:.1f}-{end:.1f}.mp4"
         self.project.keep_recording(look.video, look.recording)
-        return self.add(label, part, name, cut_from=look.recording, times=(start, end))
+        return self.add(label, file, name, cut_from=look.recording, times=(start, end))
 
-    def parts(self, look_id: str) -> list[dict[str, Any]]:
-        """The parts of a clip that was looked at which are examples, with their times."""
-        return self.project.parts_of(self.looks.get(look_id).recording)
+    def examples(self, look_id: str) -> list[dict[str, Any]]:
+        """The examples that were cut from a clip that was looked at, with their times."""
+        return self.project.examples_of(self.looks.get(look_id).recording)
 
     def draw(self, job: Job) -> dict[str, Any]:
         """The work of a job: add clips of stick figures to an empty project; one undo removes all."""
@@ -258,10 +261,6 @@ class Teaching:
         return self.looks.add(
             copy, self.project.clip(clip_id).name, self.looks.models.get(model).id
         )
-
-
-def _has_folders(folder: Path) -> bool:
-    return any(path.is_dir() and not is_hidden(path.name) for path in folder.iterdir())
 
 
 def _hint(finding: Finding, few: Container[str]) -> str:
@@ -289,8 +288,8 @@ def add_routes(app: FastAPI, teaching: Teaching) -> None:
     def clips(label: Label) -> list[dict[str, Any]]:
         return teaching.clips(label)
 
-    app.post("/api/look/{look_id}/examples")(teaching.add_part)
-    app.get("/api/look/{look_id}/examples")(teaching.parts)
+    app.post("/api/look/{look_id}/examples")(teaching.add_example)
+    app.get("/api/look/{look_id}/examples")(teaching.examples)
     app.get("/api/project/results")(training.results)
     app.get("/api/project/results/clips")(training.tested)
     app.get("/api/project/inbox")(training.to_check)
@@ -349,8 +348,10 @@ def add_routes(app: FastAPI, teaching: Teaching) -> None:
     def recording_of(clip_id: str) -> dict[str, Any]:
         clip = project.clip(clip_id)
         recordings = project.recordings()
-        own = recordings.get(clip.relative, "")
-        return {"recording": own, "known": sorted({*recordings.values()})}
+        return {
+            "recording": recordings.get(clip.relative, ""),
+            "known": sorted({*recordings.values()}),
+        }
 
 
 def _add_models(app: FastAPI, teaching: Teaching) -> None:
@@ -369,8 +370,7 @@ def _add_models(app: FastAPI, teaching: Teaching) -> None:
         model = models.get(model_id)
         target = teaching.looks.folder / secrets.token_hex(8)
         # which is, unpacked, a run that every command reads
-        packed = shutil.make_archive(str(target), "zip", model.folder.parent, model.folder.name)
-        file = Path(packed)
+        file = Path(shutil.make_archive(str(target), "zip", model.folder.parent, model.folder.name))
         return FileResponse(
             file, filename=f"{model.run.name}.zip", background=BackgroundTask(file.unlink)
         )

@@ -2,7 +2,6 @@
 
 import shutil
 import unicodedata
-from collections.abc import Iterator
 from functools import lru_cache
 from operator import attrgetter
 from pathlib import Path
@@ -30,7 +29,9 @@ class Outcome(NamedTuple):
     """The prediction of a model for a clip.
 
     Args:
-        margin: the score minus that of another class, see `_scores`.
+        predicted: the answer, by the threshold if there is one.
+        margin: its score minus the highest score of another class; for a mistake, the score of the
+            true class minus its score, which is negative without a threshold.
         doubted: rank among the clips whose label is probably wrong, the highest for the most
             probable; 0: the label is not in doubt.
     """
@@ -47,7 +48,7 @@ class Training:
     """The training of a project: at most one at a time.
 
     Args:
-        runs: the folder of runs; those of the page are CLIPS-page-1, -2, …
+        runs: the folder of runs; the page adds CLIPS-page-1, -2, …
     """
 
     def __init__(self, project: Project, runs: Path, models: Models) -> None:
@@ -73,7 +74,7 @@ class Training:
         return max(own, key=attrgetter("saved")).run if own else None
 
     def _is_of_page(self, run: Path) -> bool:
-        """Whether a run is that of the last training of the page: its clips may have moved since."""
+        """Whether the page trained this run last: its clips may have moved since."""
         return run.resolve() == self.runs.resolve() / Path(self.project.notes.run).name
 
     def follow_run(self, run: Path, target: Path) -> None:
@@ -148,11 +149,12 @@ class Training:
             raise Problem(404, "no_results")
         trained = TrainedRun(run, figures)
         folders = _folders(self.project)
+        is_judged = figures.judges_clips
         return {
-            "confusion": figures.confusion if figures.judges_clips else None,
+            "confusion": figures.confusion if is_judged else None,
             "share": accuracy_text(figures),
             "clips": figures.videos,
-            "wrong": figures.videos - figures.correct if figures.judges_clips else 0,
+            "wrong": figures.videos - figures.correct if is_judged else 0,
             "classes": [printable(folders.get(name, name)) for name in figures.classes],
             "conclusion": trained.conclusion,
             "details": trained.details,
@@ -189,14 +191,12 @@ class Training:
         that overlap.
         """
         figures = _figures(self.newest_run())
-        if figures and not figures.judges_clips:
-            return {"count": 0, "items": [], "guessing": False}
-        if figures and not figures.beats_majority:
-            return {"count": 0, "items": [], "guessing": True}
+        is_judged = figures is not None and figures.judges_clips
+        guesses = figures is not None and is_judged and not figures.beats_majority
         settled = {*self.project.notes.confirmed}
         doubts = [
             result
-            for result in self._outcomes()
+            for result in (self._outcomes() if is_judged and not guesses else ())
             if result.clip.id not in settled
             and result.clip.label == result.truth
             and (result.doubted or result.margin < _MIN_MARGIN)
@@ -213,7 +213,7 @@ class Training:
             }
             for result in doubts[:CHECKED]
         ]
-        return {"count": len(doubts), "items": items, "guessing": False}
+        return {"count": len(doubts), "items": items, "guessing": guesses}
 
     def _outcomes(self) -> list[Outcome]:
         """The predictions of the newest model for its test clips that still exist."""
@@ -232,7 +232,11 @@ class Training:
         ids = {unicodedata.normalize("NFC", name): clip_id for name, clip_id in names.items()}
         folders = _folders(self.project)
         outcomes = []
-        for name, truth, predicted, score, margin in _scores(run):
+        for name, truth, predicted, scores in TrainedRun.read(run).predictions:
+            # nothing may have no score
+            score = scores.get(predicted, 1 - max(scores.values()))
+            rivals = (rival for label, rival in scores.items() if label != predicted)
+            margin = score - max(rivals) if truth == predicted else scores[truth] - score
             if clip := clips.get(ids.get(unicodedata.normalize("NFC", name), "")):
                 outcomes.append(
                     Outcome(
@@ -254,25 +258,10 @@ def _clips_of(model: ModelRun) -> str | None:
 
 
 def _folders(project: Project) -> dict[str, str]:
-    """The names of class folders by those of their classes, which are in Unicode's form NFC."""
+    """The names of class folders by the names of their classes, in Unicode's form NFC."""
     return {unicodedata.normalize("NFC", name): name for name in project.counts()}
 
 
 def _figures(run: Path | None) -> Figures | None:
     """The figures of a run; None if it has none (yet), as where its report has failed."""
     return TrainedRun.read(run).figures if run else None
-
-
-def _scores(run: Path) -> Iterator[tuple[str, str, str, float, float]]:
-    """Name, true class, predicted class, score and margin of the tested clips: `scores.csv`.
-
-    The prediction is the answer, by the threshold if there is one. The margin is its score minus
-    the highest score of another class; for a mistake, the score of the true class minus that of the
-    prediction, which is negative without a threshold.
-    """
-    for name, truth, predicted, scores in TrainedRun.read(run).predictions:
-        # nothing may have no score
-        score = scores.get(predicted, 1 - max(scores.values()))
-        rivals = (rival for label, rival in scores.items() if label != predicted)
-        margin = score - max(rivals) if truth == predicted else scores[truth] - score
-        yield name, truth, predicted, score, margin
