@@ -48,7 +48,6 @@ from onlooker.training.regression import (
     Ints,
     LinearLayer,
     Method,
-    best_temperature,
     held_out_logits,
     one_batch,
     regress,
@@ -872,19 +871,14 @@ def _with_method(
             folds.append((batches, np.flatnonzero(~other_rows)))
     if not folds:
         return fit._replace(method=methods[0], temperature=1.0)
-    logits = held_out_logits(x, windows.y, 2, folds=folds, methods=methods)
-    temperatures = dict[Method, float]()
+    tempered = held_out_logits(x, windows.y, 2, folds=folds, methods=methods)
 
     def test(method: Method) -> Trial:
-        tested = np.isfinite(logits[method]).all(1)
-        temperatures[method] = best_temperature(logits[method][tested], windows.y[tested])
-        scores = softmax(logits[method] / temperatures[method], 1)
+        scores = softmax(tempered[method][0], 1)
         return Trial.of(HeldOut(scores, windows.y, windows.stream.astype(str)))
 
-    chosen = search("method of windows", methods, test)
-    return fit._replace(
-        method=chosen.value, temperature=temperatures[chosen.value], table=chosen.table
-    )
+    method, table = search("method of windows", methods, test)
+    return fit._replace(method=method, temperature=tempered[method][1], table=table)
 
 
 def _fit_layers(
