@@ -309,10 +309,14 @@ def test_gaps_are_a_state_if_there_are_any() -> None:
 
 
 def cross_validation(
-    recordings: list[states._Frames], chain: states._Chain, groups: list[str]
+    recordings: list[states._Frames],
+    chain: states._Chain,
+    groups: list[str],
+    classes: tuple[str, ...] = ("sit",),
 ) -> states._StateTests:
+    decision = Decision(classes)
     return states._StateTests(
-        model(), recordings, [chain], groups=groups, lengths=(3,), rate=5.0
+        model(), recordings, [chain], groups=groups, decision=decision, lengths=(3,), rate=5.0
     )
 
 
@@ -336,7 +340,6 @@ def test_the_threshold_of_bouts_is_that_of_events_and_only_where_less_is_lost_by
             0,
             paths=[path] * 2,
             logs=[logs] * 2,
-            decision=Decision(("sit",)),
         )
 
     assert 0.6 < chosen(logs) <= 0.9
@@ -390,7 +393,8 @@ def test_motion_is_added_where_something_moves_with_the_weight_of_the_lowest_los
     groups = [*"aabbcc"]
     tests = cross_validation(frames, chain, groups)
     pictures = [[np.full((100, 3), -np.log(3))] for _ in frames]
-    tests._of_pictures = lambda windows, C: pictures  # type: ignore[method-assign]
+    fit = tests.held_out
+    tests.held_out = lambda windows, C: fit(None, C) if windows is None else pictures
     alone = states._Candidate(())
     candidates = tests.motions(alone, is_requested=False)
     assert candidates[0] == alone

@@ -98,30 +98,6 @@ class _Chain(NamedTuple):
                 outputs[begin:after] = self.classes.index(label)
         return outputs
 
-    def segments(
-        self,
-        labels: Ints,
-        *,
-        times: Floats,
-        decision: Decision,
-        rate: float,
-        logs: Floats | None = None,
-    ) -> list[Segment]:
-        """The bouts of frames with these outputs, `T`, but for those in which nothing happens; with
-        log probabilities of the outputs, `T R`, they have scores.
-        """
-        bounds = [*times.tolist(), float(times[-1]) + 1 / rate]
-        return [
-            Segment(
-                decision.classes[self.classes[output]],
-                bounds[begin],
-                bounds[end],
-                score=1.0 if logs is None else float(np.exp(logs[begin:end, output]).mean()),
-            )
-            for begin, end, output in bouts_of(labels)
-            if self.classes[output] not in (-1, decision.nothing_class)
-        ]
-
 
 def _chains(recordings: Sequence[Recording], decision: Decision) -> list[_Chain]:
     groups = tiers_of(recordings, decision.classes, nothing=decision.nothing_class)
@@ -237,7 +213,9 @@ def fit_states(
     classes = decision.classes
     frames = _read(net, recordings, chains, classes=classes, data=data, lengths=lengths, rate=rate)
     groups = [recording.group for recording in recordings]
-    tests = _StateTests(net, frames, chains, groups=groups, lengths=lengths, rate=rate)
+    tests = _StateTests(
+        net, frames, chains, groups=groups, decision=decision, lengths=lengths, rate=rate
+    )
     windows = search(
         "windows of states", tests.windows(), tests.trial, name=lambda option: option.windows_text
     )
@@ -245,7 +223,7 @@ def fit_states(
     motion = search("eyes of states", motions, tests.trial)
     logits = tests.logits(motion.value)
     fitted = [
-        _fit_tier(tests, number, [scores[number] for scores in logits], decision=decision)
+        _fit_tier(tests, number, [scores[number] for scores in logits])
         for number in range(len(chains))
     ]
     eyes_table = motion.table if len(motions) > 1 else ()
@@ -254,7 +232,7 @@ def fit_states(
         tests.layer(motion.value),
         tuple(tier.chain for tier in fitted),
         rate=rate,
-        held_out=_held_out_states(recordings, tests, fitted, decision=decision),
+        held_out=_held_out_states(recordings, tests, fitted),
         motion=tests.motion_layer(motion.value) if motion.value.motion_weight else None,
         table=sum((tier.table for tier in fitted), (*windows.table, *eyes_table)),
     )
@@ -276,9 +254,7 @@ class _FittedTier(NamedTuple):
     table: tuple[TriedCandidate, ...]
 
 
-def _fit_tier(
-    tests: "_StateTests", number: int, logs: Sequence[Floats], *, decision: Decision
-) -> _FittedTier:
+def _fit_tier(tests: "_StateTests", number: int, logs: Sequence[Floats]) -> _FittedTier:
     """Choose how the outputs of a tier are decoded, from its log probabilities, `T R` of each
     recording.
     """
@@ -288,7 +264,7 @@ def _fit_tier(
 
     def test(weight: float) -> Trial:
         losses = [
-            1 - _quality(_figures([true], [path], chain, decision=decision, rate=tests.rate))
+            1 - _quality(tests.figures(number, [true], [path]))
             for true, path in zip(labels, paths_of(weight), strict=True)
         ]
         return Trial(np.array(losses), np.array(tests.groups), measure="1 - mean of F1 and F1@50")
@@ -299,11 +275,11 @@ def _fit_tier(
     paths = paths_of(weight.value)
     threshold = 0.0
     if chain.gap != UNKNOWN:
-        threshold = _threshold(tests, number, paths=paths, logs=logs, decision=decision)
+        threshold = _threshold(tests, number, paths=paths, logs=logs)
         paths = _without_doubtful(paths, logs, threshold, gap=chain.gap)
-    figures = _figures(labels, paths, chain, decision=decision, rate=tests.rate)
+    figures = tests.figures(number, labels, paths)
     medians, spreads = durations(labels, len(chain.classes), rate=tests.rate)
-    names = some_of([decision.classes[k] for k in chain.classes if k >= 0])
+    names = some_of([tests.decision.classes[k] for k in chain.classes if k >= 0])
     text = (
         f"{f'{names}: ' if len(tests.chains) > 1 else ''}"
         f"{100 * figures['accuracy']:.0f} % of the time right, "
@@ -336,62 +312,45 @@ def _held_out_states(
     recordings: Sequence[Recording],
     tests: "_StateTests",
     fitted: Sequence[_FittedTier],
-    *,
-    decision: Decision,
 ) -> HeldOutStates:
     """The labeled and the decoded bouts of all recordings."""
     tested = dict[str, Pair]()
     for i, (recording, frames) in enumerate(zip(recordings, tests.recordings, strict=True)):
         labeled = list[Segment]()
         decoded = list[Segment]()
-        for number, (chain, tier) in enumerate(zip(tests.chains, fitted, strict=True)):
-            segments = partial(
-                chain.segments, times=frames.times, decision=decision, rate=tests.rate
-            )
-            labeled += segments(frames.labels[number])
-            decoded += segments(tier.paths[i])
+        for number, tier in enumerate(fitted):
+            labeled += tests.segments(i, number, frames.labels[number])
+            decoded += tests.segments(i, number, tier.paths[i])
         seconds = float(frames.times[-1]) + 1 / tests.rate
         name = clip_name(recording.path, recording.root)
         tested[name] = Timeline(labeled, seconds), Timeline(decoded, seconds)
     texts = "; ".join(tier.text for tier in fitted)
-    nothing = decision.nothing_class
+    nothing = tests.decision.nothing_class
     return HeldOutStates(
         sentence=f"{texts}, on recordings that it was not fitted to ({len(tested)})",
-        classes=[name for k, name in enumerate(decision.classes) if k != nothing],
+        classes=[name for k, name in enumerate(tests.decision.classes) if k != nothing],
         recordings=saved_pairs(tested),
         overlap=len(fitted) > 1,
     )
 
 
 def _threshold(
-    tests: "_StateTests",
-    number: int,
-    *,
-    paths: Sequence[Ints],
-    logs: Sequence[Floats],
-    decision: Decision,
+    tests: "_StateTests", number: int, *, paths: Sequence[Ints], logs: Sequence[Floats]
 ) -> float:
-    """The lowest score of a bout of a tier, by the rule of events (`AlarmCurve.operating_point`); 0 if more is
-    lost by it than it leaves out.
+    """The lowest score of a bout of a tier, by the rule of events (`AlarmCurve.operating_point`);
+    0 if more is lost by it than it leaves out.
 
     Args:
         number: of the tier.
-        paths, logs: of each recording, labels of its frames, `T`, and log probabilities, `T R`.
+        paths, logs: for each recording, labels of its frames, `T`, and log probabilities, `T R`.
     """
     pairs = list[Pair]()
-    for recording, path, scores in zip(tests.recordings, paths, logs, strict=True):
+    for i, (recording, path, scores) in enumerate(zip(tests.recordings, paths, logs, strict=True)):
         labels = recording.labels[number]
         judged = np.where(labels == UNKNOWN, UNKNOWN, path)
-        segments = partial(
-            tests.chains[number].segments,
-            times=recording.times,
-            decision=decision,
-            rate=tests.rate,
-        )
         seconds = (labels != UNKNOWN).sum() / tests.rate
-        pairs.append(
-            (Timeline(segments(labels), seconds), Timeline(segments(judged, logs=scores), seconds))
-        )
+        true = Timeline(tests.segments(i, number, labels), seconds)
+        pairs.append((true, Timeline(tests.segments(i, number, judged, logs=scores), seconds)))
     curve = alarm_curve(pairs)
     point = None if curve is None else curve.operating_point(StreamConfig.alarms_per_hour)
     if curve is None or point is None or curve.f1(point) <= curve.f1(0):
@@ -639,6 +598,7 @@ class _StateTests:
     Args:
         recordings: their frames.
         groups: of the recordings.
+        decision: the classes.
     """
 
     def __init__(
@@ -648,10 +608,12 @@ class _StateTests:
         chains: Sequence[_Chain],
         *,
         groups: Sequence[str],
+        decision: Decision,
         lengths: tuple[int, ...],
         rate: float,
     ) -> None:
         self.net = net
+        self.decision = decision
         self.recordings = recordings
         self.chains = chains
         self.groups = groups
@@ -659,9 +621,7 @@ class _StateTests:
         self.rate = rate
         self.folds = _folds(groups)
         self.space = cache(self._space)
-        self.motion_space = cache(self._motion_space)
-        self._of_pictures = cache(self._fit_pictures)
-        self._of_motion = cache(self._fit_motion)
+        self.held_out = cache(self._held_out)
 
     def windows(self) -> list[_Candidate]:
         """All windows and values of C, the default first."""
@@ -696,16 +656,18 @@ class _StateTests:
         """For each recording and each tier, log probabilities `T R` by a layer that was fitted
         without its fold.
         """
-        pictures = self._of_pictures(candidate.windows, candidate.C)
+        pictures = self.held_out(candidate.windows, candidate.C)
         if not candidate.motion_weight:
             return pictures
-        motion = self._of_motion(candidate.motion_penalty)
+        motion = self.held_out(None, candidate.motion_penalty)
+        vectors = (recording.motion for recording in self.recordings)
+        moving = [np.any(rows, axis=1, keepdims=True) for rows in vectors if rows is not None]
         return [
             [
                 log_softmax(by_pictures + candidate.motion_weight * moves * by_motion, 1)
                 for by_pictures, by_motion in zip(*logs, strict=True)
             ]
-            for moves, *logs in zip(self._moving(), pictures, motion, strict=True)
+            for moves, *logs in zip(moving, pictures, motion, strict=True)
         ]
 
     def layer(self, candidate: _Candidate) -> LinearLayer:
@@ -731,43 +693,63 @@ class _StateTests:
 
     def motion_layer(self, candidate: _Candidate) -> tuple[Floats, Floats]:
         """The layer of motion, fitted to all recordings, with its weight: weight `R F`, bias `R`."""
-        space = self.motion_space()
+        space = self.space(None)
         rows, bias = self._fit(space, range(len(self.recordings)), candidate.motion_penalty)
         weight = rows @ space.basis.T / space.scale
         factor = candidate.motion_weight
         return factor * weight, factor * (bias - weight @ space.center)
 
+    def segments(
+        self, i: int, number: int, labels: Ints, *, logs: Floats | None = None
+    ) -> list[Segment]:
+        """The bouts of a recording with these labels of a tier, `T`, without pauses; with log
+        probabilities `T R`, they have scores.
+        """
+        times = self.recordings[i].times
+        bounds = [*times.tolist(), float(times[-1]) + 1 / self.rate]
+        classes = self.chains[number].classes
+        return [
+            Segment(
+                self.decision.classes[classes[output]],
+                bounds[begin],
+                bounds[end],
+                score=1.0 if logs is None else float(np.exp(logs[begin:end, output]).mean()),
+            )
+            for begin, end, output in bouts_of(labels)
+            if classes[output] not in (-1, self.decision.nothing_class)
+        ]
+
+    def figures(self, number: int, labels: Sequence[Ints], paths: Sequence[Ints]) -> dict[str, Any]:
+        """`state_figures` of the true and the predicted labels of recordings, `T` each."""
+        classes = self.chains[number].classes
+        R = len(classes)
+        no_state = (-1, self.decision.nothing_class)
+        states = [i for i, k in enumerate(classes) if k not in no_state]
+        position = np.full(R + 1, len(states))  # of outputs among states; the last one is UNKNOWN
+        position[states] = np.arange(len(states))
+        position[UNKNOWN] = UNKNOWN
+        names = [self.decision.classes[classes[i]] for i in states]
+        true = [position[values] for values in labels]
+        predicted = [position[path] for path in paths]
+        return state_figures(true, predicted, names, rate=self.rate)
+
     def suffix(self, number: int) -> str:
         """What names a tier, if there are several."""
         return f" of tier {number + 1}" if len(self.chains) > 1 else ""
 
-    def _moving(self) -> list[NDArray[np.bool_]]:
-        """Whether anything moves in each frame, `T 1`."""
-        vectors = (recording.motion for recording in self.recordings)
-        return [np.any(rows, axis=1, keepdims=True) for rows in vectors if rows is not None]
-
-    def _space(self, windows: _WindowSet) -> _Space:
-        vectors = [
-            partial(_around, recording, windows, self.lengths, rate=self.rate)
-            for recording in self.recordings
-        ]
-        return _Space.of(vectors, self.recordings, one_scale=False)
-
-    def _motion_space(self) -> _Space:
+    def _space(self, windows: _WindowSet | None) -> _Space:
+        """The space of pictures with these windows; None: of motion."""
         vectors = [
             partial(np.asarray, recording.motion)
+            if windows is None
+            else partial(_around, recording, windows, self.lengths, rate=self.rate)
             for recording in self.recordings
-            if recording.motion is not None
         ]
-        return _Space.of(vectors, self.recordings, one_scale=True)
+        return _Space.of(vectors, self.recordings, one_scale=windows is None)
 
-    def _fit_pictures(self, windows: _WindowSet, C: float) -> list[list[Floats]]:
-        return self._held_out(self.space(windows), C)
-
-    def _fit_motion(self, C: float) -> list[list[Floats]]:
-        return self._held_out(self.motion_space(), C)
-
-    def _held_out(self, space: _Space, C: float) -> list[list[Floats]]:
+    def _held_out(self, windows: _WindowSet | None, C: float) -> list[list[Floats]]:
+        """Log probabilities `T R` for each recording and tier, fitted without its fold."""
+        space = self.space(windows)
         result: list[list[Floats]] = [[] for _ in self.recordings]
         ends = np.cumsum([len(chain.classes) for chain in self.chains])[:-1]
         for test in self.folds:
@@ -891,23 +873,3 @@ def _decoded(
         return paths
 
     return decode
-
-
-def _figures(
-    outputs: Sequence[Ints],
-    paths: Sequence[Ints],
-    chain: _Chain,
-    *,
-    decision: Decision,
-    rate: float,
-) -> dict[str, Any]:
-    """`state_figures` of the true and the predicted outputs of recordings, `T` each."""
-    R = len(chain.classes)
-    no_state = [i for i, k in enumerate(chain.classes) if k in (-1, decision.nothing_class)]
-    states = [i for i in range(R) if i not in no_state]
-    position = np.full(R + 1, len(states))  # of outputs among states; the last one is UNKNOWN
-    position[states] = np.arange(len(states))
-    position[UNKNOWN] = UNKNOWN
-    names = [decision.classes[chain.classes[i]] for i in states]
-    true = [position[labels] for labels in outputs]
-    return state_figures(true, [position[path] for path in paths], names, rate=rate)
