@@ -165,9 +165,8 @@ def _with_test(
     chosen layers are cross-validated, for the labels to check.
     """
     layers = None if is_test else choice
-    clips = encoder.encoded.clips
     decision = fitted.decision
-    evaluation = _tested(encoder, clips, choice=layers, decision=decision)
+    evaluation = _tested(encoder, layers, decision)
     if evaluation is None:
         return fitted
     is_complete = is_test and len(evaluation.names) == len(encoder.samples)
@@ -178,7 +177,7 @@ def _with_test(
     if len(decision.states) < 2:  # else another class of another group is no doubt
         doubtful_labels = labels_to_check(evaluation)
     figures = fitted.figures or CrossValidationFigures()
-    leakage = _leakage(encoder, clips, evaluation, choice=layers)
+    leakage = _leakage(encoder, evaluation, layers)
     return replace(
         fitted,
         decision=decision.with_threshold(threshold and threshold.probability),
@@ -249,10 +248,9 @@ def fit_layers(
 
 def _tested(
     encoder: EncoderChoice,
-    clips: ClipStatistics,
-    *,
     choice: LayerChoice | None,
     decision: Decision,
+    *,
     title: str = "cross-validation",
 ) -> Evaluation | None:
     """The evaluation of all clips, each by a layer that was fitted without it and its recording;
@@ -260,11 +258,11 @@ def _tested(
 
     Args:
         encoder: with several candidates, it is chosen again for each fold.
-        clips: the encoded samples.
         choice: the layers to fit in each fold; None: chosen again for each fold.
         decision: of the evaluation.
         title: of the progress bar.
     """
+    clips = encoder.encoded.clips
     held_out, thresholds = cross_validated(clips, choice, encoded=encoder.candidates, title=title)
     positions = np.flatnonzero(held_out.tested)
     if not len(positions):
@@ -283,30 +281,24 @@ def _tested(
 
 
 def _leakage(
-    encoder: EncoderChoice,
-    clips: ClipStatistics,
-    evaluation: Evaluation,
-    *,
-    choice: LayerChoice | None,
+    encoder: EncoderChoice, evaluation: Evaluation, choice: LayerChoice | None
 ) -> dict[str, Leakage]:
     """How much easier the test is if clips of one `scenes`, or `copies`, are both fitted to and
     tested; empty if there are none.
 
-    Args:
-        evaluation: that of `_tested`; the other arguments are those of it.
+    `evaluation`: the one of `_tested` for the same encoder and choice.
     """
     listed = encoder.samples.clips
     if not any(map(is_joined, listed)):
         return {}
     groups = np.array([str(clip.path) if is_joined(clip) else group_of(clip) for clip in listed])
-    candidates = tuple(encoded._replace(groups=groups) for encoded in encoder.candidates)
-    mixed = _tested(
-        encoder._replace(candidates=candidates),
-        clips._replace(groups=groups),
-        choice=choice,
-        decision=evaluation.decision,
-        title="cross-validation without scenes",
+    clips = encoder.encoded.clips._replace(groups=groups)
+    divided = encoder._replace(
+        encoded=encoder.encoded._replace(clips=clips),
+        candidates=tuple(encoded._replace(groups=groups) for encoded in encoder.candidates),
     )
+    title = "cross-validation without scenes"
+    mixed = _tested(divided, choice, evaluation.decision, title=title)
     if mixed is None:
         return {}
     leakage = Leakage(mixed=measure(mixed).accuracy, unseen=measure(evaluation).accuracy)
