@@ -102,7 +102,7 @@ def encode(samples: ClipFrames, context: FitContext, *, copies: bool = True) -> 
 
 
 def _of_streams(targets: NDArray[np.int64], nothing: int | None) -> list[int]:
-    """The positions of random clips for the streams, of which at most half are of class nothing."""
+    """The positions of random clips for the streams; at most half are of class nothing."""
     order = np.random.default_rng(0).permutation(len(targets))
     if len(order) <= MOST_CLIPS:
         return order.tolist()

@@ -58,7 +58,7 @@ def joined_settings() -> type[FitConfig]:
     program may give before its model is known. `complete` hands them to the class of the fitter,
     which has their bounds.
 
-    A setting without a group has that of its fitter; of two with one name, the first one is shown.
+    A setting without a group has the group of its fitter; of two with one name, the first one is shown.
     """
     load_packages()
     options: dict[str, tuple[str, Any, Any]] = {}
@@ -76,16 +76,16 @@ def joined_settings() -> type[FitConfig]:
 def complete(requested: Settings, explicit: Collection[str] | None = None) -> Settings:
     """The settings of a training, with all that depends on its model resolved.
 
-    `modality`: that of its recipe; `size`: that of an encoder of a fixed size; `encoder`: `auto`
-    where the fitter chooses one, unless weights, normalization or a smaller size than that of Lite0
+    `modality`: from its recipe; `size`: from an encoder of a fixed size; `encoder`: `auto`
+    where the fitter chooses one, unless weights, normalization or a smaller size than Lite0 has
     is given, else `small`; `pretrained`: whether the encoder has weights that are installed, or for
     stored features any;
-    `normalization`: that of pretrained weights, else `half`; `loss`: that of the recipe. Stored
+    `normalization`: of pretrained weights, else `half`; `loss`: from the recipe. Stored
     features are of a frozen encoder, without augmentation. Completing twice changes nothing.
 
     Args:
-        explicit: the names of the settings that were given, which stay, and of which none may be
-            without effect; None: all were, and those without effect are not looked for.
+        explicit: the names of the settings that were given, which stay, and must have an effect;
+            None: all were, and whether they have an effect is not asked.
 
     Raises:
         ValueError: an unknown model; settings that contradict each other, or have no effect.
@@ -131,7 +131,7 @@ def fitter_of(recipe: Recipe) -> Fitter:
 
 def aggregation_of(settings: Settings) -> Literal["mean", "product", "last"]:
     """How frame scores become clip scores by complete settings: as in the training; where that does
-    not say, the last frame is enough for a model whose loss is that of the last frame.
+    not say, the last frame is enough for a model with the loss of the last frame.
     """
     if isinstance(settings.training, TrainConfig):
         return settings.training.resolved_aggregation
@@ -172,7 +172,7 @@ def _without_effect(settings: Settings) -> dict[str, str]:
     names |= {f.name for f in fields(joined_settings())} - {f.name for f in fields(training)}
     reasons = dict.fromkeys(names, f"in {model.name}")
     if training.features:
-        reasons.pop("precision", None)  # that of the encoder
+        reasons.pop("precision", None)  # of the encoder
         reasons |= dict.fromkeys((*AUGMENTING, "eyes"), "with features")
     if data.modality != "rgb":
         reasons["eyes"] = f"with modality {data.modality}"
@@ -219,8 +219,8 @@ def _reset(settings: Settings, names: Collection[str]) -> Settings:
 
 
 def _of_its_fitter(requested: Settings, explicit: Collection[str]) -> Settings:
-    """The settings with those of the training as the fitter of the model has them: those that all
-    fitters share, and those that were given; the others have its defaults.
+    """The settings with the class of the model's fitter for the training: it keeps what all fitters
+    share, and what was given; the others have its defaults.
     """
     training = requested.training
     kind = fitter_of(find_recipe(requested.model.name)).settings

@@ -103,7 +103,7 @@ class LinearLayer(NamedTuple):
         return self._replace(scale=self.scale * unit, weight=self.weight * unit)
 
     def embedded_in(self, columns: Ints, M: int) -> "LinearLayer":
-        """The same layer on M statistics, of which it uses those in `columns`."""
+        """The same layer on M statistics, using only `columns`."""
         center = np.zeros(M)
         scale = np.ones(M)
         weight = np.zeros((len(self.weight), M))
@@ -116,12 +116,6 @@ class LinearLayer(NamedTuple):
 def one_batch(x: Statistics, y: Ints) -> Batches:
     """All rows in one batch."""
     return lambda: [(x, y)]
-
-
-def joined(batches: Iterable[Batch]) -> tuple[Floats, Ints]:
-    """All statistics and classes of some batches, in double precision."""
-    x, y = zip(*batches, strict=True)
-    return np.concatenate(x).astype(np.float64, order="C"), np.concatenate(y)
 
 
 def mean_and_std(batches: Batches) -> tuple[Floats, Floats]:
@@ -170,7 +164,9 @@ def regress(
     rows: Batches = partial(_standardized, batches, center, scale, present=present)
     basis = None
     if np.sum(counts) <= MANY:
-        z, y = joined(_standardized(batches, center, scale, present=present, precision=np.float64))
+        pieces = _standardized(batches, center, scale, present=present, precision=np.float64)
+        z, y = map(np.concatenate, zip(*pieces, strict=True))
+        z = np.ascontiguousarray(z)
         if len(z) < M:  # weights lie in the space that the clips span
             basis, z = np.linalg.qr(z.T)
             z = np.ascontiguousarray(z.T)
@@ -219,7 +215,7 @@ def _fitted(
     """Weights `K R` and biases `K` by each method, from standardized batches `b R` of classes that
     all have clips; logistic regression begins with the weights of the method before.
 
-    `M`: the number of statistics, of which the rows are R dimensions.
+    `M`: the number of statistics; rows are R dimensions of them.
     """
     discriminant = None
     layer = None

@@ -8,6 +8,7 @@ the shortest window is added, with a weight that is chosen alike, if states are 
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cache, partial
 from itertools import product, repeat
 from typing import Any, NamedTuple
@@ -29,6 +30,7 @@ from onlooker.measure.events import alarm_curve
 from onlooker.measure.figures import HeldOutStates, TriedCandidate, saved_pairs
 from onlooker.measure.states import UNKNOWN, bouts_of, state_figures
 from onlooker.measure.timeline import Pair, Timeline
+from onlooker.models.heads import Head
 from onlooker.models.linear import ORDERED, UNORDERED, LinearClassifier
 from onlooker.models.motion_memory import rounded_motion
 from onlooker.stream.segmenters.semi_markov import Decoder, window_offsets
@@ -71,14 +73,14 @@ _TOLERANCE_OF_LOSS = 1e-3  # at which the solver ends
 # of the decoder, the default first
 _WEIGHTS = (0.4, 0.2, 0.7, 0.1, 1.0, 0.05, 1.5)
 _FOLDS = 6
-# Durations that spread less, as those of a few bouts may do, would rule others out.
+# Smaller spreads, as a few bouts may have, would rule other durations out.
 _MIN_SPREAD = 0.5
 _PRIOR_BOUTS = 3  # bouts of all classes that the spread of a class counts with
 _DEFAULT_SECONDS = 2.0  # of a class without bouts
 
 
-class _Chain(NamedTuple):
-    """A chain of states in training: the classes of its outputs, -1 for none, and the output of time
+class _Tier(NamedTuple):
+    """A tier of states in training: the classes of its outputs, -1 for none, and the output of time
     without labels, `UNKNOWN` if that has none.
     """
 
@@ -90,7 +92,7 @@ class _Chain(NamedTuple):
         outputs = np.full(len(times), self.gap, np.int64)
         for start, end in recording.unknown:
             outputs[(times >= start) & (times < end)] = UNKNOWN
-        # where the chain has a label, it is known
+        # where the tier has a label, it is known
         for bout in recording.labels:
             label = classes.index(bout.label)
             if label in self.classes:
@@ -99,19 +101,19 @@ class _Chain(NamedTuple):
         return outputs
 
 
-def _chains(recordings: Sequence[Recording], decision: Decision) -> list[_Chain]:
+def _tiers(recordings: Sequence[Recording], decision: Decision) -> list[_Tier]:
     groups = tiers_of(recordings, decision.classes, nothing=decision.nothing_class)
     nothing = decision.nothing_class
     has_gaps = covered_share(recordings, decision.nothing_name) < 1 - _GAPS
-    chains = list[_Chain]()
+    tiers = list[_Tier]()
     for group in groups:
         if nothing in group:
-            chains.append(_Chain(group, group.index(nothing)))
+            tiers.append(_Tier(group, group.index(nothing)))
         elif has_gaps or len(groups) > 1:
-            chains.append(_Chain([*group, -1], len(group)))
+            tiers.append(_Tier([*group, -1], len(group)))
         else:
-            chains.append(_Chain(group, UNKNOWN))
-    return chains
+            tiers.append(_Tier(group, UNKNOWN))
+    return tiers
 
 
 class _Frames(NamedTuple):
@@ -138,26 +140,23 @@ class _Frames(NamedTuple):
 
 
 class StateLayer(NamedTuple):
-    """A fitted state layer (head `state`), and how its outputs are decoded.
+    """A fitted state layer.
 
     Args:
+        heads: of a model: `state`, with center and scale `L M`, weight `R L M`, bias `R`; and, unless
+            states are recognized by pictures alone, `state_motion` on motion words, with weight
+            `R F` and bias `R`.
         lengths: of the windows, in frames.
-        layer: center and scale `L M`, weight `R L M`, bias `R`.
-        chains: of its outputs.
-        rate: frames per second.
+        decision: with the tiers, and the frame rate.
         held_out: how good the states of recordings are that it was not fitted to.
-        motion: the layer on motion words (head `state_motion`), weight `R F` and
-            bias `R`; None: states are recognized by pictures alone.
         table: what was tried.
     """
 
+    heads: dict[str, Head]
     lengths: tuple[int, ...]
-    layer: LinearLayer
-    chains: tuple[StateChain, ...]
-    rate: float
+    decision: Decision
     held_out: HeldOutStates
-    motion: tuple[Floats, Floats] | None = None
-    table: tuple[TriedCandidate, ...] = ()
+    table: tuple[TriedCandidate, ...]
 
 
 class _Candidate(NamedTuple):
@@ -202,19 +201,19 @@ def fit_states(
     Args:
         net: the model, which is not changed.
         decision: its classes.
-        data: how frames are resized and normalized, and by which eyes states are recognized. By
-            `auto`, these are pictures, unless both are clearly better.
+        data: how frames are resized and normalized, and the eyes: `auto` is
+            pictures, unless both are clearly better.
 
     Raises:
         ClipError: a recording cannot be read any more.
     """
     lengths, rate = _lengths(net, recordings, decision)
-    chains = _chains(recordings, decision)
+    tiers = _tiers(recordings, decision)
     classes = decision.classes
-    frames = _read(net, recordings, chains, classes=classes, data=data, lengths=lengths, rate=rate)
+    frames = _read(net, recordings, tiers, classes=classes, data=data, lengths=lengths, rate=rate)
     groups = [recording.group for recording in recordings]
     tests = _StateTests(
-        net, frames, chains, groups=groups, decision=decision, lengths=lengths, rate=rate
+        net, frames, tiers, groups=groups, decision=decision, lengths=lengths, rate=rate
     )
     windows = search(
         "windows of states", tests.windows(), tests.trial, name=lambda option: option.windows_text
@@ -224,16 +223,17 @@ def fit_states(
     logits = tests.logits(motion.value)
     fitted = [
         _fit_tier(tests, number, [scores[number] for scores in logits])
-        for number in range(len(chains))
+        for number in range(len(tiers))
     ]
     eyes_table = motion.table if len(motions) > 1 else ()
+    heads = {"state": Head(**tests.layer(motion.value)._asdict())}
+    if motion.value.motion_weight:
+        heads["state_motion"] = Head(*tests.motion_layer(motion.value))
     return StateLayer(
+        heads,
         lengths,
-        tests.layer(motion.value),
-        tuple(tier.chain for tier in fitted),
-        rate=rate,
+        replace(decision, states=tuple(tier.chain for tier in fitted), frame_rate=rate),
         held_out=_held_out_states(recordings, tests, fitted),
-        motion=tests.motion_layer(motion.value) if motion.value.motion_weight else None,
         table=sum((tier.table for tier in fitted), (*windows.table, *eyes_table)),
     )
 
@@ -258,7 +258,7 @@ def _fit_tier(tests: "_StateTests", number: int, logs: Sequence[Floats]) -> _Fit
     """Choose how the outputs of a tier are decoded, from its log probabilities, `T R` of each
     recording.
     """
-    chain = tests.chains[number]
+    tier = tests.tiers[number]
     labels = [recording.labels[number] for recording in tests.recordings]
     paths_of = _decoded(tests, number, logs)
 
@@ -274,18 +274,18 @@ def _fit_tier(tests: "_StateTests", number: int, logs: Sequence[Floats]) -> _Fit
     )
     paths = paths_of(weight.value)
     threshold = 0.0
-    if chain.gap != UNKNOWN:
+    if tier.gap != UNKNOWN:
         threshold = _threshold(tests, number, paths=paths, logs=logs)
-        paths = _without_doubtful(paths, logs, threshold, gap=chain.gap)
+        paths = _without_doubtful(paths, logs, threshold, gap=tier.gap)
     figures = tests.figures(number, labels, paths)
-    medians, spreads = durations(labels, len(chain.classes), rate=tests.rate)
-    names = some_of([tests.decision.classes[k] for k in chain.classes if k >= 0])
+    medians, spreads = durations(labels, len(tier.classes), rate=tests.rate)
+    names = some_of([tests.decision.classes[k] for k in tier.classes if k >= 0])
     text = (
-        f"{f'{names}: ' if len(tests.chains) > 1 else ''}"
+        f"{f'{names}: ' if len(tests.tiers) > 1 else ''}"
         f"{100 * figures['accuracy']:.0f} % of the time right, "
         f"F1@50 {figures['segmental_f1']['50']:.0f}"
     )
-    fitted = StateChain(chain.classes, medians, spreads, weight=weight.value, threshold=threshold)
+    fitted = StateChain(tier.classes, medians, spreads, weight=weight.value, threshold=threshold)
     return _FittedTier(fitted, paths, text, table=weight.table)
 
 
@@ -417,7 +417,7 @@ def slots(times: Floats, rate: float, hold: int) -> tuple[Ints, Floats]:
 def _read(
     net: LinearClassifier,
     recordings: Sequence[Recording],
-    chains: Sequence[_Chain],
+    tiers: Sequence[_Tier],
     *,
     classes: Sequence[str],
     data: DataConfig,
@@ -437,7 +437,7 @@ def _read(
         frames = _Frames(
             times[:count],
             _statistics(net, features, lengths, delay=max(offsets)),
-            [chain.labels(recording, times[:count], classes) for chain in chains],
+            [tier.labels(recording, times[:count], classes) for tier in tiers],
             samples=np.zeros(0, np.int64),
         )
         if data.sees_motion:
@@ -530,7 +530,7 @@ def _statistics(
 
 
 def _with_held(features: Iterator[Tensor], delay: int) -> Iterator[Tensor]:
-    """The features, then those of the last frame again, `delay` times."""
+    """The features; the last frame is repeated `delay` times."""
     last = None
     for piece in features:
         yield piece
@@ -605,7 +605,7 @@ class _StateTests:
         self,
         net: LinearClassifier,
         recordings: Sequence["_Frames"],
-        chains: Sequence[_Chain],
+        tiers: Sequence[_Tier],
         *,
         groups: Sequence[str],
         decision: Decision,
@@ -615,7 +615,7 @@ class _StateTests:
         self.net = net
         self.decision = decision
         self.recordings = recordings
-        self.chains = chains
+        self.tiers = tiers
         self.groups = groups
         self.lengths = lengths
         self.rate = rate
@@ -707,7 +707,7 @@ class _StateTests:
         """
         times = self.recordings[i].times
         bounds = [*times.tolist(), float(times[-1]) + 1 / self.rate]
-        classes = self.chains[number].classes
+        classes = self.tiers[number].classes
         return [
             Segment(
                 self.decision.classes[classes[output]],
@@ -721,7 +721,7 @@ class _StateTests:
 
     def figures(self, number: int, labels: Sequence[Ints], paths: Sequence[Ints]) -> dict[str, Any]:
         """`state_figures` of the true and the predicted labels of recordings, `T` each."""
-        classes = self.chains[number].classes
+        classes = self.tiers[number].classes
         R = len(classes)
         no_state = (-1, self.decision.nothing_class)
         states = [i for i, k in enumerate(classes) if k not in no_state]
@@ -735,7 +735,7 @@ class _StateTests:
 
     def suffix(self, number: int) -> str:
         """What names a tier, if there are several."""
-        return f" of tier {number + 1}" if len(self.chains) > 1 else ""
+        return f" of tier {number + 1}" if len(self.tiers) > 1 else ""
 
     def _space(self, windows: _WindowSet | None) -> _Space:
         """The space of pictures with these windows; None: of motion."""
@@ -751,7 +751,7 @@ class _StateTests:
         """Log probabilities `T R` for each recording and tier, fitted without its fold."""
         space = self.space(windows)
         result: list[list[Floats]] = [[] for _ in self.recordings]
-        ends = np.cumsum([len(chain.classes) for chain in self.chains])[:-1]
+        ends = np.cumsum([len(tier.classes) for tier in self.tiers])[:-1]
         for test in self.folds:
             training = [i for i in range(len(self.recordings)) if i not in test]
             weight, bias = self._fit(space, training, C)
@@ -772,11 +772,11 @@ class _StateTests:
         ).astype(np.float64)
         weights = list[NDArray[np.float64]]()
         biases = list[NDArray[np.float64]]()
-        for number, chain in enumerate(self.chains):
+        for number, tier in enumerate(self.tiers):
             labels = [recording.labels[number][recording.samples] for recording in recordings]
             y = np.concatenate(labels)
             known = y != UNKNOWN
-            weight, bias = _logistic(x[known], y[known], len(chain.classes), C=C)
+            weight, bias = _logistic(x[known], y[known], len(tier.classes), C=C)
             weights.append(weight)
             biases.append(bias)
         return np.concatenate(weights), np.concatenate(biases)
@@ -852,10 +852,10 @@ def durations(outputs: Sequence[Ints], R: int, *, rate: float) -> tuple[list[flo
 def _decoded(
     tests: _StateTests, number: int, logs: Sequence[Floats]
 ) -> Callable[[float], list[Ints]]:
-    """Decodes a tier with a weight: labels of the frames of each recording, `T`. The durations are
-    those of recordings in other folds.
+    """Decodes a tier with a weight: labels of the frames of each recording, `T`. Durations are
+    from recordings in other folds.
     """
-    R = len(tests.chains[number].classes)
+    R = len(tests.tiers[number].classes)
     labels = [recording.labels[number] for recording in tests.recordings]
     priors = {
         i: durations([labels[j] for j in range(len(labels)) if j not in test], R, rate=tests.rate)
