@@ -181,5 +181,5 @@ def _compare(samples: ClipFrames, context: FitContext) -> EncoderChoice:
         # altered copies of few clips are missing
         small = small._replace(encoded=encode(small.samples, context))
     candidates = (lite0.encoded.clips, small.encoded.clips) if is_complete else ()
-    chosen = lite0 if name == LITE0 else small
-    return chosen._replace(candidates=candidates, table=table)
+    encoder = lite0 if name == LITE0 else small
+    return encoder._replace(candidates=candidates, table=table)

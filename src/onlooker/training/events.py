@@ -876,13 +876,13 @@ def _played(fit: _EventFit, stream: _Stream, layers: _Layers) -> _Played:
     probabilities = list[list[Floats]]()
     for start in range(0, len(stream.features), _FRAMES):
         begin = max(0, start - before)
-        part = stream.features[None, begin : start + _FRAMES].to(net.positions.device)
-        statistics = net.window_statistics(part, lengths)[0, start - begin :]
+        features = stream.features[None, begin : start + _FRAMES].to(net.positions.device)
+        statistics = net.window_statistics(features, lengths)[0, start - begin :]
         values = statistics.cpu().double().numpy()
         logits.append(layers.event.logits(values)[..., 0])
         by_motion = np.zeros((*values.shape[:2], 1 + len(layers.classes[0].bias)))
         if layers.motion is not None:
-            rows = torch.zeros(part.shape[1], 1 + net.motion_features)
+            rows = torch.zeros(features.shape[1], 1 + net.motion_features)
             for frame, words in stream.motion:
                 if begin <= frame < begin + len(rows):
                     rows[frame - begin] += words
@@ -893,7 +893,7 @@ def _played(fit: _EventFit, stream: _Stream, layers: _Layers) -> _Played:
         probabilities.append(
             [softmax(layer.logits(values) + by_motion[..., :-1], -1) for layer in layers.classes]
         )
-    by_layer = [np.concatenate(parts) for parts in zip(*probabilities, strict=True)]
+    by_layer = [np.concatenate(pieces) for pieces in zip(*probabilities, strict=True)]
     true = [
         Segment(fit.decision.classes[label], start / fit.rate, end / fit.rate)
         for start, end, label, _ in stream.events.tolist()

@@ -215,8 +215,9 @@ def fit_states(
     tests = _StateTests(
         net, frames, tiers, groups=groups, decision=decision, lengths=lengths, rate=rate
     )
+    candidates = [_Candidate(*pair) for pair in product(_window_sets(len(lengths)), _PENALTIES)]
     windows = search(
-        "windows of states", tests.windows(), tests.trial, name=lambda option: option.windows_text
+        "windows of states", candidates, tests.trial, name=lambda option: option.windows_text
     )
     motions = tests.motions(windows.value, is_requested=data.eyes != "auto")
     motion = search("eyes of states", motions, tests.trial)
@@ -269,9 +270,8 @@ def _fit_tier(tests: "_StateTests", number: int, logs: Sequence[Floats]) -> _Fit
         ]
         return Trial(np.array(losses), np.array(tests.groups), measure="1 - mean of F1 and F1@50")
 
-    weight = search(
-        f"weight of the decoder{tests.suffix(number)}", _WEIGHTS, test, name="{:g}".format
-    )
+    suffix = f" of tier {number + 1}" if len(tests.tiers) > 1 else ""
+    weight = search(f"weight of the decoder{suffix}", _WEIGHTS, test, name="{:g}".format)
     paths = paths_of(weight.value)
     threshold = 0.0
     if tier.gap != UNKNOWN:
@@ -623,11 +623,6 @@ class _StateTests:
         self.space = cache(self._space)
         self.held_out = cache(self._held_out)
 
-    def windows(self) -> list[_Candidate]:
-        """All windows and values of C, the default first."""
-        pairs = product(_window_sets(len(self.lengths)), _PENALTIES)
-        return [_Candidate(windows, C) for windows, C in pairs]
-
     def motions(self, candidate: _Candidate, *, is_requested: bool) -> list[_Candidate]:
         """With motion, if anything moves, and without, unless motion is requested."""
         vectors = [recording.motion for recording in self.recordings]
@@ -733,10 +728,6 @@ class _StateTests:
         predicted = [position[path] for path in paths]
         return state_figures(true, predicted, names, rate=self.rate)
 
-    def suffix(self, number: int) -> str:
-        """What names a tier, if there are several."""
-        return f" of tier {number + 1}" if len(self.tiers) > 1 else ""
-
     def _space(self, windows: _WindowSet | None) -> _Space:
         """The space of pictures with these windows; None: of motion."""
         vectors = [
@@ -797,18 +788,18 @@ def _logistic(
 
 
 def _around(
-    part: _Frames, which: _WindowSet, lengths: Sequence[int], *, rate: float
+    recording: _Frames, windows: _WindowSet, lengths: Sequence[int], *, rate: float
 ) -> NDArray[np.float16]:
     """The statistics of the windows around each frame, side by side: `T m`."""
     offsets = window_offsets(lengths, rate)
-    T = len(part.times)
-    unordered = min(statistics.shape[1] for statistics in part.statistics)
-    if len(part.statistics) == 1:
+    T = len(recording.times)
+    unordered = min(statistics.shape[1] for statistics in recording.statistics)
+    if len(recording.statistics) == 1:
         unordered = unordered * len(UNORDERED) // (len(UNORDERED) + len(ORDERED))
     return np.concatenate(
         [
-            part.statistics[place][offsets[place] :][:T, : None if ordered else unordered]
-            for place, ordered in which
+            recording.statistics[place][offsets[place] :][:T, : None if ordered else unordered]
+            for place, ordered in windows
         ],
         1,
     )
