@@ -28,7 +28,7 @@ from onlooker.data.sets import read_set
 from onlooker.formats.annotations import FORMATS, merged, of_prediction, read_labels
 from onlooker.formats.labels import Requested
 from onlooker.measure.states import UNKNOWN
-from onlooker.training.states import _Chain
+from onlooker.training.states import _Tier
 from onlooker.video.reader import VideoReader
 
 WRITTEN = [name for name, form in FORMATS.items() if form.write]
@@ -710,7 +710,7 @@ def test_convert_says_how_much_time_is_unknown_to_a_training(
     (labeled,) = clips_by_file(clips.clips).values()
     timing = VideoReader(listed.path).timing
     recording = with_labels(listed, labeled, timing, nothing="nothing")
-    outputs = _Chain([0, -1], 1).labels(recording, np.arange(0.05, 20, 0.1), ("run",))
+    outputs = _Tier([0, -1], 1).labels(recording, np.arange(0.05, 20, 0.1), ("run",))
     assert (outputs == UNKNOWN).sum() == 20
     assert (outputs == 0).sum() == 60
 

@@ -230,7 +230,7 @@ def test_labeled_time_is_known_in_the_groups_of_its_labels(tmp_path: Path) -> No
     decision = Decision(("nod", "nothing", "sit"))
     plan = plan_times(clips.clips, decision, when="states", recordings=clips.recordings)
     recording, *_ = plan.recordings
-    chains = states._chains(plan.recordings, decision)
+    chains = states._tiers(plan.recordings, decision)
     assert [chain.classes for chain in chains] == [[0, -1], [2, -1]]
     nod, sit = (
         chain.labels(recording, np.arange(10.0), decision.classes).tolist() for chain in chains
@@ -264,7 +264,7 @@ def test_classes_that_overlap_are_in_different_tiers() -> None:
     assert tiers_of([apart], decision.classes, nothing=3) == [[0, 1, 2, 3, 4]]
     over = labeled(decision, (0, 5, 0), (5, 9, 1), (2, 7, 2), (8.5, 12, 4), (8, 10, 3))
     assert tiers_of([apart, over], decision.classes, nothing=3) == [[0, 1], [2, 4]]
-    chains = states._chains([apart, over], decision)
+    chains = states._tiers([apart, over], decision)
     assert [chain.classes for chain in chains] == [[0, 1, -1], [2, 4, -1]]
     times = np.arange(0, 12, 0.5)
     labels = chains[1].labels(over, times, decision.classes)
@@ -296,11 +296,11 @@ def test_tiers_keep_their_classes_together() -> None:
 def test_gaps_are_a_state_if_there_are_any() -> None:
     decision = Decision(("sit", "stand"))
     full = labeled(decision, (0, 12, 0), (12, 20, 1))
-    assert states._chains([full], decision) == [([0, 1], UNKNOWN)]
+    assert states._tiers([full], decision) == [([0, 1], UNKNOWN)]
     with_gap = labeled(decision, (0, 12, 0), (14, 20, 1))
-    assert states._chains([with_gap], decision) == [([0, 1, -1], 2)]
+    assert states._tiers([with_gap], decision) == [([0, 1, -1], 2)]
     unknown = replace(with_gap, unknown=((12.0, 14.0),))
-    (chain,) = states._chains([full, with_gap], decision)
+    (chain,) = states._tiers([full, with_gap], decision)
     assert chain.labels(unknown, np.array([11.0, 13.0, 15.0]), decision.classes).tolist() == [
         0,
         UNKNOWN,
@@ -309,10 +309,14 @@ def test_gaps_are_a_state_if_there_are_any() -> None:
 
 
 def cross_validation(
-    recordings: list[states._Frames], chain: states._Chain, groups: list[str]
+    recordings: list[states._Frames],
+    chain: states._Tier,
+    groups: list[str],
+    classes: tuple[str, ...] = ("sit",),
 ) -> states._StateTests:
+    decision = Decision(classes)
     return states._StateTests(
-        model(), recordings, [chain], groups=groups, lengths=(3,), rate=5.0
+        model(), recordings, [chain], groups=groups, decision=decision, lengths=(3,), rate=5.0
     )
 
 
@@ -327,7 +331,7 @@ def test_the_threshold_of_bouts_is_that_of_events_and_only_where_less_is_lost_by
     logs = np.log(np.stack([scores, 1 - scores], 1))
     times = np.arange(len(labels)) / 5
     frames = states._Frames(times, [], [labels], samples=np.zeros(0, np.int64))
-    chain = states._Chain([0, -1], gap=1)
+    chain = states._Tier([0, -1], gap=1)
 
     def chosen(logs: NDArray[np.float64], labels: NDArray[np.int64] = labels) -> float:
         recordings = [frames._replace(labels=[labels])] * 2
@@ -336,7 +340,6 @@ def test_the_threshold_of_bouts_is_that_of_events_and_only_where_less_is_lost_by
             0,
             paths=[path] * 2,
             logs=[logs] * 2,
-            decision=Decision(("sit",)),
         )
 
     assert 0.6 < chosen(logs) <= 0.9
@@ -371,7 +374,7 @@ def test_frames_of_states_are_equally_spaced(
 def test_motion_is_added_where_something_moves_with_the_weight_of_the_lowest_loss() -> None:
     """Six recordings, of whose frames pictures tell nothing, and motion something."""
     rng = np.random.default_rng(0)
-    chain = states._Chain([0, 1, 2], UNKNOWN)
+    chain = states._Tier([0, 1, 2], UNKNOWN)
     frames = []
     for _ in range(6):
         labels = np.repeat(rng.integers(0, 3, 20), 5)
@@ -390,7 +393,8 @@ def test_motion_is_added_where_something_moves_with_the_weight_of_the_lowest_los
     groups = [*"aabbcc"]
     tests = cross_validation(frames, chain, groups)
     pictures = [[np.full((100, 3), -np.log(3))] for _ in frames]
-    tests._of_pictures = lambda windows, C: pictures  # type: ignore[method-assign]
+    fit = tests.held_out
+    tests.held_out = lambda windows, C: fit(None, C) if windows is None else pictures
     alone = states._Candidate(())
     candidates = tests.motions(alone, is_requested=False)
     assert candidates[0] == alone

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from onlooker.data.stick_figures import FINER, draw_figure, perform, place_joints
 from onlooker.localization.boxes import heat_maps, peaks
-from onlooker.models.heads import Head
 from onlooker.models.linear import LinearClassifier
 from onlooker.training.eyes import choose_eyes
 from onlooker.training.linear import ClipStatistics, fit_layer
@@ -86,9 +85,8 @@ def test_attention_marks_the_lamp_and_not_who_walks_past(
     fitted: tuple[LinearClassifier, Tensor, NDArray[np.int64]],
 ) -> None:
     model, features, targets = fitted
-    evidence = still_evidence(model, dict(enumerate(features)), targets)
-    assert evidence is not None
-    scene = Head(evidence.share[None], center=evidence.center)
+    scene = still_evidence(model, dict(enumerate(features)), targets)
+    assert scene is not None
     model.set_heads({"static_scene": scene})
     with torch.inference_mode():
         attention = model.forward_features(features).attention

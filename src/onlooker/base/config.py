@@ -280,7 +280,7 @@ class Settings(NamedTuple):
     training: FitConfig = TrainConfig()
 
     @property
-    def decided(self) -> "Settings":
+    def with_defaults(self) -> "Settings":
         """The settings with the default encoder and both eyes in place of those that are to be
         chosen (`auto`).
         """

@@ -260,7 +260,7 @@ def configured(settings: Settings, num_classes: int) -> VideoModel:
     Raises:
         ValueError: as `create_model`; a modality that the model does not take.
     """
-    model, data, _ = settings.decided
+    model, data, _ = settings.with_defaults
     recipe = find_recipe(model.name)
     if recipe.modality not in (None, data.modality):
         raise ValueError(

@@ -143,8 +143,8 @@ def settings_of(
             raise ValueError(f"models to compare: {row} is listed twice; list it once")
         data = replace(shared.data, modality=cast(Modality, modality or own))
         rows[row] = Settings(replace(shared.model, name=name), data, shared.training)
-    complete = complete_each([settings.decided for settings in rows.values()], explicit)
-    return dict(zip(rows, complete, strict=True))
+    with_defaults = [settings.with_defaults for settings in rows.values()]
+    return dict(zip(rows, complete_each(with_defaults, explicit), strict=True))
 
 
 def with_baseline(names: str) -> str:

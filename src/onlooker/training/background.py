@@ -67,7 +67,7 @@ def background_files(paths: Sequence[Path]) -> list[Path]:
 def background_of(
     files: Sequence[Path], model: VideoModel, data: DataConfig, *, rate: float
 ) -> Background:
-    """The pieces of recordings, of which every other one is held out: every other recording if
+    """The pieces of recordings; every other one is held out: every other recording if
     there are several.
 
     Args:

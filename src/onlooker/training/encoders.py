@@ -21,7 +21,7 @@ from onlooker.training.events import MOST_CLIPS
 from onlooker.training.eyes import encoder_trial
 from onlooker.training.fitter import FitContext
 from onlooker.training.linear import FEW, ClipStatistics, EncodedClips, statistics_of
-from onlooker.training.search import Trial, search, untested
+from onlooker.training.search import search, untested
 
 _OPENED = 20  # clips whose size is looked at
 _COMPARED = 100  # clips at most
@@ -67,7 +67,7 @@ def choose_encoder(samples: ClipFrames, context: FitContext) -> EncoderChoice:
         samples: the training and validation clips.
     """
     requested = context.settings
-    context = replace(context, settings=requested.decided)
+    context = replace(context, settings=requested.with_defaults)
     if not _is_open(requested):
         return EncoderChoice(samples, context, encode(samples, context))
     if not _large_enough(samples.clips):
@@ -102,7 +102,7 @@ def encode(samples: ClipFrames, context: FitContext, *, copies: bool = True) -> 
 
 
 def _of_streams(targets: NDArray[np.int64], nothing: int | None) -> list[int]:
-    """The positions of random clips for the streams, of which at most half are of class nothing."""
+    """The positions of random clips for the streams; at most half are of class nothing."""
     order = np.random.default_rng(0).permutation(len(targets))
     if len(order) <= MOST_CLIPS:
         return order.tolist()
@@ -151,37 +151,6 @@ def compared(clips: Sequence[Clip]) -> NDArray[np.int64]:
     return np.sort([place for label in labels for place in places[label][:share]])
 
 
-class _Encoder(NamedTuple):
-    """An encoder to choose: samples and context for it, and what it makes of them.
-
-    Args:
-        encoded: the clips.
-        trial: of the clips that are compared.
-    """
-
-    samples: ClipFrames
-    context: FitContext
-    encoded: EncodedClips
-    trial: Trial
-
-    @classmethod
-    def of(
-        cls,
-        samples: ClipFrames,
-        context: FitContext,
-        positions: NDArray[np.int64],
-        *,
-        copies: bool,
-    ) -> "_Encoder":
-        """Encode the samples, and compare those at some positions."""
-        encoded = encode(samples, context, copies=copies)
-        trial = encoder_trial(encoded.clips.subset(positions))
-        return cls(samples, context, encoded, trial=trial)
-
-    def __str__(self) -> str:
-        return self.context.settings.model.encoder
-
-
 def _compare(samples: ClipFrames, context: FitContext) -> EncoderChoice:
     """Lite0, unless the smaller encoder is clearly better in cross-validation of some clips.
 
@@ -193,25 +162,24 @@ def _compare(samples: ClipFrames, context: FitContext) -> EncoderChoice:
     clips = large_samples.clips
     positions = compared(clips)
     lite0_context = replace(context, model=model, settings=settings)
-    lite0 = _Encoder.of(large_samples, lite0_context, positions, copies=True)
-    if not np.isfinite(lite0.trial.losses).any():
+    lite0 = EncoderChoice(large_samples, lite0_context, encode(large_samples, lite0_context))
+    trial = encoder_trial(lite0.encoded.clips.subset(positions))
+    if not np.isfinite(trial.losses).any():
         row = untested("encoder", LITE0, "clips of too few recordings to compare others")
-        return EncoderChoice(large_samples, lite0_context, lite0.encoded, table=(row,))
-    compared_samples = samples.subset([clips[place] for place in positions])
-    every_row = np.arange(len(positions))
-    small = _Encoder.of(compared_samples, context, every_row, copies=False)
-    chosen = search("encoder", (lite0, small), lambda encoder: encoder.trial)
+        return lite0._replace(table=(row,))
+    small_samples = samples.subset([clips[place] for place in positions])
+    small = EncoderChoice(small_samples, context, encode(small_samples, context, copies=False))
+    trials = {
+        LITE0: trial,
+        context.settings.model.encoder: encoder_trial(small.encoded.clips),
+    }
+    name, table = search("encoder", trials, trials.__getitem__)
     is_complete = len(positions) == len(clips)
+    if not is_complete:
+        small = small._replace(samples=samples)
+    if name != LITE0 and (not is_complete or len(clips) <= FEW):
+        # altered copies of few clips are missing
+        small = small._replace(encoded=encode(small.samples, context))
     candidates = (lite0.encoded.clips, small.encoded.clips) if is_complete else ()
-    encoder = chosen.value
-    encoded = encoder.encoded
-    if encoder is small:
-        samples = compared_samples if is_complete else samples
-        if not is_complete or len(clips) <= FEW:  # altered copies of few clips are missing
-            encoded = encode(samples, context)
-            candidates = candidates and (candidates[0], encoded.clips)
-    else:
-        samples = large_samples
-    return EncoderChoice(
-        samples, encoder.context, encoded, candidates=candidates, table=chosen.table
-    )
+    encoder = lite0 if name == LITE0 else small
+    return encoder._replace(candidates=candidates, table=table)

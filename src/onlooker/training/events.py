@@ -6,7 +6,7 @@ of other clips, and clips in which nothing happens. Windows that nearly agree wi
 positive; parts of clips, two halves of neighbors, and pauses are negative. Streams of other
 recordings, whose pauses are made in another way, choose how much a window loses by its length.
 
-Whether a window is an event, pictures tell; of which class, motion too, if the model has motion
+Whether a window is an event, pictures tell; its class, motion too, if the model has motion
 words (`training.eyes`). In the pauses of streams there are none.
 
 Live streams may lack frames, and no window of training looks like theirs. So there are two more
@@ -48,7 +48,6 @@ from onlooker.training.regression import (
     Ints,
     LinearLayer,
     Method,
-    best_temperature,
     held_out_logits,
     one_batch,
     regress,
@@ -80,7 +79,7 @@ _NEGATIVES = 6  # windows for each clip, besides one that is an event and the cl
 # to choose from, the default first: what the logit of a window loses when its length grows by a
 # factor of e
 _PRICES = (0.0, 0.5, 1.0, 2.0, 4.0)
-_OVERLAPS = (0.3, 0.5, 0.7)  # IoU thresholds of the mean by which the price is chosen
+_OVERLAPS = (0.3, 0.5, 0.7)  # IoU thresholds of the mean that chooses the price
 _CLASS_LAYERS = ("fitted to clips", "fitted to clips and windows")
 _METHODS = (
     Method("logistic", 1.0),
@@ -97,10 +96,10 @@ _LONGEST = 4  # windows at most, times the number of frames of a sample
 _MIN_SCORE = 0.02  # of a window that may be an event
 _MINING_ROUNDS = 2  # in which windows of the background are added
 _MINED = 6  # of these windows for each event and round, at most
-_SURE = 0.1  # score of the events by which the price is chosen
+_SURE = 0.1  # score of the events that choose the price
 _FRAMES = 128  # of a stream, whose windows are computed together
 _STRIDE = 3  # of these frames, one is left in a stream that lacks frames
-# distance that a model can compare with: that of a few recordings may have a larger upper bound
+# largest distance that a model can compare with; the upper bound of a few recordings may be larger
 _ROUNDING = 1e-9  # of the score of an event
 _LARGEST = float(np.finfo(np.float32).max)
 
@@ -121,10 +120,10 @@ class EventLayer(NamedTuple):
     Args:
         lengths: numbers of frames of the windows, ascending.
         event: whether a window is one whole event; weight `1 M`, bias `L`.
-        classes: of which class; weight `K M`.
-        motion: factor of the logits of motion that are added to those of `classes`.
+        classes: its class; weight `K M`.
+        motion: factor of the logits of motion that are added to the logits of `classes`.
         curve: what is found at which rate of false alarms, in streams of other recordings than
-            those of the layers; None if the clips cannot be divided, or no event is found.
+            the layers were fitted to; None if the clips cannot be divided, or no event is found.
         farthest: the distance (`LinearLayer.distances` of `classes`) above which a window is no
             event (`upper_bound`).
         farthest_motion: likewise, of its motion, in multiples of `MotionSpread.square`.
@@ -194,7 +193,7 @@ class _Played(NamedTuple):
         true: the true events.
         times: seconds of the frames, `T`.
         seconds: length of the stream.
-        motion: how far the motion of windows is from that of training, `T L`, in multiples of
+        motion: distance of the motion of windows from the motion of training, `T L`, in multiples of
             `MotionSpread.square`; zero where nothing moves.
     """
 
@@ -241,7 +240,7 @@ class _EventFit(NamedTuple):
     """What all steps of a fit share.
 
     Args:
-        net, clips, choice, decision: as for `fit_events`.
+        net, clips, choice, decision: see `fit_events`.
         lengths: numbers of frames of the windows, ascending.
         median: number of frames of the median event.
         events: number of clips that are events.
@@ -261,32 +260,6 @@ class _EventFit(NamedTuple):
     temperature: float = 1.0
     table: tuple[TriedCandidate, ...] = ()
 
-    @classmethod
-    def of(
-        cls,
-        net: LinearClassifier,
-        clips: ClipStatistics,
-        choice: LayerChoice,
-        *,
-        decision: Decision,
-        stream_clips: Sequence[ClipFeatures],
-    ) -> "_EventFit | None":
-        """With windows that suit the clips; None if none of them is an event."""
-        events = [clip for clip in stream_clips if clips.y[clip.number] != clips.nothing]
-        if not events:
-            return None
-        counts = [len(clip.features) for clip in events]
-        labels = clips.y[[clip.number for clip in events]].tolist()
-        return cls(
-            net,
-            clips,
-            choice,
-            decision,
-            window_lengths(counts, labels, net.window),
-            median=float(np.median(counts)),
-            events=len(events),
-        )
-
     @property
     def rate(self) -> float:
         """Frames per second of streams."""
@@ -304,19 +277,6 @@ class _EventFit(NamedTuple):
         """What finds events in the scores of windows."""
         return WindowSegmenter(self.decision, self.lengths, min_score)
 
-    def played(self, stream: _Stream, layers: _Layers) -> _Played:
-        """Play a stream to fitted layers."""
-        outputs = _outputs(self.net, stream, self.lengths, layers=layers)
-        true = [
-            Segment(self.decision.classes[label], start / self.rate, end / self.rate)
-            for start, end, label, _ in stream.events.tolist()
-        ]
-        count = len(stream.features)
-        times = (np.arange(count) / self.rate).tolist()
-        return _Played(
-            *outputs[:2], true, times=times, seconds=count / self.rate, motion=outputs[2]
-        )
-
 
 @one_thread
 def fit_events(
@@ -333,16 +293,24 @@ def fit_events(
 
     Args:
         net: a model with fitted layers, which is not changed.
-        clips, choice: as for `fit_eyes`.
+        clips, choice: see `fit_eyes`.
         stream_clips: clips that streams are made of.
         decision: of the model, with the frame rate of streams.
         background: recordings in which none of the classes happens; None: there are none.
     """
-    fit = _EventFit.of(net, clips, choice, decision=decision, stream_clips=stream_clips)
-    if fit is None:
+    events = [clip for clip in stream_clips if clips.y[clip.number] != clips.nothing]
+    if not events:
         return None
+    counts = [len(clip.features) for clip in events]
+    labels = clips.y[[clip.number for clip in events]].tolist()
+    lengths = window_lengths(counts, labels, net.window)
+    median = float(np.median(counts))
+    fit = _EventFit(net, clips, choice, decision, lengths, median=median, events=len(events))
     random = np.random.default_rng(0)
-    streams, test_streams = _streams(fit, stream_clips, random)
+    divided = _divided(stream_clips, clips, random)
+    streams = [_stream(fit, members, pause=_swaying, random=random) for members in divided]
+    # of the same clips, with pauses that are made in another way
+    test_streams = [_stream(fit, members, pause=_wandering, random=random) for members in divided]
     windows = _windows(fit, streams, clips, random=random)
     fit = _with_method(fit, windows)
     negatives = np.zeros((0, clips.x.shape[1]))
@@ -351,7 +319,8 @@ def fit_events(
     tested, farthest = _tested(fit, test_streams, windows)
     layers = fit.layers(windows, clips, choice)
     if background is not None and tested:
-        tested += _quiet(fit, background, layers)
+        pieces = (_background_stream(*background.read(piece)) for piece in background.held_out)
+        tested += [_played(fit, piece, layers) for piece in pieces]
     price = _chosen_price(fit, tested)
     penalty = fit.penalty(price.value)
     classes, curve = _chosen_classes(fit, tested, penalty)
@@ -376,20 +345,6 @@ def fit_events(
     )
 
 
-def _streams(
-    fit: _EventFit, stream_clips: Sequence[ClipFeatures], random: np.random.Generator
-) -> tuple[list[_Stream], list[_Stream]]:
-    """Streams that layers are fitted to; and streams of the same clips that test them, whose pauses
-    are made in another way.
-    """
-    divided = _divided(stream_clips, fit.clips, random)
-    streams, test_streams = (
-        [_stream(fit, members, pause=pause, random=random) for members in divided]
-        for pause in (_swaying, _wandering)
-    )
-    return streams, test_streams
-
-
 def _mined(
     fit: _EventFit,
     windows: "_Windows",
@@ -411,12 +366,6 @@ def _mined(
     return windows, np.concatenate(negatives)
 
 
-def _quiet(fit: _EventFit, background: Background, layers: _Layers) -> list[_Played]:
-    """The held-out pieces of the background, played to layers."""
-    streams = (_background_stream(*background.read(piece)) for piece in background.held_out)
-    return [fit.played(stream, layers) for stream in streams]
-
-
 def _tested(
     fit: _EventFit, streams: Sequence[_Stream], windows: "_Windows"
 ) -> tuple[list[_Played], list[float | None]]:
@@ -430,7 +379,7 @@ def _tested(
     for stream, held_out, layers in _held_out(
         fit_to_sample, streams, windows=windows, clips=fit.clips
     ):
-        played = fit.played(stream, layers)
+        played = _played(fit, stream, layers)
         tested.append(played)
         overlaps, nearest = _overlaps(stream, fit.lengths)
         whole = overlaps > _WHOLE
@@ -456,7 +405,8 @@ def _chosen_price(fit: _EventFit, tested: Sequence[_Played]) -> Chosen[float]:
             1 - segment_map([*false, played.pair(segmenter, 1, penalty)], _OVERLAPS).mean()
             for played in eventful
         ]
-        return Trial(np.array(losses), _numbers(losses), measure="1 - segment mAP")
+        numbers = np.arange(len(losses)).astype(str)  # streams share no recording
+        return Trial(np.array(losses), numbers, measure="1 - segment mAP")
 
     return search("price of length", _PRICES, test, name="{:g}".format)
 
@@ -476,7 +426,8 @@ def _chosen_classes(
         curves[layer] = curve
         decision = replace(fit.decision, curve=curve)
         losses = [_missed(*pair, decision) for pair in pairs if pair[0].segments]
-        return Trial(np.array(losses), _numbers(losses), measure="share of missed events")
+        numbers = np.arange(len(losses)).astype(str)
+        return Trial(np.array(losses), numbers, measure="share of missed events")
 
     chosen = search("layer of classes", (1, 0), test, name=_CLASS_LAYERS.__getitem__)
     return chosen, curves[chosen.value]
@@ -493,11 +444,6 @@ def _missed(true: Timeline, predicted: Timeline, decision: Decision) -> float:
     events = [predicted.segments[i] for i in np.flatnonzero(keeps).tolist()]
     errors = mistakes(true, replace(predicted, segments=events))
     return (len(errors.missed) + len(errors.wrong)) / len(true.segments)
-
-
-def _numbers(values: Sequence[float]) -> NDArray[np.str_]:
-    """Names of streams: they share no recording."""
-    return np.arange(len(values)).astype(str)
 
 
 def _fit_sparse(
@@ -562,7 +508,7 @@ def _sparse_streams(
 
 
 def _sparse(features: Tensor, random: np.random.Generator) -> Tensor:
-    """Features `T D h w` as those of a live stream in which every third frame arrives, after the
+    """Features `T D h w` as in a live stream where every third frame arrives, after the
     first one.
     """
     count = len(features)
@@ -689,12 +635,12 @@ def _stream(
         start = time + len(before)
         end = start + len(clip.features)
         events.append([start, end, int(clips.y[clip.number]), clip.number])
-        motion += _later(clip.motion, start)
+        motion += [(start + frame, words) for frame, words in clip.motion]
         shown += [before, clip.features, after]
         time = end + len(after)
         if background:
             idle = background[random.integers(len(background))]
-            motion += _later(idle.motion, time)
+            motion += [(time + frame, words) for frame, words in idle.motion]
             shown.append(idle.features)
             time += len(idle.features)
     return _Stream(
@@ -724,11 +670,6 @@ def _pauses(
         longest = int(_LONGEST_PART * fit.median)
         after = _with_motion(after, other, longest=longest, random=random)
     return before, after
-
-
-def _later(motion: Motion, frames: int) -> list[tuple[int, Tensor]]:
-    """Motion words some frames later."""
-    return [(frame + frames, words) for frame, words in motion]
 
 
 class _Windows(NamedTuple):
@@ -834,8 +775,8 @@ def _hardest(
         features, motion = background.read(path)
         frames = range(len(features))
         stream = _background_stream(features, motion)
-        logits, (probabilities,), _ = _outputs(fit.net, stream, fit.lengths, layers=layers)
-        scores = expit(logits)[..., None] * probabilities
+        played = _played(fit, stream, layers)
+        scores = expit(played.event)[..., None] * played.classes[0]
         candidates = sorted(segmenter.find(frames, scores), key=lambda window: -window.score)
         windows += [features[round(w.start) : round(w.end)] for w in candidates[:share]]
     return windows[:count]
@@ -872,19 +813,14 @@ def _with_method(
             folds.append((batches, np.flatnonzero(~other_rows)))
     if not folds:
         return fit._replace(method=methods[0], temperature=1.0)
-    logits = held_out_logits(x, windows.y, 2, folds=folds, methods=methods)
-    temperatures = dict[Method, float]()
+    tempered = held_out_logits(x, windows.y, 2, folds=folds, methods=methods)
 
     def test(method: Method) -> Trial:
-        tested = np.isfinite(logits[method]).all(1)
-        temperatures[method] = best_temperature(logits[method][tested], windows.y[tested])
-        scores = softmax(logits[method] / temperatures[method], 1)
+        scores = softmax(tempered[method][0], 1)
         return Trial.of(HeldOut(scores, windows.y, windows.stream.astype(str)))
 
-    chosen = search("method of windows", methods, test)
-    return fit._replace(
-        method=chosen.value, temperature=temperatures[chosen.value], table=chosen.table
-    )
+    method, table = search("method of windows", methods, test)
+    return fit._replace(method=method, temperature=tempered[method][1], table=table)
 
 
 def _fit_layers(
@@ -897,7 +833,7 @@ def _fit_layers(
 ) -> _Layers:
     """Layers on all statistics, whose logits are divided by their temperatures. Those of classes
     are fitted to whole clips, and to these, the clips of events again, and windows that nearly agree
-    with them; that of motion to whole clips.
+    with them; the layer of motion is fitted to whole clips.
     """
     columns = clips.columns(STATISTICS)
     (two_class,) = regress(one_batch(windows.x[:, columns], windows.y), 2, methods=(method,))
@@ -930,29 +866,23 @@ def _fit_layers(
 
 
 @torch.inference_mode()
-def _outputs(
-    net: LinearClassifier,
-    stream: _Stream,
-    lengths: Sequence[int],
-    *,
-    layers: _Layers,
-) -> tuple[Floats, list[Floats], Floats]:
-    """The logits `T L` of the layer of events for the windows of a stream; the probabilities
-    `T L K` of each of the layers of classes; and the distances `T L` of the layer of motion.
-    """
+def _played(fit: _EventFit, stream: _Stream, layers: _Layers) -> _Played:
+    """Play a stream to fitted layers, some frames at a time."""
+    net = fit.net
+    lengths = fit.lengths
     before = lengths[-1] - 1
     distances = list[Floats]()
     logits = list[Floats]()
     probabilities = list[list[Floats]]()
     for start in range(0, len(stream.features), _FRAMES):
         begin = max(0, start - before)
-        part = stream.features[None, begin : start + _FRAMES].to(net.positions.device)
-        statistics = net.window_statistics(part, lengths)[0, start - begin :]
+        features = stream.features[None, begin : start + _FRAMES].to(net.positions.device)
+        statistics = net.window_statistics(features, lengths)[0, start - begin :]
         values = statistics.cpu().double().numpy()
         logits.append(layers.event.logits(values)[..., 0])
         by_motion = np.zeros((*values.shape[:2], 1 + len(layers.classes[0].bias)))
         if layers.motion is not None:
-            rows = torch.zeros(part.shape[1], 1 + net.motion_features)
+            rows = torch.zeros(features.shape[1], 1 + net.motion_features)
             for frame, words in stream.motion:
                 if begin <= frame < begin + len(rows):
                     rows[frame - begin] += words
@@ -963,5 +893,17 @@ def _outputs(
         probabilities.append(
             [softmax(layer.logits(values) + by_motion[..., :-1], -1) for layer in layers.classes]
         )
-    by_layer = [np.concatenate(parts) for parts in zip(*probabilities, strict=True)]
-    return np.concatenate(logits), by_layer, np.concatenate(distances)
+    by_layer = [np.concatenate(pieces) for pieces in zip(*probabilities, strict=True)]
+    true = [
+        Segment(fit.decision.classes[label], start / fit.rate, end / fit.rate)
+        for start, end, label, _ in stream.events.tolist()
+    ]
+    count = len(stream.features)
+    return _Played(
+        np.concatenate(logits),
+        by_layer,
+        true,
+        times=(np.arange(count) / fit.rate).tolist(),
+        seconds=count / fit.rate,
+        motion=np.concatenate(distances),
+    )

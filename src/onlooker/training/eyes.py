@@ -3,10 +3,11 @@ pictures (statistics of sampled frames), motion (words of all frames), or both, 
 probabilities are added.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import product
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,10 +38,12 @@ from onlooker.training.linear import (
 )
 from onlooker.training.regression import (
     METHODS,
+    Batches,
     Floats,
     Ints,
     LinearLayer,
     Method,
+    Tempered,
     best_temperature,
     held_out_logits,
     one_batch,
@@ -188,41 +191,6 @@ class _LayerTests:
         default = Candidate().method
         return sorted((m for m in METHODS if m.name in names), key=lambda m: m != default)
 
-    def weightings(self, candidate: Candidate) -> list[Candidate]:
-        """Classes that weigh by their numbers of clips, and equally, if they differ much."""
-        counts = np.unique(self.clips.y, return_counts=True)[1]
-        if self.clips.class_weights != "auto" or counts.max() <= IMBALANCE * counts.min():
-            return [candidate]
-        return [candidate, candidate._replace(balanced=True)]
-
-    def layers(self, candidate: Candidate) -> list[Candidate]:
-        """All statistics and methods of pictures."""
-        pairs = product(SETS.values(), self.methods)
-        return [candidate._replace(statistics=names, method=method) for names, method in pairs]
-
-    def copied(self, candidate: Candidate) -> list[Candidate]:
-        """All numbers of altered copies."""
-        counts = [count for count in _COPIES if count <= len(self.clips.copies)]
-        return [candidate._replace(copies=count) for count in counts]
-
-    def motions(self, candidate: Candidate) -> list[Candidate]:
-        """All methods of motion."""
-        if self.clips.motion is None:
-            return [candidate]
-        return [candidate._replace(motion=method) for method in self.methods]
-
-    def eyes(self, candidate: Candidate) -> list[Candidate]:
-        """All eyes, unless some are requested."""
-        if self.clips.motion is None or self.clips.motion.eyes != "auto":
-            return [candidate]
-        return [
-            candidate._replace(eyes=eyes, weights=weights[0]) for eyes, weights in _WEIGHTS.items()
-        ]
-
-    def weights(self, candidate: Candidate) -> list[Candidate]:
-        """All weights of the eyes."""
-        return [candidate._replace(weights=weights) for weights in _WEIGHTS[candidate.eyes]]
-
     def layer(self, candidate: Candidate) -> LayerChoice:
         """The layers of a candidate, at one of a few temperatures."""
         clips = self.clips
@@ -265,50 +233,33 @@ class _LayerTests:
 
     def _fit_pictures(
         self, statistics: tuple[str, ...], copies: int, balanced: bool
-    ) -> dict[Method, tuple[Floats, float]]:
+    ) -> dict[Method, Tempered]:
         columns = self.clips.columns(statistics)
         folds = (
             (partial(self.clips.batches, train_rows, columns, copies), test_rows)
             for train_rows, test_rows in self.folds
         )
         x = np.ascontiguousarray(self.clips.x[:, columns], np.float64)
-        return self._tempered(
-            held_out_logits(
-                x,
-                self.clips.y,
-                self.clips.num_classes,
-                folds=folds,
-                methods=self.methods,
-                balanced=balanced,
-            ),
-            balanced=balanced,
-        )
+        return self._tempered(x, folds, balanced=balanced)
 
-    def _fit_motion(self, balanced: bool) -> dict[Method, tuple[Floats, float]]:
+    def _fit_motion(self, balanced: bool) -> dict[Method, Tempered]:
         assert self.clips.motion is not None
         x = self.clips.motion.x
         y = self.clips.y
-        logits = held_out_logits(
-            x,
-            y,
-            self.clips.num_classes,
-            folds=((one_batch(x[rows], y[rows]), test) for rows, test in self.folds),
-            methods=self.methods,
-            balanced=balanced,
-            one_scale=True,
-        )
-        return self._tempered(logits, balanced=balanced)
+        folds = ((one_batch(x[rows], y[rows]), test_rows) for rows, test_rows in self.folds)
+        return self._tempered(x, folds, balanced=balanced, one_scale=True)
 
     def _tempered(
-        self, logits: dict[Method, Floats], *, balanced: bool
-    ) -> dict[Method, tuple[Floats, float]]:
+        self, x: Floats, folds: Iterable[tuple[Batches, Ints]], **options: bool
+    ) -> dict[Method, Tempered]:
         """Log probabilities `B K` of each method at its best temperature, and this temperature."""
-        results = dict[Method, tuple[Floats, float]]()
-        for method, values in logits.items():
-            tested = np.isfinite(values).all(1)
-            temperature = best_temperature(values[tested], self.clips.y[tested], balanced)
-            results[method] = log_softmax(values / temperature, 1), temperature
-        return results
+        tempered = held_out_logits(
+            x, self.clips.y, self.clips.num_classes, folds=folds, methods=self.methods, **options
+        )
+        return {
+            method: (log_softmax(logits, 1), temperature)
+            for method, (logits, temperature) in tempered.items()
+        }
 
 
 @one_thread
@@ -328,24 +279,54 @@ def choose_eyes(clips: ClipStatistics, folds: int = FOLDS) -> LayerChoice:
         return LayerChoice(candidate, held_out, factors=candidate.weights)
     tests = _LayerTests(clips, divided)
     table = list[TriedCandidate]()
-    for choice, candidates, test, name in (
-        (
-            "class weights",
-            tests.weightings,
-            tests.errors,
-            lambda option: _BALANCED[option.balanced],
-        ),
-        (_STATISTICS, tests.layers, tests.loss, _layer_name),
-        ("altered copies", tests.copied, tests.loss, lambda option: _COPIES[option.copies]),
-        ("motion", tests.motions, tests.loss_of_motion, lambda option: str(option.motion)),
-        (_EYES, tests.eyes, tests.loss, lambda option: option.eyes),
-        ("weight of motion", tests.weights, tests.loss, lambda option: f"{option.weights[1]:g}"),
-    ):
-        options = candidates(candidate)
-        if len(options) > 1:
-            chosen = search(choice, options, test, name=name)
-            candidate = chosen.value
-            table += chosen.table
+
+    def choose(
+        choice: str,
+        options: Iterable[dict[str, Any]],
+        name: Callable[[Candidate], str],
+        *,
+        test: Callable[[Candidate], Trial] = tests.loss,
+    ) -> None:
+        nonlocal candidate
+        candidates = [candidate._replace(**option) for option in options]
+        if len(candidates) > 1:
+            candidate, rows = search(choice, candidates, test, name=name)
+            table.extend(rows)
+
+    weightings = (False, True) if _differ_in_numbers(clips) else ()
+    choose(
+        "class weights",
+        ({"balanced": balanced} for balanced in weightings),
+        lambda option: _BALANCED[option.balanced],
+        test=tests.errors,
+    )
+    layers = product(SETS.values(), tests.methods)
+    choose(
+        _STATISTICS,
+        ({"statistics": names, "method": method} for names, method in layers),
+        lambda option: f"{_SET_NAMES[option.statistics]}, {option.method}",
+    )
+    copies = (count for count in _COPIES if count <= len(clips.copies))
+    choose("altered copies", ({"copies": count} for count in copies), lambda o: _COPIES[o.copies])
+    if clips.motion is not None:
+        choose(
+            "motion",
+            ({"motion": method} for method in tests.methods),
+            lambda option: str(option.motion),
+            test=tests.loss_of_motion,
+        )
+        if clips.motion.eyes == "auto":
+            defaults = ((eyes, weights[0]) for eyes, weights in _WEIGHTS.items())
+            choose(
+                _EYES,
+                ({"eyes": eyes, "weights": weights} for eyes, weights in defaults),
+                lambda option: option.eyes,
+            )
+    choose(
+        "weight of motion",
+        ({"weights": weights} for weights in _WEIGHTS[candidate.eyes]),
+        lambda option: f"{option.weights[1]:g}",
+    )
     layer = tests.layer(candidate)
     factor = layer.held_out.temperature(balanced=candidate.balanced)
     return replace(layer.tempered(factor), table=tuple(table))
@@ -362,8 +343,10 @@ def _default(clips: ClipStatistics) -> Candidate:
     return candidate._replace(eyes=eyes, weights=_WEIGHTS[eyes][0])
 
 
-def _layer_name(candidate: Candidate) -> str:
-    return f"{_SET_NAMES[candidate.statistics]}, {candidate.method}"
+def _differ_in_numbers(clips: ClipStatistics) -> bool:
+    """Whether classes may weigh equally, and their numbers of clips differ much."""
+    counts = np.unique(clips.y, return_counts=True)[1]
+    return clips.class_weights == "auto" and counts.max() > IMBALANCE * counts.min()
 
 
 def _chosen_by_sample(clips: ClipStatistics, rows: Ints) -> LayerChoice:

@@ -167,7 +167,7 @@ def frame_cross_entropy(
 class _Training:
     """The training of one process: its batches, its optimizer and its curves.
 
-    Args: those of `fit`.
+    Args: see `fit`.
     """
 
     def __init__(
@@ -397,7 +397,7 @@ def _balanced(training: Dataset[Any], num_classes: int) -> Tensor:
     """The weight of each class in the loss, inverse to its number of clips; the mean over clips is
     1.
     """
-    targets = np.asarray(training.targets)  # type: ignore[attr-defined]  # those of clips
+    targets = np.asarray(training.targets)  # type: ignore[attr-defined]  # of clips
     weights = np.ones(num_classes, np.float32)
     weights[targets] = balancing_weights(targets)
     return torch.from_numpy(weights)

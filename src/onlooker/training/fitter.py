@@ -34,7 +34,7 @@ class FitContext:
     """What a fitter is given beside the samples and their split.
 
     Args:
-        settings: complete ones; those of the fitter are in `settings.training`.
+        settings: complete ones; `settings.training` has the settings of the fitter.
         model: the model to fit, with random weights in all that is not pretrained.
         decision: the classes, the class in which nothing happens, the aggregation and the frame
             rate; what is to be calibrated has its defaults.
@@ -66,11 +66,11 @@ class Fitted:
     Args:
         model: the fitted model.
         decision: how its scores become an answer.
-        settings: those of the context, with the encoder that was chosen.
+        settings: from the context, with the encoder that was chosen.
         curves: loss and accuracy of every epoch; None: there are no epochs.
         held_out: predictions for all training and validation clips, each by a model that was
             fitted without it and its recording; None: the model is tested on test clips.
-        figures: those of the cross-validation that chose the model; None: there was none.
+        figures: of the cross-validation that chose the model; None: there was none.
         notes: what a user should know, in words, by subject.
     """
 
@@ -111,7 +111,7 @@ class Fitter(Protocol):
         """Fit the model of the context to the training and validation clips of a split.
 
         Args:
-            samples: those of all clips that could be read.
+            samples: all clips that could be read.
 
         Raises:
             ValueError: clips or settings that do not fit.

@@ -58,7 +58,7 @@ def joined_settings() -> type[FitConfig]:
     program may give before its model is known. `complete` hands them to the class of the fitter,
     which has their bounds.
 
-    A setting without a group has that of its fitter; of two with one name, the first one is shown.
+    A setting without a group has the group of its fitter; of two with one name, the first one is shown.
     """
     load_packages()
     options: dict[str, tuple[str, Any, Any]] = {}
@@ -73,52 +73,50 @@ def joined_settings() -> type[FitConfig]:
     return make_dataclass("FitterSettings", own, bases=(FitConfig,), frozen=True)
 
 
-def complete(asked: Settings, given: Collection[str] | None = None) -> Settings:
+def complete(requested: Settings, explicit: Collection[str] | None = None) -> Settings:
     """The settings of a training, with all that depends on its model resolved.
 
-    `modality`: that of its recipe; `size`: that of an encoder of a fixed size; `encoder`: `auto`
-    where the fitter chooses one, unless weights, normalization or a smaller size than that of Lite0
+    `modality`: from its recipe; `size`: from an encoder of a fixed size; `encoder`: `auto`
+    where the fitter chooses one, unless weights, normalization or a smaller size than Lite0 has
     is given, else `small`; `pretrained`: whether the encoder has weights that are installed, or for
     stored features any;
-    `normalization`: that of pretrained weights, else `half`; `loss`: that of the recipe. Stored
+    `normalization`: of pretrained weights, else `half`; `loss`: from the recipe. Stored
     features are of a frozen encoder, without augmentation. Completing twice changes nothing.
 
     Args:
-        given: the names of the settings that were given, which stay, and of which none may be
-            without effect; None: all were, and those without effect are not looked for.
+        explicit: the names of the settings that were given, which stay, and must have an effect;
+            None: all were, and whether they have an effect is not asked.
 
     Raises:
         ValueError: an unknown model; settings that contradict each other, or have no effect.
     """
-    asked = _of_its_fitter(asked, given or ())
-    if given is None:
-        return _resolved(asked)
-    asked = _with_defaults(asked, given)
-    reasons = _without_effect(asked)
-    refuse(given, reasons)
-    return _resolved(_reset(asked, reasons))
+    requested = _of_its_fitter(requested, explicit or ())
+    if explicit is None:
+        return _resolved(requested)
+    return complete_each([_with_defaults(requested, explicit)], explicit)[0]
 
 
 def complete_each(
-    asked: Sequence[Settings], given: Collection[str] | None = None
+    requested: Sequence[Settings], explicit: Collection[str] | None = None
 ) -> list[Settings]:
     """`complete` for several models that share settings: what has no effect on a model has its
     defaults there.
 
     Args:
-        given: the names of the settings that were given; None: all were, and none is refused.
+        explicit: the names of the settings that were given; None: all were, and none is refused.
 
     Raises:
         ValueError: as `complete`; or a setting that was given has no effect on any of the models.
     """
-    asked = [_of_its_fitter(settings, given or ()) for settings in asked]
-    reasons = [_without_effect(settings) for settings in asked]
-    if given is not None:
+    requested = [_of_its_fitter(settings, explicit or ()) for settings in requested]
+    reasons = [_without_effect(settings) for settings in requested]
+    if explicit is not None:
         unused = set.intersection(*map(set, reasons))
-        refuse(given, {name: reasons[0][name] for name in unused})
-        asked = [_sized(settings, given) for settings in asked]
+        refuse(explicit, {name: why for name, why in reasons[0].items() if name in unused})
+        requested = [_sized(settings, explicit) for settings in requested]
     return [
-        _resolved(_reset(settings, names)) for settings, names in zip(asked, reasons, strict=True)
+        _resolved(_reset(settings, names))
+        for settings, names in zip(requested, reasons, strict=True)
     ]
 
 
@@ -133,7 +131,7 @@ def fitter_of(recipe: Recipe) -> Fitter:
 
 def aggregation_of(settings: Settings) -> Literal["mean", "product", "last"]:
     """How frame scores become clip scores by complete settings: as in the training; where that does
-    not say, the last frame is enough for a model whose loss is that of the last frame.
+    not say, the last frame is enough for a model with the loss of the last frame.
     """
     if isinstance(settings.training, TrainConfig):
         return settings.training.resolved_aggregation
@@ -174,7 +172,7 @@ def _without_effect(settings: Settings) -> dict[str, str]:
     names |= {f.name for f in fields(joined_settings())} - {f.name for f in fields(training)}
     reasons = dict.fromkeys(names, f"in {model.name}")
     if training.features:
-        reasons.pop("precision", None)  # that of the encoder
+        reasons.pop("precision", None)  # of the encoder
         reasons |= dict.fromkeys((*AUGMENTING, "eyes"), "with features")
     if data.modality != "rgb":
         reasons["eyes"] = f"with modality {data.modality}"
@@ -185,28 +183,26 @@ def _without_effect(settings: Settings) -> dict[str, str]:
     return reasons
 
 
-def _with_defaults(asked: Settings, given: Collection[str]) -> Settings:
-    """The settings with the modality, the eyes, the encoder and the size that the model has by
-    default.
-    """
-    model, data, training = asked
+def _with_defaults(requested: Settings, explicit: Collection[str]) -> Settings:
+    """The settings with the modality, the eyes and the encoder that the model has by default."""
+    model, data, training = requested
     recipe = find_recipe(model.name)
-    if "modality" not in given:
+    if "modality" not in explicit:
         data = replace(data, modality=recipe.modality or data.modality)
-    if "eyes" not in given:  # reset where they have no effect
+    if "eyes" not in explicit:  # reset where they have no effect
         data = replace(data, eyes="auto")
-    is_given = {"encoder", "pretrained", "weights", "normalization"} & {*given}
-    is_small = "size" in given and data.size < LITE0_SIZE
+    is_given = {"encoder", "pretrained", "weights", "normalization"} & {*explicit}
+    is_small = "size" in explicit and data.size < LITE0_SIZE
     if fitter_of(recipe).chooses_encoder and not (is_given or is_small):
         model = replace(model, encoder=AUTO_ENCODER)
-    return _sized(Settings(model, data, training), given)
+    return Settings(model, data, training)
 
 
-def _sized(asked: Settings, given: Collection[str]) -> Settings:
+def _sized(requested: Settings, explicit: Collection[str]) -> Settings:
     """The settings with the size of an encoder of a fixed size, unless one was given."""
-    if asked.model.encoder != LITE0 or "size" in given:
-        return asked
-    return asked._replace(data=replace(asked.data, size=LITE0_SIZE))
+    if requested.model.encoder != LITE0 or "size" in explicit:
+        return requested
+    return requested._replace(data=replace(requested.data, size=LITE0_SIZE))
 
 
 def _reset(settings: Settings, names: Collection[str]) -> Settings:
@@ -222,28 +218,28 @@ def _reset(settings: Settings, names: Collection[str]) -> Settings:
     return Settings(ModelConfig(**model_values), data, type(training)(**training_values))
 
 
-def _of_its_fitter(asked: Settings, given: Collection[str]) -> Settings:
-    """The settings with those of the training as the fitter of the model has them: those that all
-    fitters share, and those that were given; the others have its defaults.
+def _of_its_fitter(requested: Settings, explicit: Collection[str]) -> Settings:
+    """The settings with the class of the model's fitter for the training: it keeps what all fitters
+    share, and what was given; the others have its defaults.
     """
-    training = asked.training
-    kind = fitter_of(find_recipe(asked.model.name)).settings
+    training = requested.training
+    kind = fitter_of(find_recipe(requested.model.name)).settings
     if type(training) is kind:
-        return asked
-    names = {f.name for f in fields(FitConfig)} | {*given}
+        return requested
+    names = {f.name for f in fields(FitConfig)} | {*explicit}
     own: dict[str, Any] = {
         f.name: getattr(training, f.name)
         for f in fields(kind)
         if f.name in names and hasattr(training, f.name)
     }
-    return asked._replace(training=kind(**own))
+    return requested._replace(training=kind(**own))
 
 
 def _resolved(settings: Settings) -> Settings:
     model, data, training = settings
     recipe = find_recipe(model.name)
     fitter = fitter_of(recipe)
-    encoder = settings.decided.model.encoder
+    encoder = settings.with_defaults.model.encoder
     if not fitter.chooses_encoder:
         model = replace(model, encoder=encoder)
     if training.features:

@@ -16,7 +16,7 @@ _PIXELS_PER_BATCH = 1 << 23  # for large clips: five clips of 30 frames of 224×
 
 
 def memory_batches(samples: Tensor) -> tuple[Tensor, ...]:
-    """Clips, as for `forward_samples`, in batches that fit in memory."""
+    """Clips (see `forward_samples`) in batches that fit in memory."""
     clips = _PIXELS_PER_BATCH // samples[0, ..., 0].numel()
     return samples.split(min(_CLIPS_PER_BATCH, max(1, clips)))
 

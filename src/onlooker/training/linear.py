@@ -208,7 +208,7 @@ def fit_layer(
 
     Args:
         early: as in `EncodedClips`; without it, the statistics of the first frames of a stream are
-            standardized like those of whole clips.
+            standardized like whole clips.
         factor: of the logits.
     """
     layer = fitted_layer(clips, candidate).scaled(factor)
@@ -276,7 +276,7 @@ def statistics_of(
 
     Args:
         model: a `LinearClassifier`.
-        samples: as for `fit`; frames are not augmented.
+        samples: see `fit`; frames are not augmented.
         groups: the recording of each clip.
         data: normalization.
         title: of the progress bar.

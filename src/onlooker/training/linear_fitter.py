@@ -12,17 +12,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from onlooker.base.config import DataConfig, Eyes, FitConfig
+from onlooker.base.config import Eyes, FitConfig
 from onlooker.base.decision import Decision
 from onlooker.base.progress import note
-from onlooker.base.records import ClipError, Evaluation, Recording
+from onlooker.base.records import ClipError, Evaluation
 from onlooker.data.clips import ClipFrames, read_header
 from onlooker.data.scenes import is_joined
 from onlooker.data.split import Split, group_of, shows_scenes, source_of
 from onlooker.measure.events import choose_threshold
 from onlooker.measure.figures import CrossValidationFigures, Leakage
 from onlooker.measure.metrics import labels_to_check, measure
-from onlooker.models.heads import Head
 from onlooker.models.linear import LinearClassifier
 from onlooker.training.background import Background, background_of
 from onlooker.training.encoders import EncoderChoice, choose_encoder
@@ -38,7 +37,7 @@ from onlooker.training.fitter import FitContext, Fitted, Fitter
 from onlooker.training.linear import ClipStatistics
 from onlooker.training.regression import Floats
 from onlooker.training.search import summary
-from onlooker.training.states import StateLayer, fit_states
+from onlooker.training.states import fit_states
 from onlooker.training.still_evidence import still_evidence
 from onlooker.training.unusual import MotionSpread, usual_distance, usual_motion
 from onlooker.video.rates import RATE
@@ -71,17 +70,20 @@ class LinearFitter(Fitter):
         notes = {"times": times.why} if times.why else {}
         still = still_evidence(net, encoder.encoded.features, np.array(encoder.samples.targets))
         if still is not None:
-            net.set_heads({"static_scene": Head(still.share[None], center=still.center)})
+            net.set_heads({"static_scene": still})
             notes["where"] = _STILL_TEXT
         table = [*encoder.table, *choice.table]
         data = replace(encoder.context.settings.data, eyes=choice.eyes)
         states = None
         if times.recordings:
             requested = replace(data, eyes=context.settings.data.eyes)
-            states, decision = _fit_states(net, times.recordings, decision, data=requested)
+            states = fit_states(net, times.recordings, decision, data=requested)
+            net.set_heads(states.heads, states.lengths)
+            decision = states.decision
             table += states.table
             notes["when"] = f"states: {states.held_out.sentence}"
-            data = data if states.motion is None else replace(data, eyes="both")
+            if "state_motion" in states.heads:
+                data = replace(data, eyes="both")
         note(f"chosen: {summary(table)}")
         figures = CrossValidationFigures(
             chosen=summary(table),
@@ -140,22 +142,6 @@ def _fit_clips(
     )
 
 
-def _fit_states(
-    net: LinearClassifier,
-    recordings: Sequence[Recording],
-    decision: Decision,
-    *,
-    data: DataConfig,
-) -> tuple[StateLayer, Decision]:
-    """Fit the layer of states, and set it."""
-    states = fit_states(net, recordings, decision, data=data)
-    heads = {"state": Head(**states.layer._asdict())}
-    if states.motion is not None:
-        heads["state_motion"] = Head(*states.motion)
-    net.set_heads(heads, states.lengths)
-    return states, replace(decision, states=states.chains, frame_rate=states.rate)
-
-
 def _with_test(
     fitted: Fitted, encoder: EncoderChoice, choice: LayerChoice, *, is_test: bool
 ) -> Fitted:
@@ -165,9 +151,8 @@ def _with_test(
     chosen layers are cross-validated, for the labels to check.
     """
     layers = None if is_test else choice
-    clips = encoder.encoded.clips
     decision = fitted.decision
-    evaluation = _tested(encoder, clips, choice=layers, decision=decision)
+    evaluation = _tested(encoder, layers, decision)
     if evaluation is None:
         return fitted
     is_complete = is_test and len(evaluation.names) == len(encoder.samples)
@@ -178,7 +163,7 @@ def _with_test(
     if len(decision.states) < 2:  # else another class of another group is no doubt
         doubtful_labels = labels_to_check(evaluation)
     figures = fitted.figures or CrossValidationFigures()
-    leakage = _leakage(encoder, clips, evaluation, choice=layers)
+    leakage = _leakage(encoder, evaluation, layers)
     return replace(
         fitted,
         decision=decision.with_threshold(threshold and threshold.probability),
@@ -208,9 +193,9 @@ def fit_layers(
     Args:
         clips: what the layers are fitted to.
         decision: its classes and its frame rate.
-        stream_clips: clips at this frame rate, of which streams with events are made.
+        stream_clips: clips at this frame rate, to make streams with events from.
         early: as in `EncodedClips`.
-        background: as for `fit_events`.
+        background: see `fit_events`.
 
     Returns:
         What was chosen; and the decision, with its temperature, the curve of events, and which
@@ -249,10 +234,9 @@ def fit_layers(
 
 def _tested(
     encoder: EncoderChoice,
-    clips: ClipStatistics,
-    *,
     choice: LayerChoice | None,
     decision: Decision,
+    *,
     title: str = "cross-validation",
 ) -> Evaluation | None:
     """The evaluation of all clips, each by a layer that was fitted without it and its recording;
@@ -260,11 +244,11 @@ def _tested(
 
     Args:
         encoder: with several candidates, it is chosen again for each fold.
-        clips: the encoded samples.
         choice: the layers to fit in each fold; None: chosen again for each fold.
         decision: of the evaluation.
         title: of the progress bar.
     """
+    clips = encoder.encoded.clips
     held_out, thresholds = cross_validated(clips, choice, encoded=encoder.candidates, title=title)
     positions = np.flatnonzero(held_out.tested)
     if not len(positions):
@@ -283,30 +267,24 @@ def _tested(
 
 
 def _leakage(
-    encoder: EncoderChoice,
-    clips: ClipStatistics,
-    evaluation: Evaluation,
-    *,
-    choice: LayerChoice | None,
+    encoder: EncoderChoice, evaluation: Evaluation, choice: LayerChoice | None
 ) -> dict[str, Leakage]:
     """How much easier the test is if clips of one `scenes`, or `copies`, are both fitted to and
     tested; empty if there are none.
 
-    Args:
-        evaluation: that of `_tested`; the other arguments are those of it.
+    `evaluation`: the one of `_tested` for the same encoder and choice.
     """
     listed = encoder.samples.clips
     if not any(map(is_joined, listed)):
         return {}
     groups = np.array([str(clip.path) if is_joined(clip) else group_of(clip) for clip in listed])
-    candidates = tuple(encoded._replace(groups=groups) for encoded in encoder.candidates)
-    mixed = _tested(
-        encoder._replace(candidates=candidates),
-        clips._replace(groups=groups),
-        choice=choice,
-        decision=evaluation.decision,
-        title="cross-validation without scenes",
+    clips = encoder.encoded.clips._replace(groups=groups)
+    divided = encoder._replace(
+        encoded=encoder.encoded._replace(clips=clips),
+        candidates=tuple(encoded._replace(groups=groups) for encoded in encoder.candidates),
     )
+    title = "cross-validation without scenes"
+    mixed = _tested(divided, choice, evaluation.decision, title=title)
     if mixed is None:
         return {}
     leakage = Leakage(mixed=measure(mixed).accuracy, unseen=measure(evaluation).accuracy)
@@ -342,8 +320,8 @@ def _stream_clips(
 
 
 def _motion_at(motion: Tensor, frames: NDArray[np.int64]) -> list[tuple[int, Tensor]]:
-    """The motion words of a sample, `T 1+F`, as those of frames that are given by their positions in
-    it: each row counts from the first of them on that shows its frame or a later one.
+    """The motion words of a sample, `T 1+F`, for frames that are given by their positions in it:
+    each row counts from the first of them on that shows its frame or a later one.
     """
     rows = [(min(row, frames[-1]), words) for row, words in enumerate(motion) if words[0]]
     return [(int(np.searchsorted(frames, row)), words) for row, words in rows]

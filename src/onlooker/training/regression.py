@@ -22,6 +22,7 @@ Ints = NDArray[np.int64]
 Statistics = NDArray[np.floating]
 Batch = tuple[Statistics, Ints]  # statistics `b M` and classes `b`
 Batches = Callable[[], Iterable[Batch]]  # once more for each call
+Tempered = tuple[Floats, float]  # logits `B K` at a temperature, and this temperature
 
 EQUAL = 1e-12  # variance up to which the clips of a class count as equal
 _TEMPERATURES = tuple(2.0**i for i in range(-2, 8))  # at which methods are compared
@@ -102,7 +103,7 @@ class LinearLayer(NamedTuple):
         return self._replace(scale=self.scale * unit, weight=self.weight * unit)
 
     def embedded_in(self, columns: Ints, M: int) -> "LinearLayer":
-        """The same layer on M statistics, of which it uses those in `columns`."""
+        """The same layer on M statistics, using only `columns`."""
         center = np.zeros(M)
         scale = np.ones(M)
         weight = np.zeros((len(self.weight), M))
@@ -115,12 +116,6 @@ class LinearLayer(NamedTuple):
 def one_batch(x: Statistics, y: Ints) -> Batches:
     """All rows in one batch."""
     return lambda: [(x, y)]
-
-
-def joined(batches: Iterable[Batch]) -> tuple[Floats, Ints]:
-    """All statistics and classes of some batches, in double precision."""
-    x, y = zip(*batches, strict=True)
-    return np.concatenate(x).astype(np.float64, order="C"), np.concatenate(y)
 
 
 def mean_and_std(batches: Batches) -> tuple[Floats, Floats]:
@@ -169,7 +164,9 @@ def regress(
     rows: Batches = partial(_standardized, batches, center, scale, present=present)
     basis = None
     if np.sum(counts) <= MANY:
-        z, y = joined(_standardized(batches, center, scale, present=present, precision=np.float64))
+        pieces = _standardized(batches, center, scale, present=present, precision=np.float64)
+        z, y = map(np.concatenate, zip(*pieces, strict=True))
+        z = np.ascontiguousarray(z)
         if len(z) < M:  # weights lie in the space that the clips span
             basis, z = np.linalg.qr(z.T)
             z = np.ascontiguousarray(z.T)
@@ -218,21 +215,24 @@ def _fitted(
     """Weights `K R` and biases `K` by each method, from standardized batches `b R` of classes that
     all have clips; logistic regression begins with the weights of the method before.
 
-    `M`: the number of statistics, of which the rows are R dimensions.
+    `M`: the number of statistics; rows are R dimensions of them.
     """
     discriminant = None
     layer = None
     for name, setting in methods:
         if name == "discriminant":
-            discriminant = discriminant or _Discriminant.of(batches, K, M=M, balanced=balanced)
-            yield discriminant.layer(setting)
+            discriminant = discriminant or _discriminant(batches, K, M=M, balanced=balanced)
+            yield discriminant(setting)
         else:
             layer = logistic(batches, K, C=setting, balanced=balanced, start=layer)
             yield layer
 
 
-class _Discriminant(NamedTuple):
-    """Linear discriminant analysis of standardized clips of K classes.
+def _discriminant(
+    batches: Batches, K: int, *, M: int, balanced: bool
+) -> Callable[[float], tuple[Floats, Floats]]:
+    """Linear discriminant analysis of standardized clips of K classes, from two passes: weights
+    `K R` and biases `K` for a share s.
 
     With class means μ_k, shares π_k (equal if `balanced`) and the covariance Σ within classes,
     shrunk by a share s,
@@ -241,48 +241,32 @@ class _Discriminant(NamedTuple):
 
     The clips, `B R`, are given in a basis of the R dimensions of `M` in which they differ: in the
     others, Σ is zero.
-
-    Args:
-        means: μ, `K R`.
-        within: Σ, `R R`.
-        average: tr(Σ)/M.
-        priors: log π, `K`.
     """
+    counts = np.zeros(K)
+    sums: Floats | float = 0.0
+    for rows, y in batches():
+        members = (y == np.arange(K)[:, None]).astype(rows.dtype)
+        counts += members.sum(1)
+        sums = sums + (members @ rows).astype(np.float64)
+    means = sums / counts[:, None]
+    within = np.zeros((means.shape[1], means.shape[1]))
+    for rows, y in batches():
+        differences = rows - means.astype(rows.dtype)[y]
+        within += differences.T @ differences
+    within /= counts.sum()
+    trace = float(np.trace(within))
+    average = trace / M if trace > EQUAL else 1.0
+    priors = np.zeros(K) if balanced else np.log(counts / counts.sum())
 
-    means: Floats
-    within: Floats
-    average: float
-    priors: Floats
-
-    @classmethod
-    def of(cls, batches: Batches, K: int, *, M: int, balanced: bool) -> "_Discriminant":
-        """From two passes over batches."""
-        counts = np.zeros(K)
-        sums: Floats | None = None
-        for rows, y in batches():
-            members = (y == np.arange(K)[:, None]).astype(rows.dtype)
-            counts += members.sum(1)
-            totals = (members @ rows).astype(np.float64)
-            sums = totals if sums is None else sums + totals
-        assert sums is not None
-        means = sums / counts[:, None]
-        within = np.zeros((means.shape[1], means.shape[1]))
-        for rows, y in batches():
-            differences = rows - means.astype(rows.dtype)[y]
-            within += differences.T @ differences
-        within /= counts.sum()
-        trace = float(np.trace(within))
-        priors = np.zeros(K) if balanced else np.log(counts / counts.sum())
-        return cls(means, within, trace / M if trace > EQUAL else 1.0, priors)
-
-    def layer(self, share: float) -> tuple[Floats, Floats]:
-        """Weights `K R` and biases `K` for a share s."""
-        shrunk = (1 - share) * self.within
-        shrunk[np.diag_indices(len(shrunk))] += share * self.average
+    def layer(share: float) -> tuple[Floats, Floats]:
+        shrunk = (1 - share) * within
+        shrunk[np.diag_indices(len(shrunk))] += share * average
         # a transposed matrix is overwritten instead of copied
         factor = cho_factor(shrunk.T, overwrite_a=True, check_finite=False)
-        weight = cho_solve(factor, self.means.T, check_finite=False).T
-        return weight, self.priors - (weight * self.means).sum(1) / 2
+        weight = cho_solve(factor, means.T, check_finite=False).T
+        return weight, priors - (weight * means).sum(1) / 2
+
+    return layer
 
 
 def logistic(
@@ -374,9 +358,10 @@ def held_out_logits(
     methods: Sequence[Method] = METHODS,
     balanced: bool = False,
     one_scale: bool = False,
-) -> dict[Method, Floats]:
-    """The logits `B K` of clips by layers of each method that are fitted without them; NaN for clips
-    that are not tested. The other arguments are explained in `regress`.
+) -> dict[Method, Tempered]:
+    """The logits `B K` of clips by layers of each method that are fitted without them, at the best
+    temperature of the method; NaN for clips that are not tested. The other arguments are explained
+    in `regress`.
 
     Args:
         folds: batches that layers are fitted to, and the positions of the clips that are tested.
@@ -388,4 +373,9 @@ def held_out_logits(
         )
         for method, layer in zip(methods, layers, strict=True):
             logits[method][test_rows] = layer.logits(x[test_rows])
-    return logits
+    tempered = dict[Method, Tempered]()
+    for method, values in logits.items():
+        tested = np.isfinite(values).all(1)
+        temperature = best_temperature(values[tested], y[tested], balanced)
+        tempered[method] = values / temperature, temperature
+    return tempered

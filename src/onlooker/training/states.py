@@ -8,6 +8,7 @@ the shortest window is added, with a weight that is chosen alike, if states are 
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cache, partial
 from itertools import product, repeat
 from typing import Any, NamedTuple
@@ -29,6 +30,7 @@ from onlooker.measure.events import alarm_curve
 from onlooker.measure.figures import HeldOutStates, TriedCandidate, saved_pairs
 from onlooker.measure.states import UNKNOWN, bouts_of, state_figures
 from onlooker.measure.timeline import Pair, Timeline
+from onlooker.models.heads import Head
 from onlooker.models.linear import ORDERED, UNORDERED, LinearClassifier
 from onlooker.models.motion_memory import rounded_motion
 from onlooker.stream.segmenters.semi_markov import Decoder, window_offsets
@@ -71,14 +73,14 @@ _TOLERANCE_OF_LOSS = 1e-3  # at which the solver ends
 # of the decoder, the default first
 _WEIGHTS = (0.4, 0.2, 0.7, 0.1, 1.0, 0.05, 1.5)
 _FOLDS = 6
-# Durations that spread less, as those of a few bouts may do, would rule others out.
+# Smaller spreads, as a few bouts may have, would rule other durations out.
 _MIN_SPREAD = 0.5
 _PRIOR_BOUTS = 3  # bouts of all classes that the spread of a class counts with
 _DEFAULT_SECONDS = 2.0  # of a class without bouts
 
 
-class _Chain(NamedTuple):
-    """A chain of states in training: the classes of its outputs, -1 for none, and the output of time
+class _Tier(NamedTuple):
+    """A tier of states in training: the classes of its outputs, -1 for none, and the output of time
     without labels, `UNKNOWN` if that has none.
     """
 
@@ -90,7 +92,7 @@ class _Chain(NamedTuple):
         outputs = np.full(len(times), self.gap, np.int64)
         for start, end in recording.unknown:
             outputs[(times >= start) & (times < end)] = UNKNOWN
-        # where the chain has a label, it is known
+        # where the tier has a label, it is known
         for bout in recording.labels:
             label = classes.index(bout.label)
             if label in self.classes:
@@ -98,44 +100,20 @@ class _Chain(NamedTuple):
                 outputs[begin:after] = self.classes.index(label)
         return outputs
 
-    def segments(
-        self,
-        labels: Ints,
-        *,
-        times: Floats,
-        decision: Decision,
-        rate: float,
-        logs: Floats | None = None,
-    ) -> list[Segment]:
-        """The bouts of frames with these outputs, `T`, but for those in which nothing happens; with
-        log probabilities of the outputs, `T R`, they have scores.
-        """
-        bounds = [*times.tolist(), float(times[-1]) + 1 / rate]
-        return [
-            Segment(
-                decision.classes[self.classes[output]],
-                bounds[begin],
-                bounds[end],
-                score=1.0 if logs is None else float(np.exp(logs[begin:end, output]).mean()),
-            )
-            for begin, end, output in bouts_of(labels)
-            if self.classes[output] not in (-1, decision.nothing_class)
-        ]
 
-
-def _chains(recordings: Sequence[Recording], decision: Decision) -> list[_Chain]:
+def _tiers(recordings: Sequence[Recording], decision: Decision) -> list[_Tier]:
     groups = tiers_of(recordings, decision.classes, nothing=decision.nothing_class)
     nothing = decision.nothing_class
     has_gaps = covered_share(recordings, decision.nothing_name) < 1 - _GAPS
-    chains = list[_Chain]()
+    tiers = list[_Tier]()
     for group in groups:
         if nothing in group:
-            chains.append(_Chain(group, group.index(nothing)))
+            tiers.append(_Tier(group, group.index(nothing)))
         elif has_gaps or len(groups) > 1:
-            chains.append(_Chain([*group, -1], len(group)))
+            tiers.append(_Tier([*group, -1], len(group)))
         else:
-            chains.append(_Chain(group, UNKNOWN))
-    return chains
+            tiers.append(_Tier(group, UNKNOWN))
+    return tiers
 
 
 class _Frames(NamedTuple):
@@ -162,26 +140,23 @@ class _Frames(NamedTuple):
 
 
 class StateLayer(NamedTuple):
-    """A fitted state layer (head `state`), and how its outputs are decoded.
+    """A fitted state layer.
 
     Args:
+        heads: of a model: `state`, with center and scale `L M`, weight `R L M`, bias `R`; and, unless
+            states are recognized by pictures alone, `state_motion` on motion words, with weight
+            `R F` and bias `R`.
         lengths: of the windows, in frames.
-        layer: center and scale `L M`, weight `R L M`, bias `R`.
-        chains: of its outputs.
-        rate: frames per second.
+        decision: with the tiers, and the frame rate.
         held_out: how good the states of recordings are that it was not fitted to.
-        motion: the layer on motion words (head `state_motion`), weight `R F` and
-            bias `R`; None: states are recognized by pictures alone.
         table: what was tried.
     """
 
+    heads: dict[str, Head]
     lengths: tuple[int, ...]
-    layer: LinearLayer
-    chains: tuple[StateChain, ...]
-    rate: float
+    decision: Decision
     held_out: HeldOutStates
-    motion: tuple[Floats, Floats] | None = None
-    table: tuple[TriedCandidate, ...] = ()
+    table: tuple[TriedCandidate, ...]
 
 
 class _Candidate(NamedTuple):
@@ -226,36 +201,40 @@ def fit_states(
     Args:
         net: the model, which is not changed.
         decision: its classes.
-        data: how frames are resized and normalized, and by which eyes states are recognized. By
-            `auto`, these are pictures, unless both are clearly better.
+        data: how frames are resized and normalized, and the eyes: `auto` is
+            pictures, unless both are clearly better.
 
     Raises:
         ClipError: a recording cannot be read any more.
     """
     lengths, rate = _lengths(net, recordings, decision)
-    chains = _chains(recordings, decision)
+    tiers = _tiers(recordings, decision)
     classes = decision.classes
-    frames = _read(net, recordings, chains, classes=classes, data=data, lengths=lengths, rate=rate)
+    frames = _read(net, recordings, tiers, classes=classes, data=data, lengths=lengths, rate=rate)
     groups = [recording.group for recording in recordings]
-    tests = _StateTests(net, frames, chains, groups=groups, lengths=lengths, rate=rate)
+    tests = _StateTests(
+        net, frames, tiers, groups=groups, decision=decision, lengths=lengths, rate=rate
+    )
+    candidates = [_Candidate(*pair) for pair in product(_window_sets(len(lengths)), _PENALTIES)]
     windows = search(
-        "windows of states", tests.windows(), tests.trial, name=lambda option: option.windows_text
+        "windows of states", candidates, tests.trial, name=lambda option: option.windows_text
     )
     motions = tests.motions(windows.value, is_requested=data.eyes != "auto")
     motion = search("eyes of states", motions, tests.trial)
     logits = tests.logits(motion.value)
     fitted = [
-        _fit_tier(tests, number, [scores[number] for scores in logits], decision=decision)
-        for number in range(len(chains))
+        _fit_tier(tests, number, [scores[number] for scores in logits])
+        for number in range(len(tiers))
     ]
     eyes_table = motion.table if len(motions) > 1 else ()
+    heads = {"state": Head(**tests.layer(motion.value)._asdict())}
+    if motion.value.motion_weight:
+        heads["state_motion"] = Head(*tests.motion_layer(motion.value))
     return StateLayer(
+        heads,
         lengths,
-        tests.layer(motion.value),
-        tuple(tier.chain for tier in fitted),
-        rate=rate,
-        held_out=_held_out_states(recordings, tests, fitted, decision=decision),
-        motion=tests.motion_layer(motion.value) if motion.value.motion_weight else None,
+        replace(decision, states=tuple(tier.chain for tier in fitted), frame_rate=rate),
+        held_out=_held_out_states(recordings, tests, fitted),
         table=sum((tier.table for tier in fitted), (*windows.table, *eyes_table)),
     )
 
@@ -276,40 +255,37 @@ class _FittedTier(NamedTuple):
     table: tuple[TriedCandidate, ...]
 
 
-def _fit_tier(
-    tests: "_StateTests", number: int, logs: Sequence[Floats], *, decision: Decision
-) -> _FittedTier:
+def _fit_tier(tests: "_StateTests", number: int, logs: Sequence[Floats]) -> _FittedTier:
     """Choose how the outputs of a tier are decoded, from its log probabilities, `T R` of each
     recording.
     """
-    chain = tests.chains[number]
+    tier = tests.tiers[number]
     labels = [recording.labels[number] for recording in tests.recordings]
     paths_of = _decoded(tests, number, logs)
 
     def test(weight: float) -> Trial:
         losses = [
-            1 - _quality(_figures([true], [path], chain, decision=decision, rate=tests.rate))
+            1 - _quality(tests.figures(number, [true], [path]))
             for true, path in zip(labels, paths_of(weight), strict=True)
         ]
         return Trial(np.array(losses), np.array(tests.groups), measure="1 - mean of F1 and F1@50")
 
-    weight = search(
-        f"weight of the decoder{tests.suffix(number)}", _WEIGHTS, test, name="{:g}".format
-    )
+    suffix = f" of tier {number + 1}" if len(tests.tiers) > 1 else ""
+    weight = search(f"weight of the decoder{suffix}", _WEIGHTS, test, name="{:g}".format)
     paths = paths_of(weight.value)
     threshold = 0.0
-    if chain.gap != UNKNOWN:
-        threshold = _threshold(tests, number, paths=paths, logs=logs, decision=decision)
-        paths = _without_doubtful(paths, logs, threshold, gap=chain.gap)
-    figures = _figures(labels, paths, chain, decision=decision, rate=tests.rate)
-    medians, spreads = durations(labels, len(chain.classes), rate=tests.rate)
-    names = some_of([decision.classes[k] for k in chain.classes if k >= 0])
+    if tier.gap != UNKNOWN:
+        threshold = _threshold(tests, number, paths=paths, logs=logs)
+        paths = _without_doubtful(paths, logs, threshold, gap=tier.gap)
+    figures = tests.figures(number, labels, paths)
+    medians, spreads = durations(labels, len(tier.classes), rate=tests.rate)
+    names = some_of([tests.decision.classes[k] for k in tier.classes if k >= 0])
     text = (
-        f"{f'{names}: ' if len(tests.chains) > 1 else ''}"
+        f"{f'{names}: ' if len(tests.tiers) > 1 else ''}"
         f"{100 * figures['accuracy']:.0f} % of the time right, "
         f"F1@50 {figures['segmental_f1']['50']:.0f}"
     )
-    fitted = StateChain(chain.classes, medians, spreads, weight=weight.value, threshold=threshold)
+    fitted = StateChain(tier.classes, medians, spreads, weight=weight.value, threshold=threshold)
     return _FittedTier(fitted, paths, text, table=weight.table)
 
 
@@ -336,62 +312,45 @@ def _held_out_states(
     recordings: Sequence[Recording],
     tests: "_StateTests",
     fitted: Sequence[_FittedTier],
-    *,
-    decision: Decision,
 ) -> HeldOutStates:
     """The labeled and the decoded bouts of all recordings."""
     tested = dict[str, Pair]()
     for i, (recording, frames) in enumerate(zip(recordings, tests.recordings, strict=True)):
         labeled = list[Segment]()
         decoded = list[Segment]()
-        for number, (chain, tier) in enumerate(zip(tests.chains, fitted, strict=True)):
-            segments = partial(
-                chain.segments, times=frames.times, decision=decision, rate=tests.rate
-            )
-            labeled += segments(frames.labels[number])
-            decoded += segments(tier.paths[i])
+        for number, tier in enumerate(fitted):
+            labeled += tests.segments(i, number, frames.labels[number])
+            decoded += tests.segments(i, number, tier.paths[i])
         seconds = float(frames.times[-1]) + 1 / tests.rate
         name = clip_name(recording.path, recording.root)
         tested[name] = Timeline(labeled, seconds), Timeline(decoded, seconds)
     texts = "; ".join(tier.text for tier in fitted)
-    nothing = decision.nothing_class
+    nothing = tests.decision.nothing_class
     return HeldOutStates(
         sentence=f"{texts}, on recordings that it was not fitted to ({len(tested)})",
-        classes=[name for k, name in enumerate(decision.classes) if k != nothing],
+        classes=[name for k, name in enumerate(tests.decision.classes) if k != nothing],
         recordings=saved_pairs(tested),
         overlap=len(fitted) > 1,
     )
 
 
 def _threshold(
-    tests: "_StateTests",
-    number: int,
-    *,
-    paths: Sequence[Ints],
-    logs: Sequence[Floats],
-    decision: Decision,
+    tests: "_StateTests", number: int, *, paths: Sequence[Ints], logs: Sequence[Floats]
 ) -> float:
-    """The lowest score of a bout of a tier, by the rule of events (`AlarmCurve.operating_point`); 0 if more is
-    lost by it than it leaves out.
+    """The lowest score of a bout of a tier, by the rule of events (`AlarmCurve.operating_point`);
+    0 if more is lost by it than it leaves out.
 
     Args:
         number: of the tier.
-        paths, logs: of each recording, labels of its frames, `T`, and log probabilities, `T R`.
+        paths, logs: for each recording, labels of its frames, `T`, and log probabilities, `T R`.
     """
     pairs = list[Pair]()
-    for recording, path, scores in zip(tests.recordings, paths, logs, strict=True):
+    for i, (recording, path, scores) in enumerate(zip(tests.recordings, paths, logs, strict=True)):
         labels = recording.labels[number]
         judged = np.where(labels == UNKNOWN, UNKNOWN, path)
-        segments = partial(
-            tests.chains[number].segments,
-            times=recording.times,
-            decision=decision,
-            rate=tests.rate,
-        )
         seconds = (labels != UNKNOWN).sum() / tests.rate
-        pairs.append(
-            (Timeline(segments(labels), seconds), Timeline(segments(judged, logs=scores), seconds))
-        )
+        true = Timeline(tests.segments(i, number, labels), seconds)
+        pairs.append((true, Timeline(tests.segments(i, number, judged, logs=scores), seconds)))
     curve = alarm_curve(pairs)
     point = None if curve is None else curve.operating_point(StreamConfig.alarms_per_hour)
     if curve is None or point is None or curve.f1(point) <= curve.f1(0):
@@ -458,7 +417,7 @@ def slots(times: Floats, rate: float, hold: int) -> tuple[Ints, Floats]:
 def _read(
     net: LinearClassifier,
     recordings: Sequence[Recording],
-    chains: Sequence[_Chain],
+    tiers: Sequence[_Tier],
     *,
     classes: Sequence[str],
     data: DataConfig,
@@ -478,7 +437,7 @@ def _read(
         frames = _Frames(
             times[:count],
             _statistics(net, features, lengths, delay=max(offsets)),
-            [chain.labels(recording, times[:count], classes) for chain in chains],
+            [tier.labels(recording, times[:count], classes) for tier in tiers],
             samples=np.zeros(0, np.int64),
         )
         if data.sees_motion:
@@ -571,7 +530,7 @@ def _statistics(
 
 
 def _with_held(features: Iterator[Tensor], delay: int) -> Iterator[Tensor]:
-    """The features, then those of the last frame again, `delay` times."""
+    """The features; the last frame is repeated `delay` times."""
     last = None
     for piece in features:
         yield piece
@@ -639,34 +598,30 @@ class _StateTests:
     Args:
         recordings: their frames.
         groups: of the recordings.
+        decision: the classes.
     """
 
     def __init__(
         self,
         net: LinearClassifier,
         recordings: Sequence["_Frames"],
-        chains: Sequence[_Chain],
+        tiers: Sequence[_Tier],
         *,
         groups: Sequence[str],
+        decision: Decision,
         lengths: tuple[int, ...],
         rate: float,
     ) -> None:
         self.net = net
+        self.decision = decision
         self.recordings = recordings
-        self.chains = chains
+        self.tiers = tiers
         self.groups = groups
         self.lengths = lengths
         self.rate = rate
         self.folds = _folds(groups)
         self.space = cache(self._space)
-        self.motion_space = cache(self._motion_space)
-        self._of_pictures = cache(self._fit_pictures)
-        self._of_motion = cache(self._fit_motion)
-
-    def windows(self) -> list[_Candidate]:
-        """All windows and values of C, the default first."""
-        pairs = product(_window_sets(len(self.lengths)), _PENALTIES)
-        return [_Candidate(windows, C) for windows, C in pairs]
+        self.held_out = cache(self._held_out)
 
     def motions(self, candidate: _Candidate, *, is_requested: bool) -> list[_Candidate]:
         """With motion, if anything moves, and without, unless motion is requested."""
@@ -696,16 +651,18 @@ class _StateTests:
         """For each recording and each tier, log probabilities `T R` by a layer that was fitted
         without its fold.
         """
-        pictures = self._of_pictures(candidate.windows, candidate.C)
+        pictures = self.held_out(candidate.windows, candidate.C)
         if not candidate.motion_weight:
             return pictures
-        motion = self._of_motion(candidate.motion_penalty)
+        motion = self.held_out(None, candidate.motion_penalty)
+        vectors = (recording.motion for recording in self.recordings)
+        moving = [np.any(rows, axis=1, keepdims=True) for rows in vectors if rows is not None]
         return [
             [
                 log_softmax(by_pictures + candidate.motion_weight * moves * by_motion, 1)
                 for by_pictures, by_motion in zip(*logs, strict=True)
             ]
-            for moves, *logs in zip(self._moving(), pictures, motion, strict=True)
+            for moves, *logs in zip(moving, pictures, motion, strict=True)
         ]
 
     def layer(self, candidate: _Candidate) -> LinearLayer:
@@ -731,45 +688,61 @@ class _StateTests:
 
     def motion_layer(self, candidate: _Candidate) -> tuple[Floats, Floats]:
         """The layer of motion, fitted to all recordings, with its weight: weight `R F`, bias `R`."""
-        space = self.motion_space()
+        space = self.space(None)
         rows, bias = self._fit(space, range(len(self.recordings)), candidate.motion_penalty)
         weight = rows @ space.basis.T / space.scale
         factor = candidate.motion_weight
         return factor * weight, factor * (bias - weight @ space.center)
 
-    def suffix(self, number: int) -> str:
-        """What names a tier, if there are several."""
-        return f" of tier {number + 1}" if len(self.chains) > 1 else ""
-
-    def _moving(self) -> list[NDArray[np.bool_]]:
-        """Whether anything moves in each frame, `T 1`."""
-        vectors = (recording.motion for recording in self.recordings)
-        return [np.any(rows, axis=1, keepdims=True) for rows in vectors if rows is not None]
-
-    def _space(self, windows: _WindowSet) -> _Space:
-        vectors = [
-            partial(_around, recording, windows, self.lengths, rate=self.rate)
-            for recording in self.recordings
+    def segments(
+        self, i: int, number: int, labels: Ints, *, logs: Floats | None = None
+    ) -> list[Segment]:
+        """The bouts of a recording with these labels of a tier, `T`, without pauses; with log
+        probabilities `T R`, they have scores.
+        """
+        times = self.recordings[i].times
+        bounds = [*times.tolist(), float(times[-1]) + 1 / self.rate]
+        classes = self.tiers[number].classes
+        return [
+            Segment(
+                self.decision.classes[classes[output]],
+                bounds[begin],
+                bounds[end],
+                score=1.0 if logs is None else float(np.exp(logs[begin:end, output]).mean()),
+            )
+            for begin, end, output in bouts_of(labels)
+            if classes[output] not in (-1, self.decision.nothing_class)
         ]
-        return _Space.of(vectors, self.recordings, one_scale=False)
 
-    def _motion_space(self) -> _Space:
+    def figures(self, number: int, labels: Sequence[Ints], paths: Sequence[Ints]) -> dict[str, Any]:
+        """`state_figures` of the true and the predicted labels of recordings, `T` each."""
+        classes = self.tiers[number].classes
+        R = len(classes)
+        no_state = (-1, self.decision.nothing_class)
+        states = [i for i, k in enumerate(classes) if k not in no_state]
+        position = np.full(R + 1, len(states))  # of outputs among states; the last one is UNKNOWN
+        position[states] = np.arange(len(states))
+        position[UNKNOWN] = UNKNOWN
+        names = [self.decision.classes[classes[i]] for i in states]
+        true = [position[values] for values in labels]
+        predicted = [position[path] for path in paths]
+        return state_figures(true, predicted, names, rate=self.rate)
+
+    def _space(self, windows: _WindowSet | None) -> _Space:
+        """The space of pictures with these windows; None: of motion."""
         vectors = [
             partial(np.asarray, recording.motion)
+            if windows is None
+            else partial(_around, recording, windows, self.lengths, rate=self.rate)
             for recording in self.recordings
-            if recording.motion is not None
         ]
-        return _Space.of(vectors, self.recordings, one_scale=True)
+        return _Space.of(vectors, self.recordings, one_scale=windows is None)
 
-    def _fit_pictures(self, windows: _WindowSet, C: float) -> list[list[Floats]]:
-        return self._held_out(self.space(windows), C)
-
-    def _fit_motion(self, C: float) -> list[list[Floats]]:
-        return self._held_out(self.motion_space(), C)
-
-    def _held_out(self, space: _Space, C: float) -> list[list[Floats]]:
+    def _held_out(self, windows: _WindowSet | None, C: float) -> list[list[Floats]]:
+        """Log probabilities `T R` for each recording and tier, fitted without its fold."""
+        space = self.space(windows)
         result: list[list[Floats]] = [[] for _ in self.recordings]
-        ends = np.cumsum([len(chain.classes) for chain in self.chains])[:-1]
+        ends = np.cumsum([len(tier.classes) for tier in self.tiers])[:-1]
         for test in self.folds:
             training = [i for i in range(len(self.recordings)) if i not in test]
             weight, bias = self._fit(space, training, C)
@@ -790,11 +763,11 @@ class _StateTests:
         ).astype(np.float64)
         weights = list[NDArray[np.float64]]()
         biases = list[NDArray[np.float64]]()
-        for number, chain in enumerate(self.chains):
+        for number, tier in enumerate(self.tiers):
             labels = [recording.labels[number][recording.samples] for recording in recordings]
             y = np.concatenate(labels)
             known = y != UNKNOWN
-            weight, bias = _logistic(x[known], y[known], len(chain.classes), C=C)
+            weight, bias = _logistic(x[known], y[known], len(tier.classes), C=C)
             weights.append(weight)
             biases.append(bias)
         return np.concatenate(weights), np.concatenate(biases)
@@ -815,18 +788,18 @@ def _logistic(
 
 
 def _around(
-    part: _Frames, which: _WindowSet, lengths: Sequence[int], *, rate: float
+    recording: _Frames, windows: _WindowSet, lengths: Sequence[int], *, rate: float
 ) -> NDArray[np.float16]:
     """The statistics of the windows around each frame, side by side: `T m`."""
     offsets = window_offsets(lengths, rate)
-    T = len(part.times)
-    unordered = min(statistics.shape[1] for statistics in part.statistics)
-    if len(part.statistics) == 1:
+    T = len(recording.times)
+    unordered = min(statistics.shape[1] for statistics in recording.statistics)
+    if len(recording.statistics) == 1:
         unordered = unordered * len(UNORDERED) // (len(UNORDERED) + len(ORDERED))
     return np.concatenate(
         [
-            part.statistics[place][offsets[place] :][:T, : None if ordered else unordered]
-            for place, ordered in which
+            recording.statistics[place][offsets[place] :][:T, : None if ordered else unordered]
+            for place, ordered in windows
         ],
         1,
     )
@@ -870,10 +843,10 @@ def durations(outputs: Sequence[Ints], R: int, *, rate: float) -> tuple[list[flo
 def _decoded(
     tests: _StateTests, number: int, logs: Sequence[Floats]
 ) -> Callable[[float], list[Ints]]:
-    """Decodes a tier with a weight: labels of the frames of each recording, `T`. The durations are
-    those of recordings in other folds.
+    """Decodes a tier with a weight: labels of the frames of each recording, `T`. Durations are
+    from recordings in other folds.
     """
-    R = len(tests.chains[number].classes)
+    R = len(tests.tiers[number].classes)
     labels = [recording.labels[number] for recording in tests.recordings]
     priors = {
         i: durations([labels[j] for j in range(len(labels)) if j not in test], R, rate=tests.rate)
@@ -891,23 +864,3 @@ def _decoded(
         return paths
 
     return decode
-
-
-def _figures(
-    outputs: Sequence[Ints],
-    paths: Sequence[Ints],
-    chain: _Chain,
-    *,
-    decision: Decision,
-    rate: float,
-) -> dict[str, Any]:
-    """`state_figures` of the true and the predicted outputs of recordings, `T` each."""
-    R = len(chain.classes)
-    no_state = [i for i, k in enumerate(chain.classes) if k in (-1, decision.nothing_class)]
-    states = [i for i in range(R) if i not in no_state]
-    position = np.full(R + 1, len(states))  # of outputs among states; the last one is UNKNOWN
-    position[states] = np.arange(len(states))
-    position[UNKNOWN] = UNKNOWN
-    names = [decision.classes[chain.classes[i]] for i in states]
-    true = [position[labels] for labels in outputs]
-    return state_figures(true, [position[path] for path in paths], names, rate=rate)

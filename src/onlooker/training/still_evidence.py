@@ -6,36 +6,28 @@ place instead of what moves.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from onlooker.models.heads import Head
 from onlooker.models.linear import LinearClassifier
 
 _LEAST_SHARE = 0.5  # of the variance over frames at the best place, which classes explain
 
 
-class StillEvidence(NamedTuple):
-    """What stands at each of N locations of the training clips.
-
-    Args:
-        center: the mean features, `D N`; classes weigh equally.
-        share: the share of the variance of the class scores over frames that classes explain
-            there, `N`, from 0 to 1, beyond what they explain at half of the locations.
-    """
-
-    center: Tensor
-    share: Tensor
-
-
 @torch.inference_mode()
 def still_evidence(
     model: LinearClassifier, features: Mapping[int, Tensor], targets: NDArray[np.int64]
-) -> StillEvidence | None:
-    """The still evidence of some training clips; None if classes do not differ by what stands.
+) -> Head | None:
+    """What stands at each of N locations of some training clips; None if classes do not differ by
+    it.
+
+    The head has the mean features as its center, `D N`, in which classes weigh equally; and as its
+    weight, `1 N`, the share of the variance of the class scores over frames that classes explain
+    there, from 0 to 1, beyond what they explain at half of the locations.
 
     The share is the adjusted correlation ratio: chance explains none of the variance, whatever the
     number of clips. Where the camera moves, or scenes differ between classes, it is as large
@@ -65,7 +57,7 @@ def still_evidence(
     share = (explained - explained.median().clamp_min(0)).clamp(0, 1)
     if share.max() < _LEAST_SHARE:
         return None
-    return StillEvidence(center, share)
+    return Head(share[None], center=center)
 
 
 def _flat(model: LinearClassifier, clip: Tensor) -> Tensor:

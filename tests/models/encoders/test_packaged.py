@@ -145,8 +145,8 @@ def test_models_that_choose_no_encoder_have_the_default() -> None:
     for name, expected in (("linear", "auto"), ("lstm", "small")):
         auto = complete(Settings(ModelConfig(name, encoder="auto")))
         assert auto.model.encoder == expected
-        assert auto.decided.model.encoder == "small"
-        assert auto.model.pretrained == auto.decided.model.pretrained
+        assert auto.with_defaults.model.encoder == "small"
+        assert auto.model.pretrained == auto.with_defaults.model.pretrained
 
 
 def test_a_saved_model_needs_no_package(monkeypatch: pytest.MonkeyPatch) -> None:
