@@ -34,7 +34,7 @@ def default_encoder(settings: Settings, clips: Sequence[Clip]) -> str:
     """
     if _is_open(settings) and _large_enough(clips):
         return LITE0
-    return settings.decided.model.encoder
+    return settings.with_defaults.model.encoder
 
 
 class EncoderChoice(NamedTuple):
