@@ -134,7 +134,7 @@ class _PixelStep(nn.Module):
                 self.decision, model.lengths, self.decision.frame_rate or RATE
             )
             self.results["states"] = (states,)
-            # those of the last frames, and whether there were such frames
+            # scores of the last `delay` frames, and whether there were such frames
             waiting = (self.segmenter.delay, len(model.lengths), states + 1)
             self.states[f"state_{len(self.states)}"] = waiting
         elif model.lengths:
@@ -280,7 +280,7 @@ def _describe(recognizer: Recognizer, step: _PixelStep, opset: int) -> dict[str,
             "size": data.size,
             "image": {1: "gray", 3: "RGB"}[data.channels],
         },
-        # the words are those of this version of `video/motion_words.py`
+        # the words depend on the version of `video/motion_words.py`
         "motion": {
             "shape": ["B", *step.eyes["motion"]],
             "words": MOTION_WORDS,
@@ -294,7 +294,7 @@ def _describe(recognizer: Recognizer, step: _PixelStep, opset: int) -> dict[str,
         },
         "outputs": {name: ["B", *shape] for name, shape in step.results.items()},
         # A program that finds bouts does as `SemiMarkovSegmenter`, with the tiers of `states` and
-        # the outputs of this name, which are those of an earlier frame.
+        # the output `states`, which is `delay` frames late.
         "bouts": {"delay": step.segmenter.delay, "rate": step.segmenter.rate}
         if step.segmenter
         else None,

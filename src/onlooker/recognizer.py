@@ -67,7 +67,7 @@ from onlooker.video.sampling import Timing, equally_spaced
 
 _PIECE = 600.0  # seconds of a recording that are watched, and kept, together
 _BOX_FRAMES = 64  # before a piece, after which boxes hardly depend on earlier frames
-_HEAT_SECONDS = 3600.0  # longest recording of which heat is kept: 5 KB a frame
+_HEAT_SECONDS = 3600.0  # longest recording whose heat is kept: 5 KB per frame
 
 
 class Features(NamedTuple):
@@ -570,10 +570,10 @@ class Recognizer:
         """Predictions for a set of clips, as `predict` answers each, with their true classes.
 
         Args:
-            samples: what `read_clips` returned; or a folder or list of clips (`read_set`), of which
-                the test split is used if there is one.
+            samples: what `read_clips` returned; or a folder or list of clips (`read_set`): its
+                test split, if there is one.
             batch: clips that are read together.
-            skipped: clips that are left out, besides those of a folder that cannot be read.
+            skipped: clips that are left out, besides unreadable clips of a folder.
 
         Raises:
             ClipError: none of the clips can be read, or one is of a class that the model does not
@@ -708,7 +708,7 @@ def _collected(
 
 
 def _timed(steps: Iterable[Step], update: Callable[[float], None]) -> Iterator[Step]:
-    """The steps, each of which reports its time."""
+    """The steps; each reports its time."""
     for step in steps:
         update(step.time)
         yield step

@@ -119,8 +119,8 @@ def uploading(paths: Collection[Path]) -> Iterator[dict[Path, Path]]:
     another machine.
 
     Raises:
-        StorageError: an address cannot be read or written, as that of a web page; files that were
-            not uploaded are kept.
+        StorageError: an address cannot be read or written, such as a web page; files that were not
+            uploaded are kept.
     """
     for path in paths:
         if has_scheme(path) and not is_address(path):

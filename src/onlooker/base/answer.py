@@ -81,9 +81,7 @@ def perhaps_nothing(classes: Sequence[str]) -> list[str]:
 
 
 def nothing_name(classes: Sequence[str], nothing: str | None = None) -> str:
-    """The name of the answer that nothing happens: that of `nothing_class`; if there is none,
-    `nothing`.
-    """
+    """The class in which nothing happens (`nothing_class`), or `nothing` if there is none."""
     position = nothing_class(classes, nothing)
     if position is not None:
         return classes[position]

@@ -26,7 +26,7 @@ _SAMPLE = 1 << 32  # maximum bytes of one sample in uint8; float32 takes four ti
 INPUT = "Model input"
 MODEL = "Model"
 TRAINING = "Training"
-# those of models that are trained by gradient descent
+# settings of models that are trained by gradient descent
 GRADIENT_MODEL = "Models trained by gradient descent (lstm, convalstm, ...)"
 GRADIENT = "Gradient descent"
 AUGMENTATION = "Gradient descent: augmentation of training clips"

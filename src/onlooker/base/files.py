@@ -177,9 +177,7 @@ def _replaced(folder: Path) -> Path:
 
 
 def model_folder(run: Path) -> Path | None:
-    """The folder of the model in a run folder, or `run` itself if it is that of a model; None if
-    there is none.
-    """
+    """The model folder of a run, or `run` itself if it is a model folder; None if there is none."""
     folders = [run / part for part in _MODEL_FOLDERS] if os.path.isdir(run) else []
     for folder in folders:
         restore_folder(folder)
@@ -329,7 +327,7 @@ def read_csv(path: Path) -> list[dict[str, str]]:
     """The rows of a table that `write_csv` wrote, by column.
 
     Raises:
-        ValueError: it is no such table; and errors as for `read_bytes`.
+        ValueError: not such a table; other errors: see `read_bytes`.
     """
     try:
         return [*csv.DictReader(io.StringIO(read_bytes(path).decode()))]

@@ -21,8 +21,8 @@ def fisher_vector(sums: Numbers) -> Numbers:
     number, and each part divided by its norm.
 
     Args:
-        sums: `… 1+F`, the number of blocks and the sums of their contributions, as of
-            `onlooker.video.motion_words`; the sum of such rows is that of all their blocks.
+        sums: `… 1+F`, the number of blocks and the sums of their contributions
+            (`onlooker.video.motion_words`); adding rows pools their blocks.
 
     Returns:
         `… F`; zeros where there are no blocks.

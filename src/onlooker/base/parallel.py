@@ -44,8 +44,8 @@ def memory_gb() -> int | None:
 
 
 def _memory_limits() -> Iterator[int]:
-    """The limits in bytes of the control groups of this process and of those around them, of
-    versions 1 and 2.
+    """Memory limits, in bytes, of this process's control groups and their parents, of versions 1
+    and 2.
     """
     with suppress(OSError):  # Linux alone has them
         for line in _OWN_GROUPS.read_text().splitlines():
@@ -53,7 +53,7 @@ def _memory_limits() -> Iterator[int]:
             version = _VERSIONS.get(controllers)
             if version is not None:
                 folder = _GROUPS / version[0] / group.lstrip("/")
-                # in a container, a group may have another name, and its folder be that of all
+                # in a container, the group may have another name and lie in an outer folder
                 for group_folder in (folder, *folder.parents):
                     with suppress(OSError, ValueError):  # no such folder; "max": no limit
                         yield int((group_folder / version[1]).read_text())

@@ -77,7 +77,7 @@ def note(item: RenderableType, *, once: bool = False) -> None:
 
 
 def note_clips(paths: Sequence[Path], text: str) -> None:
-    """Note a text about some clips, of which the first is named."""
+    """Note a text about some clips; the first one is named."""
     if paths:
         more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
         note(f"{paths[0]}{more}: {text}")

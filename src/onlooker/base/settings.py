@@ -60,7 +60,7 @@ def setting(
     Args:
         group: its heading in `--help-all`; None: `--help` shows it.
         added: files of earlier versions do not have it: its default is neither written nor shown,
-            so that these files are equal to those of today.
+            so that new files stay equal to these.
         bounds: of a number: `minimum` or `above`, and `maximum` or `below`.
     """
     about = {"help": help, "group": group, "bounds": bounds, "added": added}

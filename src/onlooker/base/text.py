@@ -56,9 +56,7 @@ def printable(text: object) -> str:
 
 
 def composed(name: str) -> str:
-    """A name in Unicode's form NFC, in which names are compared: those of files that macOS has
-    packed are in NFD.
-    """
+    """A name in Unicode's form NFC, for comparisons: archives made on macOS have names in NFD."""
     return unicodedata.normalize("NFC", name)
 
 

@@ -131,7 +131,7 @@ def refuse_run(folder: Path) -> None:
 
 
 def entries(folder: Path) -> list[Path]:
-    """The content of a folder, sorted, without hidden entries and those of operating systems."""
+    """The content of a folder, sorted, without hidden entries and files of operating systems."""
     return [folder / name for name in sorted(os.listdir(folder)) if not is_hidden(name)]
 
 
@@ -290,7 +290,7 @@ def _clips_by_class(folder: Path, classes: int) -> list[Clip]:
 
 
 def _clips_of(label: Path) -> list[Clip]:
-    """The clips of a class folder; if it holds none itself, those of its sub-folders, which are
+    """The clips of a class folder; if it holds none itself, the clips of its sub-folders, which are
     recordings.
     """
     inside = entries(label)

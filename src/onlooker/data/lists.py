@@ -46,7 +46,7 @@ SPLIT_NAMES = {
     **dict.fromkeys(("test", "testing"), "test"),
 }
 
-_APART = 0.001  # seconds by which the ends of two clips differ that are the same part of a file
+_APART = 0.001  # seconds between the ends of two clips that are the same part of a file
 _NAMED = 3  # wrong rows that an error names
 _TIME_COLUMNS = ("start", "end")
 _FRAME_COLUMNS = ("start_frame", "end_frame")
@@ -116,8 +116,8 @@ class ClipList(NamedTuple):
 
 def read_list(path: Path, asked: SetConfig | None = None) -> ClipList:
     """The recordings of a CSV file: `path,label` and optionally `start`, `end`, `split`,
-    `recording`, `subject`, `tier` and `scorer`: of a file that several people have labeled, the
-    clips are those of the first one. Labels of one tier never overlap.
+    `recording`, `subject`, `tier` and `scorer`: if several people have labeled a file, its clips
+    are the labels of the first one. Labels of one tier never overlap.
 
     Paths are relative to the file. `split` is training, validation or test (or train, val). With
     `start` and `end` (seconds, mm:ss or hh:mm:ss), a clip is this part of a file. With
@@ -125,8 +125,8 @@ def read_list(path: Path, asked: SetConfig | None = None) -> ClipList:
     the second is. Columns may have other usual names (`read_table`). Recordings: `_groups`.
 
     Args:
-        asked: whose rows are read, and of which tiers; rows of other classes than those that it
-            names may overlap.
+        asked: the subjects and tiers to read, and the classes; rows of other classes may
+            overlap.
 
     Raises:
         ClipError: as `read_table`; or a file of an annotation program, an unknown split, a clip in
@@ -207,8 +207,8 @@ def _read_rows(path: Path, table: ListTable) -> list[ListedLabel]:
 
 
 def _requested(path: Path, rows: Sequence[ListedLabel], asked: SetConfig) -> list[ListedLabel]:
-    """The rows of the subjects and tiers that were asked for. Unknown time of nobody in particular
-    is that of everybody.
+    """The rows of the requested subjects and tiers. Unknown time without a subject or tier counts
+    for all of them.
     """
     requested = [*rows]
     for column, names in (("subject", asked.subject_names), ("tier", asked.tier_names)):
@@ -247,9 +247,9 @@ def _rows_of_clips(path: Path, rows: Iterable[ListedLabel]) -> dict[Path, list[L
     """The rows with labels of each clip, in the order of the list: several may do the same at the
     same time.
 
-    Labels of equal times are two clips, of which the second one ends a millisecond earlier: a run
-    stores the paths of its clips, and finds features, scores and errors by them. A later end could
-    overlap what follows.
+    Two labels of equal times become two clips. The second one ends a millisecond earlier, because a
+    run finds features, scores and errors by the paths of clips. A later end could overlap what
+    follows.
 
     Raises:
         ClipError: an unknown split, or a duplicate.
@@ -373,14 +373,13 @@ def _by_split(
 def _groups(
     folder: Path, rows: Sequence[ListedLabel], notes: list[str], *, shared: Collection[str]
 ) -> dict[Path, str | None]:
-    """The recording of each file of a list in a folder, and notes on what counts as one: clips of
-    one file are of one recording, and so are those of one name in the column recording, or of one
-    subject.
+    """The recording of each file of a list in a folder, and notes on what counts as a recording:
+    clips of one file, of one name in the column recording, or of one subject.
 
     A subject that shares a file with another one is no recording: roles, such as resident and
     intruder, or the animals of a cage would join all files; nor is the only subject of several
     files. A recording has the first of its names,
-    or else that of its file; a whole file without a name has no recording.
+    or else the name of its file; a whole file without a name has no recording.
     """
     paths = dict[Path, str]()  # of each file the first one
     by_file = [paths.setdefault(row.file, relative_name(file_of(row.path), folder)) for row in rows]
@@ -528,8 +527,8 @@ def _pair_text(*pair: ListedLabel) -> str:
 
 
 def fill_gaps(parts: Mapping[str, list[Clip]], label: str, recordings: Iterable[Recording]) -> int:
-    """Add clips of a class to those of a list, from the gaps between its intervals (`cut_gaps`);
-    returns their number.
+    """Add clips of a class to a list, from the gaps between its intervals (`cut_gaps`); returns
+    their number.
 
     They have the recording and the split of the interval before them, or of the first one.
 
@@ -564,8 +563,8 @@ def cut_gaps(
     *,
     unknown: Sequence[Times] = (),
 ) -> list[Times]:
-    """Random intervals in the gaps between those of a recording and the `unknown` ones: at most as
-    many as `intervals`, and with the same lengths.
+    """Random intervals in the gaps between the labeled `intervals` and `unknown` times of a
+    recording: at most as many as `intervals`, and with the same lengths.
 
     Different lengths would tell the classes apart. Times are rounded to milliseconds.
     """
@@ -592,7 +591,7 @@ def cut_gaps(
 def _seconds(file: Path) -> float:
     """The length of a recording; 0 if it cannot be read: an error names its clips later."""
     try:
-        # as an interval: its index is then that of the other intervals
+        # opened as an interval, to share the index of the other intervals
         return math.floor(VideoReader(with_interval(file, 0)).seconds * 1000) / 1000
     except ClipError:
         return 0.0

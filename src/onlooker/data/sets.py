@@ -38,8 +38,8 @@ class ClipSet:
         parts: clips by split (training, validation, test); all under "" if no splits are given.
         left_out: an error for each clip that is listed or linked but does not exist.
         notes: what a user should know about how the clips were found, a sentence each.
-        recordings: those of a list, with unknown time and what a second person says; and of a run,
-            those with unknown time.
+        recordings: of a list, all, with unknown time and the labels of a second scorer; of a run,
+            only recordings with unknown time.
         overlaps: of clips of a list with different labels.
         asked: the settings of the set: which classes and intervals.
     """
@@ -200,7 +200,7 @@ def set_name(path: Path) -> str:
 
 
 def root_of(path: Path) -> Path:
-    """The folder that the paths of clips are relative to: the folder itself, or that of a list."""
+    """The folder that paths of clips are relative to: `path` itself, or the folder of a list."""
     return path.parent if path.is_file() else path
 
 

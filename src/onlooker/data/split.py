@@ -155,8 +155,8 @@ def fingerprint(path: Path) -> str:
     """A hash of a clip's content, the images of a sequence in order: 32 hexadecimal digits. Names
     do not count.
 
-    Of each file its size counts, and its first and last mebibyte. That of a part of a recording is
-    the hash of the recording, followed by `#` and the times.
+    The hash covers the size of each file, and its first and last mebibyte. A part of a recording
+    has the hash of the recording, followed by `#` and the times.
 
     Raises:
         ClipError: the clip does not exist, or cannot be read.
@@ -175,8 +175,7 @@ def fingerprint(path: Path) -> str:
 
 
 def copies_of(values: SplitDict, clips: Sequence[Clip]) -> list[Clip]:
-    """Those of `clips` with the content of a stored training or validation clip, or of the
-    recording that it is in.
+    """The clips with the content of a stored training or validation clip, or of its recording.
 
     `values` is what `Split.to_dict` returned with `fingerprints`; without them nothing is found.
     """

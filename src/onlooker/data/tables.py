@@ -205,11 +205,11 @@ def table_kind(path: Path) -> Literal["list", "events", "frames"]:
 
 def read_frames(path: Path) -> tuple[list[str], NDArray[np.int64], NDArray[np.int8]]:
     """The columns of a table that say for each frame whether a behavior is present, as DeepEthogram
-    and SimBA write them: those with only 0, 1, or -1 for an unlabeled frame.
+    and SimBA write them: columns with only 0, 1, or -1 for an unlabeled frame.
 
     Returns:
-        Their names, `K`; the numbers of the frames, ascending from 0 on, `T`: those of the first
-        column, or else of the rows; and 0, 1 or -1, `T K`.
+        Names of the columns, `K`; frame numbers, `T`, ascending and at least 0: from the first
+        column if it has them, else row numbers; and 0, 1 or -1, `T K`.
 
     Raises:
         ValueError: a frame has two rows, or a row another number of columns.

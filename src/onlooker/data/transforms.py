@@ -9,8 +9,8 @@ from torch import Tensor
 __all__ = ["to_video"]
 
 # name -> mean and standard deviation of pixel values in [0, 1]. `half` needs no statistics of the
-# data; `imagenet` is that of pretrained encoders, but for `lite0`; `mnist` only subtracts the mean
-# of its training digits.
+# data; pretrained encoders except `lite0` use `imagenet`; `mnist` only subtracts the mean of its
+# training digits.
 NORMALIZATIONS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
     "half": ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25)),
     "mnist": ((0.1307, 0.1307, 0.1307), (1.0, 1.0, 1.0)),

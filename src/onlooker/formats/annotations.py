@@ -12,10 +12,10 @@ video and a label for each thing that somebody has labeled:
 
 `find_video` searches for the video beside the file (`by_stem`: by its name without suffix; split
 and group: `video._replace`). `make_label` checks label and times, in seconds; `tier` is the group of
-labels that exclude each other, `subject` who does it. Time of which nobody knows what happens is
-`unknown_time(start, end)`; what is not read is counted in `left_out`; an event without a duration has
-the times of `requested.of_point`. Within `reading`, a KeyError or ValueError becomes an error that names
-the file and the place. A function `write` takes recordings, whose `labels` are segments, and a
+labels that exclude each other, `subject` who does it. Time in which nobody knows what happens is
+`unknown_time(start, end)`; what is not read is counted in `left_out`; an event without a duration
+has the times of `requested.of_point`. Within `reading`, a KeyError or ValueError becomes an error
+that names the file and the place. A function `write` takes recordings, whose `labels` are segments, and a
 function `recognizes` tells a file from others of its suffix by the content. Whatever this module,
 `convert` and training do with labels, such as merging, splits and tiers, needs nothing else.
 """
@@ -118,7 +118,7 @@ def read_labels(
 
 
 def _require_one_name(path: Path, video: Video, names: dict[str, str]) -> None:
-    """Add the name of a video in the file `path` to those of other videos, by path.
+    """Add a video's name in the file `path` to `names`, by the path of the video.
 
     Raises:
         ClipError: another name for the same path, or a clip with a drawn prediction.
@@ -186,7 +186,7 @@ def _format_of(path: Path) -> Format:
 
 
 def find_format(path: Path, name: str | None = None) -> str:
-    """The name of a format, checked; if None, that of a file's suffix (.json: ActivityNet)."""
+    """The name of a format, checked; None: from the suffix of the file (.json: ActivityNet)."""
     suffix = path.suffix.lower() or "none"
     for format_name, form in FORMATS.items():
         if format_name == name if name else form.ending.endswith(suffix):
@@ -197,8 +197,8 @@ def find_format(path: Path, name: str | None = None) -> str:
 
 
 def find_writer(path: Path, name: str | None = None) -> tuple[str, Writer]:
-    """How a file of a format ends, and the function that writes it; the arguments are those of
-    `find_format`.
+    """How the name of a file of a format ends, and the function that writes the file; arguments:
+    see `find_format`.
 
     Raises:
         ValueError: no such format, or one that is only read.

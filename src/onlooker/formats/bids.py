@@ -19,7 +19,7 @@ def recognizes(path: Path) -> bool:
 
 
 def read(path: Path, requested: Requested, left_out: Counter[str]) -> Labels:
-    """The events of the video whose name is, or begins with, that of the file without `_events`."""
+    """The events of a video; its name begins with the name of the file without `_events`."""
     table = read_table(path, ("onset", "duration", "trial_type"))
     left_out.update(f"column {name}" for name in table.header if name not in table.names.values())
     begin = path.stem.removesuffix("_events")

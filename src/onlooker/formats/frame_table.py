@@ -18,7 +18,7 @@ from onlooker.formats.videos import by_path, by_stem, timing_of
 from onlooker.video.reader import frame_bounds
 
 _BACKGROUND = "background"  # of DeepEthogram, where nothing happens
-_FRAMES_APART = 2  # by which readers of videos count differently
+_FRAMES_APART = 2  # maximum difference between the frame counts of two video readers
 
 
 def recognizes(path: Path) -> bool:
@@ -67,7 +67,8 @@ def _frame_times(path: Path, video: Path, count: int, *, fps: float | None) -> l
     """When each frame of a table is shown, and when the last one ends, in seconds.
 
     Raises:
-        ClipError: frames per second are neither requested for nor those of a video with as many frames.
+        ClipError: without `fps`, the rate of the video is unknown, or it has another number of
+            frames.
     """
     if fps:
         return [math.floor(1000 * frame / fps + 0.001) / 1000 for frame in range(count + 1)]

@@ -33,7 +33,7 @@ from onlooker.formats.videos import (
 from onlooker.storage import is_address
 from onlooker.video.reader import SUFFIXES
 
-# frames per second by which Label Studio counts, whatever the rate of the video is
+# frames per second: Label Studio's own count, whatever the rate of the video is
 _RATE = 24.0
 _COUNTS = (
     "Label Studio counts by frameRate of its tag Video, 24 unless it is set; give another as --fps"
@@ -120,8 +120,8 @@ def _labeled_intervals(
 
 
 def _rate_of(data: Mapping[str, Any]) -> float:
-    """Frames per second by which Label Studio counts the frames of a task, unless its tag has a
-    number: that in its data, or 24 if there is none, or no number.
+    """The frames per second that Label Studio counts in a task, unless its tag has a number: the
+    number in the data of the task, or 24 if there is none.
     """
     for name, value in data.items():
         if name.casefold() in _RATES:

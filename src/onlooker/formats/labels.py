@@ -36,8 +36,8 @@ class Requested(NamedTuple):
     """What the person who reads a file of labels adds to it.
 
     Args:
-        fps: frames per second by which the file counts frames; None: those of the program that
-            wrote it (Label Studio: 24); for a table of frames, those of the video.
+        fps: frames per second of the frame numbers in the file; None: as the program that wrote it
+            counts (Label Studio: 24); for a table of frames, the rate of the video.
         point_seconds: how long an event without a duration lasts, half of it before its time; None:
             it is left out.
     """
@@ -68,10 +68,10 @@ class Format(NamedTuple):
         write: writes a file, by frames per second or None; None: the format is only read.
         recognizes: tells from its content whether a file is in this format rather than in another
             one with its suffix; None: that is the usual one.
-        suffixes: of the files that it reads, in lower case; (): that of `ending`.
+        suffixes: of the files that it reads, in lower case; (): the suffix in `ending`.
 
-    Frames per second are those of the program that counts the frames, which may not be those of the
-    video; where they are used, a note says so.
+    Programs may count other frames per second than the video has; where their rate is used, a note
+    says so.
     """
 
     ending: str

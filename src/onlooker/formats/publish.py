@@ -182,7 +182,7 @@ class Publishers:
                 self._sinks.append((type(sink).__name__, sink))
 
     def open(self, sources: Sequence[str]) -> None:
-        """Open the sinks, for the streams of these names; errors as for `Sink.open`."""
+        """Open the sinks for the streams of these names; errors: see `Sink.open`."""
         for name, sink in self._sinks:
             sink.open(sources)
             self._publishers.append(_Publisher(sink, name, self._on_lost))
@@ -230,7 +230,7 @@ class _Publisher:
     Args:
         sink: an open one.
         name: how it is shown.
-        on_lost: as for `Publishers`.
+        on_lost: see `Publishers`.
     """
 
     def __init__(self, sink: Sink, name: str, on_lost: Callable[[ClipError], None]) -> None:
@@ -355,7 +355,7 @@ class _Mqtt(Sink):
     """MQTT: JSON in TOPIC/SOURCE, `online` or `offline` in TOPIC/SOURCE/status, discovery by Home
     Assistant.
 
-    A connection has one status, that of its first source, because a broker sends one last message
+    A connection has one status, under its first source, because a broker sends one last message
     for it. Programs that share a topic have different sources, and none says another is offline.
     Events are not retained: a receiver that starts later would take the last one for a new one.
 
@@ -453,7 +453,7 @@ def _slug(name: str) -> str:
 class _Subtitles(Sink):
     """A WebVTT file, to which an event, or a bout of a state, is appended when it is over.
 
-    Events of an earlier camera stream stay; a comment says where those of this one begin. A file
+    Events of an earlier camera stream stay; a comment says where the new ones begin. A file
     that has the events of a recording is refused: they would be in it twice.
     """
 

@@ -23,8 +23,8 @@ WATCHED_AGAIN = "NOTE watched again"
 
 
 def read(path: Path, _: Requested, left_out: Counter[str]) -> Labels:
-    """The cues of the video that a note names (`write`), or else of that of the same name
-    beside the file.
+    """The cues of the video that a note names (`write`), or else of the video beside the file that
+    has the same name.
     """
     text = "\n".join(read_bytes(path).decode("utf-8-sig").splitlines())
     if not text.startswith("WEBVTT"):

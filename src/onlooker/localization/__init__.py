@@ -27,7 +27,7 @@ from onlooker.localization.motion import MotionState, moved, moving
 
 __all__ = ["localize"]
 
-_DECAY = 0.2  # the share of the heat of a frame that is added to that of the next one
+_DECAY = 0.2  # share of a frame's heat that is added to the heat of the next frame
 # The largest lead of the best path over another one: it limits how long a box stays after another
 # place gets more heat.
 _LEAD = 3.0
@@ -92,8 +92,7 @@ class BoxState(NamedTuple):
 def find_boxes(
     before: BoxState | None, attention: ArrayLike, frame: Pixels, *, still: bool = False
 ) -> tuple[Floats, Rectangles, BoxState]:
-    """The heat map of one frame, `30 40`, its rectangles, that of the best path first, and the new
-    state.
+    """The heat map of one frame, `30 40`; its rectangles, the best path's first; and the new state.
 
     Args:
         before: the state after the previous frame; None at the first. A frame of another size is a
@@ -141,7 +140,7 @@ def linked(before: Rectangles, now: Rectangles) -> tuple[Floats, NDArray[np.int6
     Args:
         before: rectangles of the frame before; their weights are the sums of the best paths that
             end in them.
-        now: those of this frame, with their own weights.
+        now: rectangles of this frame, with their own weights.
 
     Returns:
         For each rectangle of this frame, the sum of the best path that ends in it, and the
@@ -158,7 +157,7 @@ def linked(before: Rectangles, now: Rectangles) -> tuple[Floats, NDArray[np.int6
 
 
 def link(frames: Sequence[Rectangles]) -> tuple[Track, ...]:
-    """The best path through the rectangles of a clip (Viterbi), then those of up to two more
+    """The best path through the rectangles of a clip (Viterbi), then the paths of up to two more
     actors.
 
     The first path has a box in every frame with rectangles. Another one goes through the rectangles

@@ -24,8 +24,8 @@ class Rectangles(NamedTuple):
 
     Args:
         corners: `n 4`, x1 y1 x2 y2 as shares of the frame's width and height.
-        weights: `n`, the share of the heat in the box minus that of a uniform background of twice
-            the mean heat: nearly 1 for a small box with all heat.
+        weights: `n`, the share of the heat in the box minus its background, which is uniform with
+            twice the mean heat: nearly 1 for a small box with all heat.
     """
 
     corners: Floats

@@ -15,14 +15,14 @@ Transform = NDArray[np.float64]  # `2 3`, from a frame to another one
 _IMAGES = (1, 3)  # channels of frames that are no optical flow
 _NOISE = 4  # levels of 255: smaller differences are noise of a camera or a codec
 _CHANGED = 1 / 8  # minimum share of pixels that change if the camera moves
-# corners of the background, by which the motion of the camera is estimated
+# corners of the background, for estimating the motion of the camera
 _CORNERS = 150
 _MIN_CORNERS = 12
 _STILL = np.eye(2, 3)  # the transform of a camera that does not move
 # pixels per frame: minimum mean shift of the corners of the frame if the camera moves
 _SHAKES = 0.2
 _WINDOW = 16  # frames of a stream over which the motion of the camera is averaged
-_MEDIAN = 8  # minimum number of frames of which the median is taken
+_MEDIAN = 8  # minimum number of frames in the median
 _MARGIN = 5  # pixels at the border of a warped frame that are not compared
 
 
@@ -98,8 +98,8 @@ def moved(before: MotionState | None, frame: Pixels) -> tuple[Floats, MotionStat
 
 
 def _apart(now: Gray, later: Gray, move: Transform) -> tuple[Floats, Transform]:
-    """How two frames differ, and the transform between them: none if it brings them no nearer to
-    each other, because then the corners are those of an object.
+    """How two frames differ, and the transform between them: the identity if `move` brings them no
+    nearer to each other, because then the corners belong to an object.
     """
     warped = _difference(now, later, move)
     still = _difference(now, later, _STILL)

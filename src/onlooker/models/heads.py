@@ -21,8 +21,8 @@ class Head(nn.Module):
         bias: `K`; None: zeros.
         center, scale: `M`, or one row for each number of frames, `W M`; None: zeros and ones.
         motion_gain: multiplies the logits of motion that are added.
-        motion_factor: multiplies squared distances of motion, which makes them as large as those of
-            pictures; 0: motion does not count.
+        motion_factor: brings squared distances of motion to the scale of pictures; 0: motion does
+            not count.
         limit: the novelty limit, a distance; None: unknown.
     """
 

@@ -163,8 +163,8 @@ def register_encoder(
     """Add an encoder of single frames, for `create_model`, `onlooker.train(encoder=…)` and
     `onlooker train --encoder`.
 
-    A package calls this in a function without arguments, which it declares as an entry point, as
-    for `register_model`. A saved model that has the encoder names the package, and where this is
+    A package calls this in a function without arguments, which it declares as an entry point (see
+    `register_model`). A saved model that has the encoder names the package, and where this is
     missing, `onlooker.load` says what to install. In a program of its own, no package is needed:
     the program registers the encoder before it trains or loads.
 
@@ -208,7 +208,7 @@ def register_attention(
 
 
 def list_models() -> list[str]:
-    """The names of the library's models, all of which predict frame by frame (`step`)."""
+    """The names of the library's models; all predict frame by frame (`step`)."""
     return list(MODELS)
 
 
@@ -291,7 +291,7 @@ def configured(settings: Settings, num_classes: int) -> VideoModel:
 
 
 def missing_packages(packages: Collection[str]) -> list[str]:
-    """Those of some distributions that are not installed, or register no part of a model."""
+    """The distributions among `packages` that are not installed or register no part of a model."""
     if not _packages().issuperset(packages):
         load_packages()
     return sorted({*packages} - _packages())

@@ -69,7 +69,7 @@ class Windows(NamedTuple):
         return self.whole.float().sigmoid()[..., None] * self.logits.float().softmax(-1)
 
     def where(self, rows: Tensor, other: "Windows") -> "Windows":
-        """Those of a step for the streams where `rows`, `B`, is true, and others for the rest."""
+        """These windows for the streams where `rows`, `B`, is true, and `other` for the rest."""
         return Windows(
             self.whole.where(rows[:, None], other.whole),
             self.logits.where(rows[:, None, None], other.logits),
@@ -118,7 +118,7 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
     - `encodes_frames`: it encodes single frames; `encode`, `encode_video` and `forward_features`
       work.
     - `eyes`: its inputs besides pictures, and the numbers of their features.
-    - `motion_features`: those of `motion`, the motion words (`base.fisher`); 0: it has none.
+    - `motion_features`: number of features of `motion`, the motion words (`base.fisher`); 0: none.
     - `explains`: `evidence` works, and `motion_directions` with motion words.
 
     The methods of a capability raise a ValueError in models without it.
@@ -261,8 +261,8 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
         state: Any,  # noqa: ANN401 - each model has its own state
         others: Others = NO_OTHERS,
     ) -> tuple[Output, Any]:
-        """`step` after the encoder, on the features of one frame, `B D h w`, those of the other eyes,
-        `B 1+F` (`forward_features`), and the state before it.
+        """`step` after the encoder: takes features of a frame, `B D h w`, the state before it, and
+        features of the other eyes, `B 1+F` (`forward_features`).
         """
         raise ValueError("this model has no step on features; use one that encodes single frames")
 

@@ -88,7 +88,7 @@ class RunRecord:
         asked: which of these clips are used; None: unknown, as in runs of earlier versions.
         notes: how the folder or list was interpreted, in sentences (`ClipSet.notes`).
         background: recordings in which none of the classes happens.
-        recordings: files (`resolved`) with time of which nobody knows what happens.
+        recordings: files (`resolved`) that have unknown time.
     """
 
     clips: Path

@@ -185,7 +185,7 @@ def train(
 
     Raises:
         TypeError: a setting that neither these two nor any fitter has.
-        ValueError: a setting without effect, or another one than that of the run to continue.
+        ValueError: a setting without effect, or one that differs from the run to continue.
         FileExistsError, NotWritableError, ClipError, ValueError: as `train_run`.
     """
     settings.pop("workers", None)  # which other libraries have; threads read the clips

@@ -66,7 +66,7 @@ _OPENING = 0.5
 _MAX_QUEUE = 4  # frames held for a slow reader that wants all of them
 _SILENT = 1.0  # seconds without a frame after which a camera is assumed to omit unchanged frames
 # How much too early a frame may be for a slot, as a share of the distance between two slots: if the
-# times of a source are rounded, and if they are those of arrival.
+# times of a source are rounded, and if they are times of arrival.
 ON_TIME = 0.1
 EARLY = 0.5
 # times the timeout after which data that contain no frame count as a lost connection

@@ -831,9 +831,9 @@ def _fit_layers(
     method: Method,
     temperature: float,
 ) -> _Layers:
-    """Layers on all statistics, whose logits are divided by their temperatures. Those of classes
-    are fitted to whole clips, and to these, the clips of events again, and windows that nearly agree
-    with them; the layer of motion is fitted to whole clips.
+    """Layers on all statistics, with logits divided by their temperatures. One layer of classes is
+    fitted to whole clips; the other also to the clips of events again, and to windows that nearly
+    agree with them. The layer of motion is fitted to whole clips.
     """
     columns = clips.columns(STATISTICS)
     (two_class,) = regress(one_batch(windows.x[:, columns], windows.y), 2, methods=(method,))

@@ -41,8 +41,8 @@ class SharedBatches(Sampler[list[int]]):
     """The part of each batch that belongs to one of several processes: every n-th clip of it.
 
     PyTorch's DistributedSampler repeats clips where their number is not a multiple; here, steps are
-    those of one process. A process without a clip of the last batch gets the first clip of that
-    batch, with a weight of 0.
+    the same as in one process. A process without a clip of the last batch gets the first clip of
+    that batch, with a weight of 0.
 
     Args:
         order: of an epoch, the same in all processes.
@@ -103,8 +103,8 @@ class Fitting(nn.Module):
 
     def forward(self, samples: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """The loss of a batch, in training with augmentation and label smoothing; and three sums
-        over its clips: of the loss without that of attention, of those classified correctly, and of
-        all.
+        over its clips: the loss without the attention loss, the clips classified correctly, and all
+        clips.
 
         Args:
             samples: frames `B T H W C` uint8, or stored features `B T h w D` float16.

@@ -139,9 +139,9 @@ def aggregation_of(settings: Settings) -> Literal["mean", "product", "last"]:
 
 
 def read_settings(stored: dict[str, Any]) -> Settings:
-    """The settings in the config.json of a run. Of the training, earlier versions stored all
-    settings, also those of another fitter; where the recipe of the model is not known here, those
-    that all fitters share are enough to evaluate it.
+    """The settings in the config.json of a run. Earlier versions stored the settings of all
+    fitters. If the recipe of the model is not known here, the settings that all fitters share are
+    enough to evaluate it.
 
     Raises:
         KeyError, ValueError: a setting is missing, unknown or invalid.

@@ -36,7 +36,7 @@ def forward_samples(
         samples: frames `B T H W C` uint8, already resized, or stored features `B T h w D` float16.
         data: normalization and augmentation.
         augmented: augment the frames at random; stored features stay as they are.
-        others: features of the other eyes, as for `VideoModel.forward_features`.
+        others: features of the other eyes; see `VideoModel.forward_features`.
     """
     samples = samples.to(_device(model))
     if others:

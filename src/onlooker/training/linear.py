@@ -101,8 +101,8 @@ class ClipStatistics(NamedTuple):
     """Statistics, classes and recordings of clips, to which layers are fitted.
 
     Args:
-        x: statistics `B M`, a block of columns for each of `LinearClassifier.names`; those of a
-            model are in single precision.
+        x: statistics `B M`, a block of columns for each of `LinearClassifier.names`; in single
+            precision if a model computed them.
         y: classes `B`.
         groups: recordings `B`; clips of one are never divided.
         num_classes: K.

@@ -83,9 +83,8 @@ class LinearLayer(NamedTuple):
         return cast(NDArray[np.bool_], self.weight.any(0) | (self.center != 0))
 
     def distances(self, x: Floats) -> Floats:
-        """How far statistics `… M` are from those that the layer was fitted to, `…`: the sum of
-        their squares when standardized. That of those which the layer uses is 1 on average over the
-        training.
+        """Squared distances `…` of statistics `… M` from the training data: sums of squares of the
+        standardized statistics. For statistics that the layer uses, 1 on average in training.
         """
         squares = np.square((x - self.center) / self.scale)
         return cast(Floats, squares @ self.standardizes)

@@ -474,8 +474,8 @@ def _features(
 def _motion_vectors(
     reader: VideoReader, indices: Ints, *, n: int, offset: int
 ) -> NDArray[np.float16]:
-    """The Fisher vectors `T F` of windows of `n` of these frames of a video, each of which ends
-    `offset` frames later, as in a stream: after the last frame nothing moves.
+    """The Fisher vectors `T F` of one window per frame at these `indices`: `n` frames that end
+    `offset` frames later, as in a stream. After the last frame nothing moves.
     """
     nothing = torch.zeros(1 + motion_eye().num_features)
     rows = deque[Tensor]([nothing], maxlen=n)
@@ -816,8 +816,8 @@ def _folds(groups: Sequence[str]) -> list[Ints]:
 
 
 def durations(outputs: Sequence[Ints], R: int, *, rate: float) -> tuple[list[float], list[float]]:
-    """Medians in seconds, and spreads of the logarithms, of the durations of bouts of each output;
-    the spread of a class is shrunk towards that of all classes.
+    """Median durations of the bouts of each output, in seconds, and spreads of their logarithms,
+    shrunk towards the spread over all classes.
 
     Args:
         outputs: of the frames of recordings, `T` each.

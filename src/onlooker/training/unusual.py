@@ -15,9 +15,9 @@ from onlooker.training.linear import FOLDS, Candidate, ClipStatistics
 from onlooker.training.regression import Floats, Ints, mean_and_std, standard_scale
 
 _SHARE = 0.99  # of new recordings whose clips are all usual
-# the spread of the logarithms, and as how many recordings it counts: about that of training
-# recordings of Weizmann, UCF101-18 and surveillance. Where distances spread more, more recordings
-# than stated exceed the bound of a few.
+# prior spread of the log distances, about as in training recordings of Weizmann, UCF101-18 and
+# surveillance, and the number of recordings that it counts as. If distances spread more, the bound
+# from a few recordings is exceeded more often than stated.
 _SPREAD = 0.6
 _PRIOR = 10
 _EQUAL = 1e-6  # mean squared distance up to which the motion of clips counts as equal

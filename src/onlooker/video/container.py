@@ -232,7 +232,7 @@ class _Track:
 
     @property
     def claimed(self) -> int:
-        """Its samples; 0 for uncompressed sound, of which FFmpeg indexes chunks."""
+        """Its samples; 0 for uncompressed sound, because FFmpeg indexes it by chunks."""
         by_chunk = any(self.unit_durations) and all(self.unit_durations)
         return 0 if by_chunk and self.handlers == {_SOUND} else self.samples
 

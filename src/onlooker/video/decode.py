@@ -49,12 +49,12 @@ Seen = Callable[[int, Pixels], None]  # called with the index and the pixels `H 
 
 
 class Converter:
-    """Converts decoded frames to upright RGB of one size, that of the first frame; errors name the
-    file or address.
+    """Converts decoded frames to upright RGB in the size of the first frame; errors name the file
+    or address.
 
     Args:
-        name: the path of a file, or the address of a live source. The bit depth of frames of 16
-            bits is that of the whole file, or of the frames of the source so far.
+        name: the path of a file, or the address of a live source. The bit depth of 16-bit frames
+            is found from the whole file, or from the frames of the source so far.
         max_side: larger frames are scaled down to this length of their longer side, with their
             aspect ratio.
     """
@@ -67,8 +67,8 @@ class Converter:
         self._live_bits = 0
 
     def __call__(self, frame: VideoFrame) -> Pixels:
-        """`H W 3`; a frame of another size is scaled to that of the first. A ClipError if it cannot
-        be converted.
+        """`H W 3`; a frame of another size is scaled to the size of the first. A ClipError if it
+        cannot be converted.
         """
         width, height = self._size = self._size or self._fitted(frame.width, frame.height)
         if frame.colorspace not in _MATRICES:
@@ -86,7 +86,7 @@ class Converter:
         return np.ascontiguousarray(upright[::down, ::right])
 
     def _bits(self, values: Values) -> int:
-        """The bit depth of the source, a frame of which has these values."""
+        """The bit depth of the source, given the values of one of its frames."""
         if isinstance(self.name, Path):
             file = file_of(self.name)
             return _bits_of_file(file, file.stat().st_mtime_ns)
@@ -143,8 +143,8 @@ def orientation(frame: VideoFrame) -> tuple[bool, int, int]:
 
 
 def start_of(container: InputContainer, first_stamp: float) -> float:
-    """The time stamp, in seconds, at which players begin a file: that of its first frame, or of
-    sound before that.
+    """The time stamp, in seconds, at which players begin a file: its first frame, or sound before
+    it.
     """
     start = first_stamp if container.start_time is None else container.start_time / av.time_base
     return start if start < first_stamp - _SAME else first_stamp
@@ -167,7 +167,7 @@ def end_of(times: NDArray[np.float64], duration: float) -> float:
     """When the last frame ends, in seconds.
 
     Args:
-        duration: of the last frame; 0: not known, that of the shorter frames is used.
+        duration: of the last frame; 0: unknown, the 10 % quantile of the other frames is used.
     """
     if duration <= 0:
         duration = (
@@ -190,7 +190,7 @@ class FrameStore:
     Args:
         path: names the video in errors.
         interval: seconds from which on and before which frames are chosen; None: all.
-        which, size, shorter_side, seen: as for `VideoReader.get`.
+        which, size, shorter_side, seen: see `VideoReader.get`.
     """
 
     def __init__(

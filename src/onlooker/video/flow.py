@@ -42,7 +42,7 @@ def flow(frames: Pixels) -> Flow:
     padding = (0, max(0, _MIN_DIS - H)), (0, max(0, _MIN_DIS - W))
     estimator: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     grays = [np.pad(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), padding, "edge") for frame in frames]
-    # No initial flow: that of another pair would make the result depend on where the clip starts.
+    # No initial flow: the flow of another pair would make the result depend on the clip's start.
     return np.stack(
         [estimator.calc(earlier, later, None)[:H, :W] for earlier, later in pairwise(grays)]
     )
@@ -74,7 +74,7 @@ def read_flow(
 
     Args:
         limit: clips displacements, in pixels of the result; see `to_bytes`.
-        size: height and width of the result, as for `resize`; None: as computed.
+        size: height and width of the result; see `resize`. None: as computed.
 
     Raises:
         ClipError: naming the clip, if nothing can be decoded, or only one frame.

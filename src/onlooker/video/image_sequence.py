@@ -57,7 +57,7 @@ class ImageSequence:
 
     @cached_property
     def images(self) -> list[Path]:
-        """The files, in order; errors as for `find_images`."""
+        """The files, in order; errors: see `find_images`."""
         return find_images(self.folder)
 
     @cached_property
@@ -114,7 +114,7 @@ def find_images(folder: Path) -> list[Path]:
 
     Raises:
         ClipError: the folder cannot be read, has no numbered images, or several series, such as
-            those of two cameras.
+            the images of two cameras.
     """
     every_series = _find_series(numbered_images(folder))
     if not every_series:
@@ -136,9 +136,7 @@ def find_images(folder: Path) -> list[Path]:
 
 
 def numbered_images(folder: Path) -> list[Path]:
-    """The images of a folder that have a number in their names, unsorted; errors as for
-    `find_images`.
-    """
+    """The images of a folder with a number in their names, unsorted; errors: see `find_images`."""
     return [path for path in _all_images(folder) if _NUMBER.search(path.stem)]
 
 

@@ -42,7 +42,7 @@ VERSION = 1
 WORDS = Path(__file__).with_name("weights") / "motion-words.safetensors"
 
 # seconds
-_STEP = 1 / 25  # between the frames of which speeds are stated
+_STEP = 1 / 25  # unit of time of speeds
 _MIN_STEP = _STEP / 2**0.5
 _GAP = 0.5  # maximum between two frames
 _BIN = 0.175  # minimum: 5 steps at 25 frames per second, 6 at 30
@@ -53,7 +53,7 @@ _AREA = 120 * 160  # about the largest: it bounds time and memory
 _ASPECT = 8  # the largest ratio of sides: longer ones are compressed
 _CELL = 10
 _FINER = 2  # flow is pooled to this part of the height and width
-_GRID = 4  # of pooled flow, between the points by which the motion of the camera is estimated
+_GRID = 4  # of pooled flow, between the points for estimating the motion of the camera
 _FOLLOWS = 0.35  # of pooled flow: maximum distance of points that move with the camera
 _SHARE = 0.4  # minimum share of such points
 _STILL = 0.3  # pixels per step: slower is noise
@@ -234,7 +234,7 @@ def _mean(images: Floats, size: tuple[int, int]) -> Floats:
 
 @lru_cache(8)
 def _places(h: int, w: int) -> tuple[NDArray[np.intp], Floats, Floats]:
-    """Rows and columns of points of a field of flow, their x and y, and those of all."""
+    """Rows and columns of a grid of points, `2 n`; its x and y, `n 2`; x and y of all, `h w 2`."""
     rows, columns = (
         axis.ravel() for axis in np.mgrid[_GRID // 2 : h : _GRID, _GRID // 2 : w : _GRID]
     )
@@ -388,10 +388,11 @@ class MotionEye:
     def describe(
         self, frames: Iterable[tuple[float, Pixels]], times: Sequence[float]
     ) -> NDArray[np.float32]:
-        """The number and the sums of the blocks of a video that end between the previous one of
-        T times and each of them, `T 1+F`; the last row has also those after it.
+        """One row per time, `T 1+F`: the number and the sums of the blocks that end after the
+        previous time and not after this one; the last row also has all later blocks.
 
-        They are those of `step`. If a video ends before its first blocks do, its bins are repeated.
+        The blocks are the same as in `step`. If a video ends before its first blocks do, its bins
+        are repeated.
 
         Args:
             frames: time in seconds and pixels (`step`) of all frames.
@@ -410,8 +411,8 @@ class MotionEye:
     def shares(
         self, frames: Iterable[tuple[float, Pixels]], weights: Floats
     ) -> Iterator[BlockShares]:
-        """The shares of all blocks of a video in the product of the sums of their contributions,
-        `F`, with some weights, `F`: their sum is that of the product with the rows of `describe`.
+        """What each block of a video adds to the product of weights, `F`, and the sums of
+        contributions, `F`: all shares add up to the product with the rows of `describe`.
         """
         sizes = np.cumsum([2 * words.means.size for words in self.words])
         parts = [

@@ -95,7 +95,7 @@ class VideoReader:
     """A video file, a folder of numbered images (an image sequence), or a part of one, opened when
     it is needed; or frames in memory.
 
-    Frames are exactly those of sequential decoding, even if the reader seeks; they are RGB and
+    Frames are exactly as in sequential decoding, even if the reader seeks; they are RGB and
     upright. Indices count the frames that can be decoded, in display order. In a damaged file,
     damage in parts that the chosen frames do not depend on is not noticed, and the frames lost
     there are counted. `len` and `times` of most files need no decoding.
@@ -155,8 +155,8 @@ class VideoReader:
 
     @property
     def assumes_rate(self) -> bool:
-        """Whether `times` are those of 25 frames per second, because no frame rate is stated; only
-        the header of a file is read.
+        """Whether `times` assume 25 frames per second, because no frame rate is stated; only the
+        header of a file is read.
         """
         with self._named():
             return self._video.assumes_rate
@@ -191,8 +191,8 @@ class VideoReader:
 
         Args:
             which: `T` frame indices, in any order, with any repetition; or a sampling, which
-                chooses among moments (`Timing.moments`): the frames are those shown then, and their
-                times those of the moments.
+                chooses among moments (`Timing.moments`): the frames shown then, with the moments as
+                their times.
             size: resize frames to a square of this height and width; see `resize`.
             shorter_side: shrink frames whose shorter side is longer than this, keeping the aspect
                 ratio.

@@ -84,7 +84,7 @@ def transcode(
         unless_playable: write the copy only if browsers do not play the file itself.
 
     Yields:
-        The facts so far, every 50 frames, and at the end those of the whole video.
+        The facts so far, every 50 frames; at the end, the facts of the whole video.
 
     Raises:
         ClipError: no video, it cannot be decoded, or a single frame.
@@ -186,9 +186,7 @@ def _header(path: Path) -> tuple[bool, float, int, float]:
 
 
 def _length(container: InputContainer, stream: VideoStream) -> float:
-    """The seconds of the video by the header, or those of the file if it states no others; 0: it
-    states none.
-    """
+    """Duration of the video in seconds by the header, else of the file; 0: it states neither."""
     if clock := _DURATION.fullmatch(stream.metadata.get("DURATION", "")):  # Matroska and WebM
         hours, minutes, seconds = map(float, clock.groups())
         return 3600 * hours + 60 * minutes + seconds

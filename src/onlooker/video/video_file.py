@@ -1,4 +1,4 @@
-"""The frames of a video file: exactly those of sequential decoding, with little decoding.
+"""The frames of a video file: exactly as in sequential decoding, with little decoding.
 
 A file is first demuxed without decoding: the times and keyframe flags of its packets give an index
 of its frames. Then only what the wanted frames depend on is decoded: from the keyframe before each,
@@ -299,8 +299,7 @@ def index_packets(container: InputContainer, stream: VideoStream) -> tuple[Packe
     unit = float(stream.time_base or 0)
     times = ticks[shown] * unit
     times -= start_of(container, times[0])
-    # Only in decoding order are the durations of packets those of frames: the last one shown may
-    # not be the last one.
+    # The last packet has the duration of the last frame only if its own frame is shown last.
     end = end_of(times, duration * unit if shown[-1] == len(ticks) - 1 else 0)
     return PacketIndex(ticks, np.flatnonzero(keys), shown, timing=Timing(times, end)), len(ticks)
 

@@ -23,7 +23,7 @@ __all__ = ["VideoWriter", "write"]
 
 SMALL = {"preset": "veryfast", "crf": "20"}  # options of x264: hardly visible compression
 # As good, in two thirds of the time, with files that are a tenth larger. Without the macroblock
-# tree, those of still cameras would be twice as large.
+# tree, files of still cameras would be twice as large.
 FAST = {"preset": "superfast", "crf": "20", "x264-params": "rc-lookahead=10:mbtree=1"}
 _KEY_FRAMES = 30  # maximum distance between keyframes of frames with times
 DRAWN = "drawn by onlooker"  # comment of a clip on which a prediction is drawn
@@ -158,7 +158,7 @@ def write(
         fps: frames per second; with `times`, only the last frame is shown for 1 / fps.
         times: `T` seconds from the start of the file, ascending: when each frame is shown; (): at
             `fps`.
-        replace, comment, options: as for `VideoWriter`.
+        replace, comment, options: see `VideoWriter`.
 
     Raises:
         FileExistsError, ValueError, DiskFullError, NotWritableError: as `VideoWriter`.

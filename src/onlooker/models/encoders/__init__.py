@@ -164,7 +164,7 @@ def build_encoder(
     Raises:
         ValueError: an unknown encoder, pretrained weights for an encoder that has none, or a file
             for an encoder that takes none.
-        RuntimeError: timm's weights, those of `lite0`, or those in the file, cannot be loaded.
+        RuntimeError: the weights of timm, of `lite0` or in the file cannot be loaded.
     """
     if flow_channels:
         if not 0 < flow_channels < in_channels or flow_channels % 2:

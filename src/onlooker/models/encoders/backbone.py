@@ -114,9 +114,7 @@ def create_network(
     size: int | None,
     options: dict[str, Any],
 ) -> Any:  # noqa: ANN401 - timm has no types
-    """A timm network with these options; the other arguments and the errors are those of
-    `Backbone`.
-    """
+    """A timm network with these options; other arguments and errors: see `Backbone`."""
     import timm  # here, because it takes a second to import and small models never need it
 
     if not timm.is_model(name):

@@ -42,9 +42,9 @@ class _Front(NamedTuple):
     Args:
         seen: number of frames.
         total: `K`, sums of weighted log probabilities.
-        starts: scores of the segmentations that end where a bout of each class may begin, minus
-            `total` there: `K 2D`, those of the last D frames from `at` on, the newest first. It is
-            written to from the right to the left, so that an earlier front stays valid.
+        starts: `K 2D`, scores of the segmentations before a bout of each class that begins at a
+            frame, minus `total` there. The last D frames stand from `at` on, the newest first; it
+            is written from the right to the left, so that an earlier front stays valid.
         long: `K`, as `starts`, of bouts that last more than D frames, with the probability that
             they last so long.
         long_begin: `K`, the frames in which these begin.

@@ -26,7 +26,7 @@ __all__ = ["WindowSegmenter"]
 _OVERLAP = 0.1  # IoU in time above which two windows show one event, whatever their classes
 _NEAR = 0.5  # IoU in time from which on windows say where an event begins and ends
 _MOVE = 0.25  # largest move of a border of an event, as a share of its duration
-_TOUCH = 1e-6  # IoU by which windows that touch may overlap, by rounding
+_TOUCH = 1e-6  # largest IoU, from rounding, of windows that only touch
 _FINAL = 1 / 3  # of its duration passes after the end of an event until it is final
 _start = attrgetter("start")
 
