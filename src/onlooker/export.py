@@ -171,8 +171,8 @@ class _PixelStep(nn.Module):
         return *results.values(), *after
 
     def _probabilities(self, segmenter: SemiMarkovSegmenter, parts: Tensor) -> Tensor:
-        """Probabilities of the outputs of the state layer, `B R`, at the frame whose surroundings
-        are complete now, as in `SemiMarkovSegmenter.step`; equal before the first such frame.
+        """Probabilities of the outputs of the state layer, `B R`, at the frame whose windows are
+        complete now, as in `SemiMarkovSegmenter.step`; uniform before the first such frame.
 
         `parts`: of the windows of the last frames, `B delay+1 L R+1`.
         """

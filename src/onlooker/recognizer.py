@@ -202,18 +202,18 @@ class Recognizer:
         """What happens in a clip (a video file, or a folder with an image sequence), where and
         when.
 
-        One that is longer than `longest` is processed from beginning to end, at the frame rate of
-        training, and all events are found.
+        A clip longer than `longest` is a recording: it is processed from beginning to end, at the
+        frame rate of training, and all its events are found.
 
         Args:
             clip: its path; or frames in memory, `T H W 3`, RGB uint8.
             sample: what `read_ahead` or `read` returned for the clip.
             rate: frames per second of frames in memory.
-            threshold: the lowest score of an event, in a clip and in a recording; None: those that
-                training chose.
+            threshold: the lowest score of an event, in a clip and in a recording; None: as chosen in
+                training.
             progress: of a recording, as in `onlooker.train`.
-            cache: keeps what is found in each ten minutes of a recording, by a model that sees
-                pictures alone: a call that was killed goes on there.
+            cache: keeps the results of every ten minutes of a recording, so that a call continues
+                where an earlier one was killed; only for models that see pictures alone.
 
         Raises:
             ClipError: the clip cannot be read.

@@ -1,4 +1,4 @@
-"""How many events of streams are found at which rate of false alarms, and the threshold for a rate."""
+"""Recall of events in streams by the rate of false alarms, and the threshold for a rate."""
 
 import math
 from collections.abc import Sequence
@@ -101,8 +101,8 @@ class AlarmCurve:
         return round(self.alarms_per_hour[point] * self.hours)
 
     def bound(self, point: int) -> float:
-        """The rate of false alarms per hour at a threshold that is not exceeded, with a confidence
-        of 95 %: the exact bound of a Poisson rate, which without an alarm is 3 / hours.
+        """Upper 95 % confidence bound of the false alarms per hour at a threshold: the exact bound
+        of a Poisson rate, which is 3 / hours without an alarm.
         """
         return _poisson_bound(self.alarms(point)) / self.hours
 
@@ -120,9 +120,9 @@ class AlarmCurve:
         """The position of the threshold that keeps false alarms to a rate; None if every threshold
         gives more.
 
-        Of the thresholds whose `bound` keeps to the rate, it is the highest one that finds nearly
-        as many events as the best of them. If the streams are too short to know the rate, it is the
-        threshold with the highest F1 score. None is below one half. Models of earlier versions have
+        It is the highest threshold whose `bound` keeps to the rate and whose recall is close to the
+        best of such thresholds. If the streams are too short to know the rate, it is the threshold
+        with the highest F1 score. None is below one half. Models of earlier versions have
         thresholds by the rates themselves.
         """
         if not self.precision:
@@ -135,7 +135,7 @@ class AlarmCurve:
         return self._best([i for i in points if self.bound(i) <= alarms_per_hour])
 
     def _best(self, allowed: Sequence[int]) -> int | None:
-        """Of some thresholds, the highest one that finds nearly as many events as the best."""
+        """The highest of the allowed thresholds with a recall close to the best of them."""
         if not allowed:
             return None
         highest = max(self.recall[i] for i in allowed)

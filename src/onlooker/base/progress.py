@@ -21,7 +21,7 @@ from onlooker.base.text import printable
 OnProgress = Callable[[str, int, int], None]
 Item = TypeVar("Item")
 _LOG_INTERVAL = 30.0  # seconds between two lines of a log
-_LONG = 2.0  # minutes that are left, from which on a line of a log says so
+_LONG = 2.0  # minimum minutes left that a line of a log mentions
 
 _CONSOLE = Console(stderr=True)  # one, so that a note appears above a bar that is drawn
 

@@ -179,8 +179,8 @@ class Step(Scored):
             empty if nothing moves, or for a model that does not attend.
         point: x and y of the hottest place, in pixels of the frame; None where nothing moves, or for
             a model that does not attend.
-        ongoing: events that go on, as far as this frame and earlier ones tell, at most one; or bouts of
-            states, at most one in each tier. They may still change. None for a model that finds
+        ongoing: at most one event that seems to go on at this frame; or bouts of states, at most
+            one in each tier. They may still change. None for a model that finds
             neither.
         events: events that are final now: they ended earlier, and do not change any more.
         begun: bouts of states whose begin is final now; some are over now as well.
@@ -191,9 +191,9 @@ class Step(Scored):
         pixels: the frame itself, `H W 3`, RGB. A stored step keeps them in memory.
         heat: `30 40`, where attention and motion meet (`localization`); sums to one; None without
             attention.
-        too_slow: frames per second that arrive, and in training, while the first is less than 80 %
-            of the second: the last frame is repeated in place of missing ones, so that the
-            model sees less of fast motion. Else None.
+        too_slow: frames per second that arrive, and in training, if fewer than 80 % arrive: missing
+            frames are replaced by copies of the last one, so that the model sees less of fast
+            motion. Else None.
         unusual: whether all windows that end at this frame are unlike windows of training, so that
             none of them can be an event. None: unknown, and before the first window.
     """
@@ -483,8 +483,8 @@ class Prediction(Scored):
 
     Args:
         path: the video.
-        decision: how scores become answers; its threshold is the one of this video, and of a
-            recording the one of its events, at most 1.
+        decision: how scores become answers, with the threshold used for this video; for a
+            recording, the threshold of its events, at most 1.
         frame_scores: `T K` probabilities at every frame of the sample; of a recording, the highest
             scores of the windows that contain it.
         scores: `K` probabilities of the classes, which sum to one: of the whole clip; of a

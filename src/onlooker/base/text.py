@@ -16,7 +16,7 @@ _SECRETS = [
     # the last part of the path: the key of a stream
     re.compile(r"(?is)^rtmp\w*:/{1,2}(?:.*@)?[^/?]+/(?:[^?]*/)?(?P<secret>[^/?].*)"),
     # parameters of cameras: ?usr=admin&pwd=1234, ;pwd=1234, /user=admin_password=1234_channel=1; a
-    # value may contain what separates parameters, unless the name of another one follows
+    # value may contain a separator, unless the name of another parameter follows
     re.compile(
         r"(?is)(?:usr|user|login|pass|pwd|psw|token|key|secret|auth|sig)[^=&;/?#]*="
         r"(?P<secret>.*?)(?=[&;_/?#][^=&;_/?#]+=[^=&;_/?#]|\Z)"

@@ -97,8 +97,8 @@ def is_whole(file: Path) -> bool:
 
 
 def load_rows(files: tuple[Path, ...], sampling: Sampling) -> NDArray[Any]:
-    """Sampled rows of the arrays `N …` in some files, which hold as many rows each, concatenated
-    along the last axis.
+    """Sampled rows of the arrays `N …` in some files, concatenated along the last axis; all have
+    the same number of rows.
     """
     stored = [open_array(file) for file in files]
     sampled = sampling(len(stored[0]))

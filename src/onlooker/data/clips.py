@@ -356,7 +356,7 @@ def made_samples(
     strict: bool,
     threads: int | None = None,
 ) -> tuple[ClipFrames, tuple[ClipError, ...]]:
-    """The samples of the clips for which `make` returns files, and an error for each other one.
+    """The samples of the clips for which `make` returns files; an error for every other clip.
 
     Args:
         stage: of the progress, and the title of its bar (`base.progress`).

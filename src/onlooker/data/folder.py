@@ -53,8 +53,8 @@ def read_folder(
 
     Raises:
         ClipError: no such folder, a class folder without clips, fewer than `classes` class folders,
-            the folder of one class or of a run, one that holds the right one, or a recordings.csv
-            that lists no clip of the folder, or one in two recordings.
+            the folder of one class or of a run, a parent of the right folder, or a recordings.csv
+            that lists no clip of the folder, or a clip in two recordings.
     """
     if not folder.is_dir():
         state = "a file, not a folder" if folder.exists() else "no such folder"

@@ -19,7 +19,7 @@ def clips_by_file(
     """The clips of each file (`resolved`) with their times there; `WHOLE`: all of it.
 
     Args:
-        sources: clips that were cut from a recording that was kept are parts of that.
+        sources: a clip that was cut from an existing recording counts as a part of it.
     """
     files = defaultdict[Path, list[tuple[Times, Clip]]](list)
     for clip in clips:

@@ -36,8 +36,8 @@ class Sample:
         size: height and width of the video.
         end: when its last frame ends.
         length: of the video (`Timing.length`); inf: unknown.
-        frames: `T H W C`, uint8, whole frames, in which localization looks for the foreground: RGB
-            (or gray) of `pixels`; flow for a model of flow alone.
+        frames: `T H W C`, uint8, whole frames, for finding the foreground in localization: RGB (or
+            gray) of `pixels`; flow for a model of flow alone.
         assumes_rate: `times` assume 25 frames per second, because no frame rate is stated.
         motion: `T 1+F`, the number and the sums of the blocks that ended since the previous sampled
             frame; the last row includes all later blocks (`MotionEye.describe`). None: without

@@ -285,10 +285,10 @@ def divide_recordings(clips: Sequence[Clip]) -> list[Clip]:
     """The same clips; if a class has a single recording, this is divided by time, so that splits
     can divide it.
 
-    The clips of each class are in five parts (or as many as there are clips), which count as
-    recordings in splits, but not in statistics: a test says nothing about other recordings. Clips
-    are in the order of the numbers in their names, which are times, in intervals and in files that
-    are cut from a recording.
+    The clips of each class are divided into five parts (or one part per clip, if there are fewer).
+    Parts count as recordings in splits, but not in statistics: a test says nothing about other
+    recordings. Clips are ordered by the numbers in their names: in intervals, and in files cut from
+    a recording, these are times.
     """
     counts, _ = count_groups(clips)
     divided = {clip.recording for clip in clips if counts[clip.label] == 1 and clip.recording}

@@ -282,8 +282,8 @@ def read_rows(
     """The delimiter, and the fields of the lines that are not empty, with their numbers.
 
     Args:
-        names: of columns; the delimiter is the one that gives most of them. A space stands for
-            lines of a path and a value.
+        names: of columns; the delimiter that gives most of them is chosen. A space means that
+            lines have a path and a value.
         remedy: what to do if there is no such file, or no CSV.
 
     Raises:

@@ -16,7 +16,7 @@ def tiers_of(
 
     If some bouts overlap, classes keep the tiers that their labels name, and the others are divided
     by greedy coloring: the class that overlaps most others comes first. The class in which nothing
-    happens is in the only tier, or in none of several.
+    happens is in the tier if there is only one, else in none.
 
     Args:
         nothing: the position of that class; None: there is none.
@@ -56,8 +56,8 @@ def _named_tiers(recordings: Sequence[Recording]) -> dict[str, str]:
 
 
 def _apart(named: Sequence[str], overlaps: Mapping[int, set[int]]) -> list[set[int]]:
-    """The classes of each named tier in which none overlaps another one, as the behaviors of one
-    subject may; none if no classes overlap.
+    """The classes of each named tier without overlaps (behaviors of one subject may overlap); none if
+    no classes overlap at all.
 
     Args:
         named: the tier of each class; "": none.

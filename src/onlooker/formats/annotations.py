@@ -15,8 +15,8 @@ and group: `video._replace`). `make_label` checks label and times, in seconds; `
 labels that exclude each other, `subject` who does it. Time in which nobody knows what happens is
 `unknown_time(start, end)`; what is not read is counted in `left_out`; an event without a duration
 has the times of `requested.of_point`. Within `reading`, a KeyError or ValueError becomes an error
-that names the file and the place. A function `write` takes recordings, whose `labels` are segments, and a
-function `recognizes` tells a file from others of its suffix by the content. Whatever this module,
+that names the file and the place. A function `write` takes recordings, whose `labels` are segments.
+A function `recognizes` tells a file from others of its suffix by the content. Whatever this module,
 `convert` and training do with labels, such as merging, splits and tiers, needs nothing else.
 """
 
@@ -160,8 +160,8 @@ def _distinct(segments: Iterable[Segment]) -> list[Segment]:
 
 
 def unknown_seconds(recordings: Iterable[Recording]) -> dict[Path, float]:
-    """The seconds of unknown time of each video that has any: times that are unknown and not
-    labeled, as in training, until the end of a video that exists.
+    """Seconds of unknown time by video, without videos that have none: time that is unknown and not
+    labeled, as in training, up to the end of the video if it exists.
     """
     labeled = defaultdict[Path, list[Times]](list)
     unlabeled = defaultdict[Path, list[Times]](list)

@@ -45,7 +45,7 @@ _Result = Mapping[str, Any]  # of a task of Label Studio: one label, with its ti
 
 
 def _seconds(video: Path, frame: int, rate: float) -> float:
-    """The time of a frame, counted from 0, in a program that counts equally spaced ones, as
+    """The time of a frame, counted from 0, in a program that assumes equally spaced frames, as
     browsers do.
 
     Raises:

@@ -264,7 +264,7 @@ class _Publisher:
             self._thread.join(max(0.0, self._until - monotonic()) + _REPORTING)
         finally:  # also if Ctrl-C ends the wait
             if self._thread.is_alive():
-                # those that wait and the one on its way; the end of the queue is no event
+                # waiting events and the one being sent; the queue's end marker is no event
                 self._lose(f"no answer; {self._queue.qsize()} events may not have been sent")
             if self._dropped:
                 self._lose(

@@ -23,8 +23,8 @@ LOCAL_FILES = "/data/local-files/?d="  # how Label Studio names files of its mac
 
 
 def find_video(folder: Path, name: str, url: bool = False) -> Video:
-    """The video that labels name by a path, a file:// address or one of Label Studio: searched for
-    beside the labels, with as many of the folders of its path as exist there.
+    """The video that labels name by a path, a file:// address or an address in Label Studio. It is
+    searched for beside the labels, with as many folders of its path as exist there.
 
     Args:
         url: the name may have escapes such as %20.

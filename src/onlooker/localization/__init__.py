@@ -76,10 +76,10 @@ def localize(prediction: Prediction, frames: Pixels, *, still: bool = False) -> 
 
 
 class BoxState(NamedTuple):
-    """The state of a stream from which its next boxes are found.
+    """What finding the next boxes of a stream needs.
 
     Args:
-        motion: from which the next motion is found.
+        motion: what finding the next motion needs.
         heat: `30 40`, the decaying sum over frames.
         paths: the rectangles of the last frame, weighted by the paths that end in them.
     """

@@ -57,13 +57,13 @@ def moving(frames: Pixels) -> Floats:
 
 
 class MotionState(NamedTuple):
-    """The state of a stream from which its next motion is found.
+    """What finding the next motion of a stream needs.
 
     Args:
         last: the last frame, `H W`, gray.
         earlier: the frame before it; None: there is none.
         shift: the mean motion of the camera, pixels per frame.
-        seen: the number of frames over which it is averaged, at most 16.
+        seen: the number of frames in this mean, at most 16.
     """
 
     last: Pixels

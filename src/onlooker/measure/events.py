@@ -37,16 +37,16 @@ _POINTS = 40  # of a curve
 _SHIFTS = 100  # in time, of all predicted events of a stream
 # weight of the squares of a calibration's log slope and offset, next to one event
 _PRIOR = 3.0
-_USELESS = 0.5  # share of false alarms above which a threshold is of no use
+_USELESS = 0.5  # above this share of false alarms, a threshold is of no use
 
 
 class EventThreshold(NamedTuple):
     """The lowest probability of an event, and its error rates on the clips that it was chosen with.
 
     Args:
-        found: share of the clips with an event for which an event is reported, not necessarily the
-            right one.
-        false_alarms: share of the clips in which nothing happens for which an event is reported.
+        found: share of clips with an event where an event is reported, not necessarily of the
+            right class.
+        false_alarms: share of clips without an event where an event is reported.
     """
 
     probability: float
@@ -95,8 +95,8 @@ def choose_threshold(
 
 
 def calibrated_curve(pairs: Sequence[Pair]) -> AlarmCurve | None:
-    """As `alarm_curve`, of scores that are calibrated on these events, with the calibration and a
-    point at `EVENT_THRESHOLD`.
+    """`alarm_curve` of scores that are calibrated on these events, with the calibration and a point
+    at `EVENT_THRESHOLD`.
     """
     calibration = _calibration(pairs)
     if calibration is None:
@@ -262,7 +262,7 @@ def _overlaps(
 
 
 def event_figures(pairs: Sequence[Pair]) -> dict[str, Any]:
-    """Metrics of the events of recordings, for JSON, of the predicted events that can be judged
+    """Metrics of the events of recordings, for JSON; only predicted events that can be judged count
     (`judged`). Unknown time does not count as time without events.
 
     Returns:

@@ -258,8 +258,8 @@ def labels_to_check(evaluation: Evaluation) -> list[DoubtfulLabel]:
 
 
 def write_scores(path: Path | str, evaluation: Evaluation) -> None:
-    """Write a CSV with one row per video: name, truth, predicted, the score of what is predicted,
-    the one that an event needs, and `p(class)` of every class; and what the columns are, as
+    """Write a CSV with one row per video: name, truth, predicted, the score of the prediction,
+    the score that an event needs, and `p(class)` of every class; and what the columns are, as
     `NAME.csv-metadata.json` (CSV on the Web of the W3C).
 
     A name that a spreadsheet would compute as a formula is preceded by an apostrophe.

@@ -241,9 +241,9 @@ def edit_score(true: Sequence[Bout], predicted: Sequence[Bout]) -> float:
 
 
 def count_errors(pairs: Sequence[tuple[Sequence[Bout], Sequence[Bout]]]) -> dict[str, int]:
-    """Numbers of true and predicted bouts of recordings; of true ones that are `found` or `missed`
-    (overlapped by one of their class or not) and `split` (by several); and of predicted ones that
-    are `merged` (overlap several of their class) or `inserted` (none).
+    """Numbers of bouts of recordings: true and predicted; true bouts that are `found`, `missed` or
+    `split` (overlapped by at least one, none or several predicted bouts of their class); predicted
+    bouts that are `merged` or `inserted` (overlap several or no true bouts of their class).
     """
     by_true = [np.zeros(0, int)]
     by_predicted = [np.zeros(0, int)]

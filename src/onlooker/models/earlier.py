@@ -36,7 +36,7 @@ _NAMES = {
 
 
 def current_settings(saved: dict[str, Any]) -> dict[str, Any]:
-    """The settings in config.json, in which earlier versions describe heads by flags."""
+    """The settings in config.json, converted from earlier versions, where flags described heads."""
     if "heads" in saved:
         return saved
     settings = {**saved}

@@ -82,11 +82,11 @@ class LinearClassifier(VideoModel):
 
     with u_i = 1, x or y of location i, from -1 to 1, and k = 1 to 4, less than the number T of
     frames so far: something appears or vanishes, moves to the right, comes and goes. In a clip that
-    runs backwards, those with odd k have the opposite sign.
+    runs backwards, statistics with odd k have the opposite sign.
 
     Each statistic is standardized by its mean m and spread s over the training clips after the same
     number of frames, because a clip has changed less after two frames than after sixteen. A stream
-    forgets what is more than W frames ago; a clip of up to W frames ends with the statistics of all
+    forgets frames that are older than W frames; a clip of up to W frames ends with the statistics of all
     its frames. `training.linear` fits the layer, and chooses the statistics.
 
     Attention is how far a location of this frame is from what is usual there, the average x̄_i of

@@ -173,7 +173,7 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
 
     @property
     def stream_eyes(self) -> tuple[str, ...]:
-        """The eyes that streams need: those that tell segments, or clips where there are none."""
+        """The eyes that streams need: for segments, or for clips if the model finds no segments."""
         has_states = "state" in self.heads
         return tuple(name for name in self.eyes if not has_states or f"state_{name}" in self.heads)
 
@@ -234,8 +234,8 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
         raise ValueError("this model is no sum over places; use the default, linear")
 
     def motion_directions(self, motion: Tensor) -> Tensor:
-        """Weights `K F` whose products with the motion words of blocks, of a clip `T 1+F`, are
-        their shares in its logits.
+        """Weights `K F`: their product with the motion words of a block is its share in the logits
+        of the clip, which has motion words `T 1+F`.
         """
         raise ValueError("this model has no second input, motion words; leave them out")
 

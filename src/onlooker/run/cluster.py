@@ -39,8 +39,8 @@ def map_clips(
 
     Args:
         start: makes the function that the workers compute; it is sent to each node once.
-        address: `local`: a new cluster on this machine; `auto`: the one in RAY_ADDRESS or on this
-            machine; `HOST:PORT`.
+        address: `local`: a new cluster on this machine; `auto`: the cluster in RAY_ADDRESS or on
+            this machine; `HOST:PORT`.
 
     Raises:
         RuntimeError: Ray is not installed.

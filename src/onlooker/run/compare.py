@@ -56,8 +56,8 @@ def compare(
     """Train every model with every seed on every split, each in a run `out/MODEL/SPLIT-seedSEED`.
 
     A run that is finished is not trained again, and an interrupted one is continued. All models are
-    trained on the same clips: one that a single model cannot use, such as a clip of one frame where
-    optical flow is needed, is left out for all.
+    trained on the same clips: a clip that any model cannot use, such as a single frame if optical
+    flow is needed, is left out for all.
 
     Args:
         clips: a folder, a list, or what `read_set` returns.

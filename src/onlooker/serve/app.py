@@ -38,9 +38,7 @@ from onlooker.video.reader import SUFFIXES
 HEADER_SECONDS = (
     10.0  # for the header of a request, from the connection or the end of the last request
 )
-MAX_WAITING = (
-    200  # connections without a whole header; of more, the one that has waited longest is closed
-)
+MAX_WAITING = 200  # connections without a whole header; beyond that, the oldest is closed
 GRACE = 3  # seconds for answers that are being sent when the server ends
 _CLOSING = 5.7  # seconds after these for events that wait: `docker stop` kills it after 10
 _FOLDER = Path(__file__).parent

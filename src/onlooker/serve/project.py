@@ -835,7 +835,7 @@ def _is_trash(path: str) -> bool:
 
 
 def _write_rows(path: Path, rows: Sequence[Row]) -> None:
-    """Write the list of recordings; without rows, with which it could not be read, it is removed."""
+    """Write the list of recordings; without rows, remove it, because it could not be read."""
     if not rows:
         path.unlink(missing_ok=True)
         return

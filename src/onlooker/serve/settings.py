@@ -22,7 +22,7 @@ class ServeSettings(Config):
     Args:
         run: a run to use in addition to those in `runs`.
         clips: made when the first class is added.
-        runs: the folder of runs, from which the page takes models and to which it writes new ones.
+        runs: the folder of runs, for the models that the page uses and trains.
         token: secret text that the address of the first visit must contain; random unless only this
             machine can reach the page.
         events: addresses to which the events of all cameras are sent when they are over.

@@ -8,7 +8,7 @@ from onlooker.models.cells.cell import Cell, CellOutput, Grid, State, zeros
 
 __all__ = ["LSTM", "ConvLSTM"]
 
-# weights from which on a CPU takes longer to lay them out for a convolution than to compute it
+# number of weights above which a CPU spends most of a convolution on laying them out
 _LARGE = 1 << 21
 
 
