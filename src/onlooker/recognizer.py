@@ -209,7 +209,7 @@ class Recognizer:
             clip: its path; or frames in memory, `T H W 3`, RGB uint8.
             sample: what `read_ahead` or `read` returned for the clip.
             rate: frames per second of frames in memory.
-            threshold: the lowest score of an event, in a clip and in a recording; None: as chosen in
+            threshold: the lowest score of an event, in a clip and in a recording; None: as in
                 training.
             progress: of a recording, as in `onlooker.train`.
             cache: keeps the results of every ten minutes of a recording, so that a call continues

@@ -485,8 +485,8 @@ def _with_times(path: Path, line: int, row: Mapping[str, str], *, table: ListTab
 
 
 def _overlaps(path: Path, rows: Iterable[ListedLabel], asked: SetConfig) -> Overlaps | None:
-    """The clips of the requested classes that share a part of a file but have different labels; None
-    if there are none.
+    """The clips of the requested classes that share a part of a file and differ in label; None if
+    there are none.
 
     Raises:
         ClipError: two of them are of one tier.

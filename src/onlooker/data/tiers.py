@@ -56,8 +56,8 @@ def _named_tiers(recordings: Sequence[Recording]) -> dict[str, str]:
 
 
 def _apart(named: Sequence[str], overlaps: Mapping[int, set[int]]) -> list[set[int]]:
-    """The classes of each named tier without overlaps (behaviors of one subject may overlap); none if
-    no classes overlap at all.
+    """The classes of each named tier without overlaps (behaviors of one subject may overlap); none
+    if no classes overlap at all.
 
     Args:
         named: the tier of each class; "": none.

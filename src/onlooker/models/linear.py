@@ -86,8 +86,8 @@ class LinearClassifier(VideoModel):
 
     Each statistic is standardized by its mean m and spread s over the training clips after the same
     number of frames, because a clip has changed less after two frames than after sixteen. A stream
-    forgets frames that are older than W frames; a clip of up to W frames ends with the statistics of all
-    its frames. `training.linear` fits the layer, and chooses the statistics.
+    forgets all but its last W frames; a clip of up to W frames ends with the statistics of all its
+    frames. `training.linear` fits the layer, and chooses the statistics.
 
     Attention is how far a location of this frame is from what is usual there, the average x̄_i of
     the window so far, in the directions that the layer uses: with g = (w_k - mean of all w) / s, of

@@ -234,8 +234,8 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
         raise ValueError("this model is no sum over places; use the default, linear")
 
     def motion_directions(self, motion: Tensor) -> Tensor:
-        """Weights `K F`: their product with the motion words of a block is its share in the logits
-        of the clip, which has motion words `T 1+F`.
+        """Weights `K F` for a clip with motion words `T 1+F`: their product with a block's words is
+        the share of the block in the logits.
         """
         raise ValueError("this model has no second input, motion words; leave them out")
 

@@ -18,7 +18,7 @@ from onlooker.stream.segmenters.segmenter import Floats, in_order
 
 Rows = NDArray[np.void]  # structured: the frames of a recording (`collected`)
 
-_WHOLE = 0.8  # the share of a clip from which on a window counts as the whole clip
+_WHOLE = 0.8  # minimum share of a clip for a window that counts as the whole clip
 _MARGIN = 2.0  # minimum score of a window minus the score of the whole clip
 _MOST = 0.5  # of the frames of an unusual recording
 

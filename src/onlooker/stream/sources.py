@@ -59,7 +59,7 @@ _FASTEST = 1000.0  # frames per second of a sender that does not say when they w
 _ASSUMED = f"{UNKNOWN_RATE} {RATE:g} frames per second; give --frame-rate N"
 _ARRIVAL = f"{UNKNOWN_RATE} the arrival of frames; give --frame-rate N"
 # A pipe that gives more frames per second is no camera. To find out, at most so many packets are
-# read, for so many seconds: those that FFmpeg has buffered come at once.
+# read, for so many seconds: packets that FFmpeg has buffered come at once.
 _FAST = 100
 _MANY = 200
 _OPENING = 0.5
@@ -179,8 +179,8 @@ class Source:
     out by `poll`.
 
     `dropped` counts frames that arrived but were not handed out because the reader was too slow
-    (without those that `rate` skips), `reconnections` how often the connection was lost and came
-    back. `changes`: what happened to the connection before the frame that `poll` has returned last.
+    (frames that `rate` skips do not count), `reconnections` how often the connection was lost and
+    came back. `changes`: what happened to the connection before the last frame from `poll`.
 
     If a camera or address is lost after its first frame, `config.attempts` attempts are made to
     reconnect, and times continue by the wall clock. With 0 attempts, an address ends when its
@@ -189,8 +189,8 @@ class Source:
 
     With a `rate`, the first frame in each slot of 1 / rate seconds is handed out. The last one is
     handed out again, with a later time, while a camera is silent: it may leave out unchanged
-    frames. `rows`: what the eyes saw in all frames since the one that `poll` had returned before,
-    also in those that were not handed out.
+    frames. `rows`: what the eyes saw in all frames since the frame that `poll` returned before,
+    including frames that were not handed out.
 
     Args:
         source: a number, as `int` or `str`, or `/dev/video0`: that camera of the machine; an

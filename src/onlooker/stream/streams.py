@@ -85,8 +85,8 @@ class StreamMemory:
     Args:
         model: the memory of the model, for a batch of one.
         segments: the memory of the segmenter; None for a model without one.
-        box_memory: from which boxes are found; None at the first frame, and for a model without
-            attention.
+        box_memory: what finding the next boxes needs; None at the first frame, and for a model
+            without attention.
         begun: ongoing segments whose begin was reported.
         boxes: the first box of each frame that later segments may contain.
         last: the last step, without pixels.
@@ -162,8 +162,8 @@ class Streams:
 
     @torch.inference_mode()
     def end(self, name: str, at: float | None = None) -> Step | None:
-        """Drop the memory of a stream that has ended; its last step again, with the segments that
-        became final by its end, and the rows of frames whose windows were not complete.
+        """Drop the memory of a stream that has ended. Returns its last step again, with segments
+        that its end makes final, and the rows of frames whose windows were not complete.
 
         Args:
             at: when it has ended, in seconds, if that is known.
@@ -232,15 +232,15 @@ class Streams:
         """Process one frame of some of the streams, in one batch, after the slots that were missed
         before; an error leaves the memories as they were.
 
-        A frame whose slot is taken changes nothing but what the eyes saw until the next one: its step is
-        the last one, without events.
+        A frame whose slot is taken counts only in what the eyes saw until the next frame: its step
+        is the last one, without events.
 
         Args:
             frames: by the names of the streams: index, time, and pixels `H W 3`, RGB, of any size.
             rows: what the eyes saw in each stream since its frame before (`Source.rows`); None:
                 they look at these frames.
-            recorded: the streams that are never too slow: a recording may leave out frames that are
-                like the one before.
+            recorded: the streams that are never too slow: a recording may leave out unchanged
+                frames.
         """
         memories = {name: self.memories.get(name, self._start) for name in frames}
         for name, (_, time, pixels) in frames.items():
@@ -275,8 +275,8 @@ class Streams:
         return steps
 
     def _slots(self, memory: StreamMemory, time: float) -> range:
-        """The slots that were missed before a frame, as far as the model remembers them, and that
-        of the frame; empty if that is taken.
+        """Missed slots before a frame, as far as the model remembers them, and the frame's slot;
+        empty if that is taken.
         """
         next_slot = memory.slot + 1
         if not self.rate:

@@ -1,4 +1,4 @@
-"""Encode clips for the linear model, with one of two encoders if that is to be chosen."""
+"""Encode clips for the linear model, and choose the encoder unless the settings name one."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -29,8 +29,8 @@ _MIN_PER_CLASS = 5  # at least, of these clips, where there are many classes
 
 
 def default_encoder(settings: Settings, clips: Sequence[Clip]) -> str:
-    """The encoder of the settings; if that is to be chosen (`auto`), the one that these clips get
-    without a comparison.
+    """The encoder of the settings; for `auto`, the encoder that these clips get without a
+    comparison.
     """
     if _is_open(settings) and _large_enough(clips):
         return LITE0
@@ -78,8 +78,8 @@ def choose_encoder(samples: ClipFrames, context: FitContext) -> EncoderChoice:
 
 
 def encode(samples: ClipFrames, context: FitContext, *, copies: bool = True) -> EncodedClips:
-    """The statistics of clips by the encoder of the context's model, and the features of those that
-    streams are made of.
+    """The statistics of clips by the encoder of the context's model, and the features of the clips
+    that streams are made of.
 
     Args:
         copies: as in `statistics_of`.

@@ -1,13 +1,13 @@
-"""Fit the event layer: which windows are one whole event, and how many events are found at which
-rate of false alarms.
+"""Fit the event layer: which windows are one whole event, and the recall of events by the rate of
+false alarms.
 
 No times are needed: streams are made of the training clips, with pauses in which people sway, parts
 of other clips, and clips in which nothing happens. Windows that nearly agree with a clip are
 positive; parts of clips, two halves of neighbors, and pauses are negative. Streams of other
 recordings, whose pauses are made in another way, choose how much a window loses by its length.
 
-Whether a window is an event, pictures tell; its class, motion too, if the model has motion
-words (`training.eyes`). In the pauses of streams there are none.
+Pictures tell whether a window is an event. Its class depends on motion as well, if the model has
+motion words (`training.eyes`). In the pauses of streams there are none.
 
 Live streams may lack frames, and no window of training looks like theirs. So there are two more
 layers, fitted to the same streams with a third of their frames.
@@ -74,9 +74,9 @@ _STEP = 0.25  # standard deviation of the steps of pauses that layers are tested
 _FOREIGN = 0.5  # share of the pauses after events with the motion of a part of another clip
 _LONGEST_PART = 0.2  # of these parts, times the median clip
 _PART = 0.35  # IoU with a clip below which a window is no event
-_WHOLE = 0.75  # IoU with a clip above which a window is one
-_NEGATIVES = 6  # windows for each clip, besides one that is an event and the clip itself
-# to choose from, the default first: what the logit of a window loses when its length grows by a
+_WHOLE = 0.75  # IoU with a clip above which a window is an event
+_NEGATIVES = 6  # windows per clip, besides the clip itself and one window that is an event
+# candidates, the default first: how much the logit of a window drops when its length grows by a
 # factor of e
 _PRICES = (0.0, 0.5, 1.0, 2.0, 4.0)
 _OVERLAPS = (0.3, 0.5, 0.7)  # IoU thresholds of the mean that chooses the price
@@ -89,18 +89,18 @@ _METHODS = (
 )
 # lengths of windows, times the median event: one of usual length has an IoU of .9 with the nearest
 _SHARES = (0.5, 0.7, 0.84, 1.0, 1.15, 1.3)
-# ratio of the medians of a class and of all events, from which on the class has windows of its own
+# a class has windows of its own from this ratio of its median duration and the median of all events
 _DIFFERENT = 1.5
 _APART = 1.12  # ratio of two lengths at least
 _LONGEST = 4  # windows at most, times the number of frames of a sample
 _MIN_SCORE = 0.02  # of a window that may be an event
-_MINING_ROUNDS = 2  # in which windows of the background are added
+_MINING_ROUNDS = 2  # rounds that add windows of the background
 _MINED = 6  # of these windows for each event and round, at most
 _SURE = 0.1  # score of the events that choose the price
 _FRAMES = 128  # of a stream, whose windows are computed together
 _STRIDE = 3  # of these frames, one is left in a stream that lacks frames
-# largest distance that a model can compare with; the upper bound of a few recordings may be larger
 _ROUNDING = 1e-9  # of the score of an event
+# largest distance that a model can compare with; the upper bound of a few recordings may be larger
 _LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -122,10 +122,10 @@ class EventLayer(NamedTuple):
         event: whether a window is one whole event; weight `1 M`, bias `L`.
         classes: its class; weight `K M`.
         motion: factor of the logits of motion that are added to the logits of `classes`.
-        curve: what is found at which rate of false alarms, in streams of other recordings than
-            the layers were fitted to; None if the clips cannot be divided, or no event is found.
-        farthest: the distance (`LinearLayer.distances` of `classes`) above which a window is no
-            event (`upper_bound`).
+        curve: recall by the rate of false alarms, in streams of recordings that the layers were
+            not fitted to; None if the clips cannot be divided, or no event is found.
+        farthest: novelty limit: windows at a larger distance (`LinearLayer.distances` of
+            `classes`) are never events (`upper_bound`).
         farthest_motion: likewise, of its motion, in multiples of `MotionSpread.square`.
         sparse: `event` and `classes` of streams that lack frames, with the same `farthest`; empty
             if they cannot be fitted.
@@ -157,8 +157,8 @@ class EventLayer(NamedTuple):
 
 
 class _Layers(NamedTuple):
-    """Fitted layers: of events, with one output; two of classes; and one of motion, which is added
-    to these, with the distance as its last output (None: there is none).
+    """Fitted layers: one of events, with one output; two of classes; and one of motion, whose
+    logits are added to the class logits, and whose last output is the distance (None: no layer).
     """
 
     event: LinearLayer
@@ -414,8 +414,8 @@ def _chosen_price(fit: _EventFit, tested: Sequence[_Played]) -> Chosen[float]:
 def _chosen_classes(
     fit: _EventFit, tested: Sequence[_Played], penalty: Floats
 ) -> tuple[Chosen[int], AlarmCurve | None]:
-    """The position of the layer of classes: the one that is fitted to windows, too, as streams show
-    them, unless the other one misses clearly fewer events; and its curve.
+    """The position of the layer of classes, and its curve: the layer that is also fitted to windows
+    of streams, unless the other layer misses clearly fewer events.
     """
     segmenter = fit.segmenter(_MIN_SCORE)
     curves = dict[int, AlarmCurve | None]()
@@ -455,13 +455,13 @@ def _fit_sparse(
     limit: float | None,
     random: np.random.Generator,
 ) -> tuple[LinearLayer, ...]:
-    """The layers of events and of classes for streams that lack frames, fitted to streams without
-    these frames; empty if their clips are of one class, or the distance of their windows is unknown.
+    """The layers of events and of classes for streams that lack frames, fitted to such streams;
+    empty if their clips are of one class, or the distance of their windows is unknown.
 
     Args:
         stream_clips: the clips in the streams; they may be a sample of all clips.
         negatives: statistics of windows of the background.
-        limit: of the distance for complete streams, with which distances here are made comparable.
+        limit: novelty limit of complete streams; distances here are scaled to it.
     """
     numbers = np.array([clip.number for clip in stream_clips])
     x = _statistics(fit.net, [_sparse(clip.features, random) for clip in stream_clips])
@@ -491,9 +491,7 @@ def _fit_sparse(
 def _sparse_streams(
     streams: Sequence[_Stream], numbers: Ints, random: np.random.Generator
 ) -> list[_Stream]:
-    """The streams with events, without two of three frames; their clips are those with these
-    `numbers`, in this order.
-    """
+    """Streams with events, without two of three frames; their clips are indices into `numbers`."""
     places = np.zeros(numbers.max() + 1, np.int64)
     places[numbers] = np.arange(len(numbers))
     return [
@@ -592,8 +590,7 @@ def _between(frames: Tensor, places: Floats) -> Tensor:
 def _with_motion(
     pause: Tensor, other: Tensor, *, longest: int, random: np.random.Generator
 ) -> Tensor:
-    """A pause in which something moves as in a part of another clip, which begins and ends
-    gradually.
+    """A pause with the motion of a part of another clip, which begins and ends gradually.
 
     `longest`: frames of the part, at most.
     """
@@ -615,9 +612,9 @@ def _stream(
     pause: _Pause,
     random: np.random.Generator,
 ) -> _Stream:
-    """The stream of some clips in random order: before and after each event a pause, in which
-    something else moves at times, then a clip in which nothing happens, if there is one. Without
-    events it is empty.
+    """The stream of some clips in random order. Before and after each event is a pause, sometimes
+    with other motion, then a clip in which nothing happens, if there is one. Without events the
+    stream is empty.
 
     Args:
         pause: how pauses are made.

@@ -68,8 +68,8 @@ _SET_NAMES = {statistics: name for name, statistics in SETS.items()}
 _BALANCED = ("by numbers of clips", "equal")
 _STATISTICS = "statistics"
 _EYES = "eyes"
-_SPANNING = 1000  # clips at most whose motion spans the space in which the layer is fitted
-_BATCH = 2000  # clips whose Fisher vectors are held at once
+_SPANNING = 1000  # maximum number of clips whose motion spans the space of the layer
+_BATCH = 2000  # clips whose Fisher vectors are in memory at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +117,7 @@ class LayerChoice:
 
     @property
     def of_sample(self) -> "LayerChoice":
-        """The same choice for layers that are fitted to as many clips as chose."""
+        """The same choice for layers fitted to as many clips as the choice was made with."""
         return replace(self, temperature=self.sample_temperature or self.temperature)
 
     def tempered(self, factor: float) -> "LayerChoice":

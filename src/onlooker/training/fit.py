@@ -299,7 +299,7 @@ class _Training:
         """
         device = choose_device()
         bf16 = uses_bf16(self.train_config.precision)
-        # Without a cache of weights in bf16, in which the gradients of all frames would be summed.
+        # Without a cache of weights: it would sum the gradients of all frames in bf16.
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16, cache_enabled=False):
             loss, sums = fitting(samples, targets.to(device))
         return loss * weight, sums * (weight > 0)

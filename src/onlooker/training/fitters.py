@@ -37,7 +37,7 @@ def register_fitter(name: str, fitter: Fitter) -> None:
     registered: in a function that a package declares as an entry point.
 
     Raises:
-        ValueError: another fitter has this name; or one of its settings has the name of one of the
+        ValueError: another fitter has this name; or it has a setting whose name is taken by the
             model, its data or the clips.
     """
     if type(FITTERS.get(name, fitter)) is not type(fitter):

@@ -55,8 +55,8 @@ SETS: dict[str, tuple[str, ...]] = {
     "changes": UNORDERED[1:],
     "changes and order": (*UNORDERED[1:], *ORDERED),
 }
-# clips with which copies are made; with more clips they gain little, and encoding them takes most
-# of the time
+# maximum number of clips that get copies: with more clips, copies gain little, and encoding them
+# takes most of the time
 FEW = 64
 _CROP = 0.84  # of the height and width of the frames
 
@@ -65,7 +65,7 @@ class Candidate(NamedTuple):
     """How the layers of a linear model are fitted: a value for each thing that is chosen.
 
     Args:
-        statistics: names of those that the layer of pictures uses.
+        statistics: names of the statistics that the layer of pictures uses.
         method: of the layer of pictures.
         copies: number of altered copies of each clip that it is fitted to as well.
         balanced: classes weigh equally, in layers, log loss and temperature.
@@ -134,8 +134,8 @@ class ClipStatistics(NamedTuple):
         )
 
     def sampled(self) -> Ints:
-        """The positions of the clips with which layers are chosen: all, or at most `MANY` from all
-        classes and recordings, in proportion.
+        """The positions of the clips that layers are chosen with: at most `MANY`, from all classes
+        and recordings in proportion.
         """
         count = len(self.y)
         by_recording = np.lexsort((self.groups, self.y))

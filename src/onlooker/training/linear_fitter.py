@@ -272,7 +272,7 @@ def _leakage(
     """How much easier the test is if clips of one `scenes`, or `copies`, are both fitted to and
     tested; empty if there are none.
 
-    `evaluation`: the one of `_tested` for the same encoder and choice.
+    `evaluation`: from `_tested`, for the same encoder and choice.
     """
     listed = encoder.samples.clips
     if not any(map(is_joined, listed)):

@@ -21,12 +21,12 @@ import torch
 from onlooker.base.parallel import end_with_parent
 
 _LOST = "another process has ended; see its own message, and continue with --resume"
-# seconds in which torchrun ends a process that has lost another one, and names that one
+# seconds: torchrun ends a process that has lost another one sooner, and names the lost one
 _GRACE = 10.0
 
 
 class Processes(NamedTuple):
-    """The place of this process among those that train together.
+    """The place of this process among the processes that train together.
 
     Args:
         rank: its number, from 0; the first one writes the run.
@@ -38,9 +38,7 @@ class Processes(NamedTuple):
 
 
 def launched(environment: Mapping[str, str] = os.environ) -> Processes:
-    """The place of this process among those that torchrun started; the only one if torchrun did not
-    start it.
-    """
+    """The place of this process among the processes of torchrun; the only one without torchrun."""
     if "TORCHELASTIC_RUN_ID" not in environment:
         return Processes()
     return Processes(int(environment["RANK"]), int(environment["WORLD_SIZE"]))

@@ -24,10 +24,10 @@ Batch = tuple[Statistics, Ints]  # statistics `b M` and classes `b`
 Batches = Callable[[], Iterable[Batch]]  # once more for each call
 Tempered = tuple[Floats, float]  # logits `B K` at a temperature, and this temperature
 
-EQUAL = 1e-12  # variance up to which the clips of a class count as equal
-_TEMPERATURES = tuple(2.0**i for i in range(-2, 8))  # at which methods are compared
-# clips up to which they are held together, and with which layers are chosen at most: of more, what
-# is best changes no more
+EQUAL = 1e-12  # maximum variance of clips of a class that count as equal
+_TEMPERATURES = tuple(2.0**i for i in range(-2, 8))  # for comparing methods
+# maximum number of clips that are held in memory together, and that layers are chosen with: more
+# clips do not change the choice
 MANY = 2000
 _STEPS = 40  # of the solver for many clips, at most
 _FEW_STEPS = 1000
@@ -42,8 +42,8 @@ class Method(NamedTuple):
             linear discriminant analysis: normal distributions with a mean for each class and a
             covariance for all.
         setting: C of scikit-learn for "logistic", from nearly constant to nearly separating. For
-            "discriminant" the share, 0 to 1, of the multiple of the identity towards which the
-            covariance is shrunk (Friedman 1989).
+            "discriminant", how far the covariance is shrunk towards a multiple of the identity, 0
+            to 1 (Friedman 1989).
     """
 
     name: str
@@ -338,9 +338,8 @@ def best_temperature(logits: Floats, y: Ints, balanced: bool = False) -> float:
 
 
 def _log_loss(logits: Floats, y: Ints, weights: Floats) -> float:
-    """The weighted mean log loss with one more clip that is correct and one that is wrong, as in
-    `fit_temperature`: without them, a few clips that are all correct would favor the most confident
-    method.
+    """Weighted mean log loss with one correct and one wrong clip added, as in `fit_temperature`:
+    without them, a few clips that are all correct would favor the most confident method.
     """
     scores = softmax(logits, 1).clip(1e-30)
     confidence = scores.max(axis=1).mean().clip(0, 1 - 1e-12)

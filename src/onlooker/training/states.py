@@ -1,9 +1,9 @@
 """Fit the state layer: what goes on at every moment of recordings whose times are labeled.
 
-The layer is a logistic regression of the statistics of windows around a frame, fitted to some frames
-of each bout. By leaving recordings out, the windows, the regularization and the weight of the
-decoder (`stream.segmenters`) are chosen, and the states are tested. Of motion, a layer on the words of
-the shortest window is added, with a weight that is chosen alike, if states are clearly told better by it.
+The layer is a logistic regression of the statistics of windows around a frame, fitted to some
+frames of each bout. By leaving recordings out, the windows, the regularization and the weight of
+the decoder (`stream.segmenters`) are chosen, and the states are tested. A layer on the motion words
+of the shortest window is added, with a weight chosen alike, if it clearly improves the states.
 """
 
 from collections import deque
@@ -53,7 +53,7 @@ from onlooker.video.resize import resize
 Floats = NDArray[np.floating]
 Ints = NDArray[np.int64]
 
-_GAPS = 0.02  # share of the time without labels, above which it is a state, too
+_GAPS = 0.02  # unlabeled time is a state, too, if its share is larger
 
 _RATE = 5.0  # frames per second at least
 _SHORT = 0.1  # quantile of the durations of bouts that frames and windows are chosen for
@@ -65,11 +65,11 @@ _TOGETHER = 128  # frames that are read and encoded together
 
 _PER_BOUT = 10  # frames of a bout that the layer is fitted to
 _MOST_SAMPLES = 3000  # of all such frames
-_DIRECTIONS = 400  # in which the statistics differ most, that the layer uses
+_DIRECTIONS = 400  # principal directions of the statistics that the layer uses
 # to choose from, the default first: C of scikit-learn, and weights of the log probabilities of motion
 _PENALTIES = (3.0, 0.3, 30.0, 300.0)
 _MOTION_WEIGHTS = (0.5, 0.25, 1.0)
-_TOLERANCE_OF_LOSS = 1e-3  # at which the solver ends
+_TOLERANCE_OF_LOSS = 1e-3  # of the solver
 # of the decoder, the default first
 _WEIGHTS = (0.4, 0.2, 0.7, 0.1, 1.0, 0.05, 1.5)
 _FOLDS = 6
@@ -395,8 +395,8 @@ def _lengths(
 
 
 def slots(times: Floats, rate: float, hold: int) -> tuple[Ints, Floats]:
-    """The frames of a video that a stream processes at a rate, and the times at which it does: in
-    slots that were missed, at most `hold` in a row, the last one is repeated.
+    """The frames of a video that a stream processes at a rate, and their times: in missed slots, at
+    most `hold` in a row, the last frame is repeated.
     """
     indices = list[int]()
     moments = list[float]()
@@ -487,8 +487,8 @@ def _motion_vectors(
 
 
 def _motion_rows(reader: VideoReader, indices: Ints) -> Iterator[Tensor]:
-    """The motion words of all frames since the one before, `1+F`, for each frame at these indices;
-    a frame that is repeated has them once.
+    """Motion words for each frame at these indices, `1+F`: of all frames since the previous index;
+    a repeated frame has them once.
     """
     eye = motion_eye()
     state = None
@@ -806,7 +806,7 @@ def _around(
 
 
 def _folds(groups: Sequence[str]) -> list[Ints]:
-    """The recordings that are left out together, of each fold; single recordings if all are of one
+    """The recordings of each fold, which are left out together; single recordings if all are of one
     group.
     """
     names = groups if len({*groups}) > 1 else [str(number) for number in range(len(groups))]

@@ -25,9 +25,9 @@ def still_evidence(
     """What stands at each of N locations of some training clips; None if classes do not differ by
     it.
 
-    The head has the mean features as its center, `D N`, in which classes weigh equally; and as its
-    weight, `1 N`, the share of the variance of the class scores over frames that classes explain
-    there, from 0 to 1, beyond what they explain at half of the locations.
+    The center of the head, `D N`, is the mean of features, with equal weights of classes. Its
+    weight, `1 N`, from 0 to 1, is the share of the variance of class scores over frames that the
+    classes explain at a location, beyond what they explain at half of the locations.
 
     The share is the adjusted correlation ratio: chance explains none of the variance, whatever the
     number of clips. Where the camera moves, or scenes differ between classes, it is as large

@@ -15,7 +15,7 @@ from onlooker.data.recordings import clips_by_file, with_labels
 from onlooker.data.split import group_of
 from onlooker.data.tiers import tiers_of
 
-_COVERED = 0.3  # share of the time of recordings with labels, from which on they give states
+_COVERED = 0.3  # minimum share of labeled time of recordings that give states
 _RECORDINGS = 3  # at least, for states
 
 
@@ -23,7 +23,7 @@ class TimesPlan(NamedTuple):
     """Whether the times of a list give states or events, and why.
 
     Args:
-        recordings: to which states are fitted; empty: events are.
+        recordings: states are fitted to them; empty: events are fitted.
         why: in words; empty for clips without times.
     """
 

@@ -122,7 +122,7 @@ def _values(frame: VideoFrame) -> Values:
 
 
 def orientation(frame: VideoFrame) -> tuple[bool, int, int]:
-    """How a frame is shown, by its display matrix: one of eight ways, to which other angles are
+    """How a frame is shown, by its display matrix: one of eight orientations; other angles are
     rounded.
 
     Returns:
@@ -189,7 +189,7 @@ class FrameStore:
 
     Args:
         path: names the video in errors.
-        interval: seconds from which on and before which frames are chosen; None: all.
+        interval: seconds: frames from the first time on and before the second; None: all frames.
         which, size, shorter_side, seen: see `VideoReader.get`.
     """
 

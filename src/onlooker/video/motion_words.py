@@ -72,10 +72,10 @@ Cells = NDArray[np.float16]  # `rows columns 33`
 
 
 class MotionEyeState(NamedTuple):
-    """The state of a video from which its next blocks are computed: at most 64 KB.
+    """What computing the next blocks of a video needs: at most 64 KB.
 
     Args:
-        frame: the last frame that was compared, gray, in the size at which frames are compared.
+        frame: the last frame that was compared, gray, in the size for comparisons.
         time: when it was shown, in seconds.
         earlier: the last finished bins, at most two.
         cells: the sums of the bin that is not finished; None: there are none.
@@ -92,7 +92,7 @@ class MotionEyeState(NamedTuple):
 
 
 class Blocks(NamedTuple):
-    """The N blocks that end together, of all places in which something moves.
+    """The N blocks that end together, one per place where something moves.
 
     Args:
         parts: descriptors of the parts, each `N 96` or (flow) `N 108`.
@@ -134,8 +134,8 @@ def next_blocks(
 
 
 def bin_ends(times: Sequence[float]) -> list[int]:
-    """The positions of the frames with which bins end, or a video begins again (`next_blocks`), by the
-    times of all frames: who begins there has the same blocks, but for the first `WARM_UP` seconds.
+    """Positions of the frames where a bin ends or a video begins again (`next_blocks`), from the
+    times of all frames: decoding from there gives the same blocks after `WARM_UP` seconds.
     """
     ends = list[int]()
     last = -math.inf
@@ -171,7 +171,7 @@ def _bins(state: MotionEyeState) -> tuple[Cells, ...]:
 
 
 def _small_gray(frame: Pixels) -> Pixels:
-    """A frame in the size at which they are compared: whole cells."""
+    """A gray frame in the size for comparisons: whole cells."""
     H, W = frame.shape[:2]
     gray = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) if frame.shape[2] == 3 else frame[..., 0]
     sides = (min(W, _ASPECT * H), min(H, _ASPECT * W))

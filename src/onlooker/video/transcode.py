@@ -117,7 +117,7 @@ def transcode(
                     largest = change
                     most_changed = small
             end = seconds + duration
-            # without a number, as many per second as so far: there may be more at some times
+            # if the number is unknown, extrapolate the rate so far; the rate may vary
             expected = claimed or round((index + 1) * length / end)
             facts = VideoFacts(
                 end,

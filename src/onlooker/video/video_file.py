@@ -46,7 +46,7 @@ from onlooker.video.rates import RATE, stated_rate
 from onlooker.video.resize import Pixels
 from onlooker.video.sampling import Indices, Timing, even_timing
 
-# keyframes before a run to which reading may have to seek, because demuxers seek by different times
+# keyframes that seeking may have to go back, because demuxers seek by different times
 _EARLIER = 3
 
 # Smaller frames are decoded faster than threads can be woken for them, except by codecs that are
@@ -162,8 +162,8 @@ class VideoFile:
     def _decode_between(
         self, start: int, after: int | None
     ) -> Iterator[tuple[int, float, VideoFrame]]:
-        """The frames from `start` on, before `after`, by the decoder that has paused closest before
-        them.
+        """The frames from `start` on, before `after`, by the decoder that paused closest before
+        `start`.
         """
         if after is not None and start >= after:
             return

@@ -31,7 +31,7 @@ Ints = NDArray[np.int64]
 
 LAG = 2.0  # seconds after which the state of a frame of a stream is final at the latest
 _LEAST = 1e-9  # probability: no frame rules a state out
-# standard deviations above the median of a class, up to which the hazard of its end changes
+# standard deviations above the median of a class: the hazard of its end is constant from there
 _LONG = 2.0
 _MOST = 4096  # frames after which the hazard is constant for all classes
 
@@ -45,8 +45,8 @@ class _Front(NamedTuple):
         starts: `K 2D`, scores of the segmentations before a bout of each class that begins at a
             frame, minus `total` there. The last D frames stand from `at` on, the newest first; it
             is written from the right to the left, so that an earlier front stays valid.
-        long: `K`, as `starts`, of bouts that last more than D frames, with the probability that
-            they last so long.
+        long: `K`, like `starts` for bouts of more than D frames, with the probability that they
+            last so long.
         long_begin: `K`, the frames in which these begin.
     """
 
@@ -108,8 +108,8 @@ class BoutMemory(NamedTuple):
 class Decoder:
     """The most probable bouts of one tier.
 
-    Among all segmentations of T frames into bouts of n_i frames with classes k_i, where neighbors
-    differ, it finds the one with the highest
+    It divides T frames into bouts of n_i frames with classes k_i, where neighbors differ, and
+    maximizes
 
         Σ_i log P(N = n_i | k_i) + weight Σ_t log p_t,k(t),
 

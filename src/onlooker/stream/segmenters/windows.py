@@ -24,10 +24,10 @@ from onlooker.stream.segmenters.segmenter import (
 __all__ = ["WindowSegmenter"]
 
 _OVERLAP = 0.1  # IoU in time above which two windows show one event, whatever their classes
-_NEAR = 0.5  # IoU in time from which on windows say where an event begins and ends
+_NEAR = 0.5  # minimum IoU in time of windows that say where an event begins and ends
 _MOVE = 0.25  # largest move of a border of an event, as a share of its duration
 _TOUCH = 1e-6  # largest IoU, from rounding, of windows that only touch
-_FINAL = 1 / 3  # of its duration passes after the end of an event until it is final
+_FINAL = 1 / 3  # delay from the end of an event until it is final, as a share of its duration
 _start = attrgetter("start")
 
 
@@ -169,8 +169,8 @@ class WindowSegmenter(Segmenter[WindowMemory]):
         return with_nothing(scores.max(0), self.decision.nothing_class)
 
     def new_event_scores(self, memory: WindowMemory) -> NDArray[np.float32]:
-        """Scores `L K` of the windows that end at the last frame, zero for those that are not
-        complete or show a final event.
+        """Scores `L K` of the windows that end at the last frame; zero for windows that are
+        incomplete or show a final event.
         """
         scored = memory.scored[-1]
         scores = np.zeros_like(scored.scores)
@@ -186,8 +186,9 @@ class WindowSegmenter(Segmenter[WindowMemory]):
         return tuple(box for box in boxes if box[0] >= begin)
 
     def answer(self, times: Sequence[float], rows: Floats, end: float) -> RecordingAnswer:
-        """The events, best first. The probability of an event is the highest score of all windows; at
-        a frame, of the windows that contain it. `scores` are taken from the best window.
+        """The events, best first. The probability of an event is the highest score of all windows;
+        at a frame, the highest score of the windows that contain it. `scores` are taken from the
+        best window.
         """
         nothing = self.decision.nothing_class
         return RecordingAnswer(
