@@ -300,7 +300,7 @@ class Recognizer:
         labels: tuple[str, str],
         sample: Sample | None = None,
     ) -> Contrast:
-        """Where and when the evidence for one class over another one is in a clip: `contrast(path,
+        """Where and when a clip has evidence for one class over another: `contrast(path,
         ("wave", "clap"))`. With the difference of the biases, it adds up to the logarithm of their
         odds.
 
@@ -403,8 +403,8 @@ class Recognizer:
         seconds: float,
         cache: ArrayCache | None,
     ) -> Prediction:
-        """As `predict_recording`. Of a long recording, pieces are watched one after another; those
-        that are in the cache are not watched again.
+        """As `predict_recording`. Pieces of a long recording are watched one after another; pieces
+        in the cache are not watched again.
         """
         streams = self.streams()
         is_whole = not (streams.rate and reader.has_parts)
@@ -678,8 +678,8 @@ def _watching(
 def _piece(
     streams: Streams, reader: VideoReader, number: int, *, update: Callable[[float], None]
 ) -> Rows:
-    """What is kept of the frames of a piece of a recording, which is watched from before its longest
-    window and its boxes begin, until the windows around its last frame are complete.
+    """What is kept of the frames of a piece of a recording. Decoding begins early enough to fill
+    the longest window and the box tracker, and ends when the last windows are complete.
     """
     begin = number * _PIECE - ON_TIME / streams.rate
     end = begin + _PIECE

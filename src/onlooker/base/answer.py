@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from onlooker.base.text import composed
 
 NOTHING = "nothing"
-# Names of the class in which nothing happens, as `_letters` of them; the first one that is among
-# the classes is it.
+# Names of the class in which nothing happens, as `_letters` of them; the first that is a class
+# counts.
 _NOTHING_NAMES = (
     NOTHING,
     "none",

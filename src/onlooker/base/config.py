@@ -168,9 +168,7 @@ class ModelConfig(Config):
     )
 
     def settings(self) -> dict[str, Any]:
-        """Arguments of `create_model`: all settings but the name and those that are left open
-        (auto, None).
-        """
+        """Arguments of `create_model`: all settings but the name and open choices (auto, None)."""
         given = {
             name: value for name, value in self.to_dict().items() if value not in (None, "auto")
         }
@@ -281,9 +279,7 @@ class Settings(NamedTuple):
 
     @property
     def with_defaults(self) -> "Settings":
-        """The settings with the default encoder and both eyes in place of those that are to be
-        chosen (`auto`).
-        """
+        """The settings with `auto` replaced: by the default encoder, and by both eyes."""
         model, data, _ = self
         if model.encoder == AUTO_ENCODER:
             model = replace(model, encoder=ModelConfig.encoder)

@@ -134,7 +134,7 @@ def atomic_file(target: Path) -> Iterator[BinaryIO]:
             yield file
         os.replace(part, target)
     finally:
-        # If writing was refused, removing is refused too, and the first error is the one to report.
+        # If writing was refused, removing is refused too: report the first error.
         with suppress(OSError):
             part.unlink(missing_ok=True)
 

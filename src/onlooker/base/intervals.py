@@ -75,7 +75,7 @@ def covered(intervals: Iterable[Times]) -> list[Times]:
 
 
 def outside(times: Iterable[Times], taken: Iterable[Times]) -> list[Times]:
-    """The parts of some times that none of the `taken` ones covers, in order."""
+    """The parts of `times` that no interval in `taken` covers, in order."""
     bounds = [-math.inf, *chain.from_iterable(covered(taken)), math.inf]
     gaps = zip(bounds[::2], bounds[1::2], strict=True)
     # neither the times nor the gaps overlap each other: a pair is one of both

@@ -1,8 +1,8 @@
 """One cache for arrays on disk: decoded frames, optical flow and features are computed once and
 found by their key.
 
-An entry is a `.npy` file named by a hash of its key, and gets that name when it is complete:
-whoever finds it finds all of it, and of two that compute it at the same time, each writes the same.
+An entry is a `.npy` file named by a hash of its key. It gets that name when it is complete, so that
+readers never see a part of it; two processes that compute it at the same time write the same.
 Its last bytes are a checksum of all others, which NumPy does not read.
 """
 

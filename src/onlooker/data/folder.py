@@ -154,8 +154,7 @@ def _is_broken(path: Path) -> bool:
 
 def read_recordings(path: Path) -> ListTable:
     """The table of a recordings.csv, with plain names of clips: `wave/1.mp4`, not `.\\wave\\1.mp4`;
-    a ClipError for one that cannot be read, or that has a clip, however it is spelled, in two
-    recordings.
+    a ClipError if it cannot be read, or if a clip, however it is spelled, is in two recordings.
     """
     table = read_table(path, ("clip", "recording"), (CUT_FROM,))
     written = dict[str, str]()

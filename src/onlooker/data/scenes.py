@@ -39,10 +39,10 @@ SHARED = 0.5
 # recordings of a class that splits and folds need, the first possible one is taken
 _MINIMUMS = (2, 3, 5)
 _BLACK = 16  # gray level; a cell that never exceeds it is a black bar, or a black background
-# gray levels that count little; cells of the square in which contrast is local
+# gray levels that count little; side, in cells, of the square for local contrast
 _CONTRAST = 4.0
 _NEAR = 5
-# Share of cells that differ from those near them by more than 2 gray levels. Things on a plain
+# Share of cells that differ from cells near them by more than 2 gray levels. Things on a plain
 # background (drawn hands, generated squares) have up to .31, 99 % of real clips more than .36.
 _DETAIL = 2.0
 _STRUCTURED = 0.35
@@ -175,8 +175,8 @@ def plan_joined(
 
 
 def _joined(clips: Sequence[Clip], groups: Ints, prefix: str) -> list[Clip]:
-    """The clips with each group of several in one recording: the first recording that one of its
-    clips has, or else a new one, whose name begins with `prefix`.
+    """The clips, with each group of several clips in one recording: the first recording in the
+    group, or else a new one, whose name begins with `prefix`.
     """
     sizes = Counter(groups.tolist())
     names: dict[int, str] = {}
@@ -276,8 +276,8 @@ def _components(count: int, alike: Callable[[slice], NDArray[np.bool_]]) -> Ints
 
 
 def connected(*groupings: Sequence[Hashable]) -> Ints:
-    """For each item, the position of the first one that it is connected with: by an equal key in
-    one of the groupings, directly or through other items.
+    """For each item, the position of the first item that it is connected with: by an equal key in
+    a grouping, directly or through other items.
     """
     return _merged(*map(_first, groupings))
 

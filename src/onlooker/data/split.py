@@ -347,7 +347,7 @@ def _require(clips: Sequence[Clip], minimum: int, expected: str) -> int:
 
 
 def _folds(clips: Sequence[Clip], folds: int, seed: int) -> list[tuple[list[Clip], list[Clip]]]:
-    """The clips outside of each fold, and those in it."""
+    """The clips outside of each fold, and the clips in it."""
     # scikit-learn takes a second to import, and only splitting needs it.
     from sklearn.model_selection import StratifiedGroupKFold
 

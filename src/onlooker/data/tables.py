@@ -80,8 +80,8 @@ class ListTable:
     """The rows of a CSV file.
 
     Args:
-        rows: the number of each line, and its values by column: those asked for, and others as
-            they are written.
+        rows: the number of each line, and its values by column: the requested ones, and others
+            by their names in the file.
         header: the names of the columns as the file writes them.
         names: the name in the header of each column that was asked for and is there.
     """

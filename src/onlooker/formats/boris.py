@@ -46,8 +46,8 @@ def read(path: Path, requested: Requested, left_out: Counter[str]) -> Labels:
 
 
 def _intervals(path: Path, requested: Requested, left_out: Counter[str]) -> Labels:
-    """The states of a project, with their categories as tiers. One that was not stopped ends with
-    its observation, as BORIS repairs it. What is left out, and what no observation with events
+    """The states of a project, with their categories as tiers. A state that was not stopped ends
+    with its observation, as BORIS repairs it. What is left out, and what no observation with events
     covers, is unknown time.
     """
     project = read_json(path)

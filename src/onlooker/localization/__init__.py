@@ -160,9 +160,9 @@ def link(frames: Sequence[Rectangles]) -> tuple[Track, ...]:
     """The best path through the rectangles of a clip (Viterbi), then the paths of up to two more
     actors.
 
-    The first path has a box in every frame with rectangles. Another one goes through the rectangles
-    that are on no path yet, and has at least half the weight of the first. Between two of its
-    boxes, a track has interpolated ones.
+    The first path has a box in every frame with rectangles. Other paths go through the rectangles
+    that are on no path yet, with at least half the weight of the first. Between its rectangles,
+    the boxes of a track are interpolated.
     """
     unused = list(frames)
     tracks = list[Track]()
@@ -222,7 +222,7 @@ def label_tubes(
 
     A tube's score is the mean probability of the class in its frames × the weight of the track per
     frame of the clip (0 for a negative weight). It has a box at each frame of the video from its
-    first to its last, also at those outside of the sample.
+    first to its last, also at frames outside of the sample.
 
     Args:
         tracks: through the `T` frames of the sample.

@@ -20,7 +20,7 @@ _SMOOTHING = 0.4  # frames, the standard deviation of the Gaussian over time
 
 
 class Rectangles(NamedTuple):
-    """The boxes of a frame, the one with the most heat first.
+    """The boxes of a frame, most heat first.
 
     Args:
         corners: `n 4`, x1 y1 x2 y2 as shares of the frame's width and height.
@@ -95,8 +95,8 @@ def find_rectangles(heat: Floats) -> Rectangles:
 
     The background is twice the mean heat at each place, so that a rectangle is as large as what it
     encloses (efficient subwindow search, Lampert, Blaschko, Hofmann 2008; here exhaustive over
-    rows, and by Kadane's algorithm over columns). The second and third one gain nothing from the
-    places of those before, and have at least half the sum of the first.
+    rows, and by Kadane's algorithm over columns). The second and third gain nothing from the places
+    of earlier ones, and have at least half the sum of the first.
     """
     corners = list[tuple[float, float, float, float]]()
     weights = list[float]()
@@ -114,8 +114,8 @@ def find_rectangles(heat: Floats) -> Rectangles:
 
 
 def _largest(gain: Floats) -> tuple[tuple[int, int, int, int], float]:
-    """The rectangle of a map with the largest sum: its first column and row, those after its last,
-    and the sum.
+    """The rectangle of a map with the largest sum: left, top, right and bottom in cells (right and
+    bottom are exclusive), and the sum.
     """
     # The rectangle begins and ends at rows and columns with a gain.
     gains = gain > 0

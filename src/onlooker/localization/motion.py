@@ -107,8 +107,8 @@ def _apart(now: Gray, later: Gray, move: Transform) -> tuple[Floats, Transform]:
 
 
 def _difference(now: Gray, later: Gray, move: Transform) -> Floats:
-    """Where a frame and a later one that is warped onto it differ, 0 to 1, and 0 where the later
-    one does not show.
+    """The difference, 0 to 1, between a frame and a later frame that is warped onto it; 0 outside
+    of the warped frame.
     """
     if move is _STILL:
         return cv2.absdiff(later, now).astype(np.float32) / np.float32(255)

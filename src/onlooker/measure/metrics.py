@@ -86,7 +86,7 @@ def measure(evaluation: Evaluation) -> Figures:
 
 def accuracy_interval(correct: ArrayLike, recordings: ArrayLike) -> list[float] | None:
     """The 95 % confidence interval of the share of `B` clips classified correctly; None for one or
-    two recordings, besides those whose parts were divided among training and test.
+    two recordings, not counting recordings that were divided among training and test.
 
     Clips of one recording are not independent: a bootstrap draws whole recordings with replacement,
     and the interval is between percentiles of the shares of their clips. Over few recordings it is

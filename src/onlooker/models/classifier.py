@@ -28,7 +28,7 @@ class Classifier(VideoModel):
         flow_channels: number of optical-flow channels, which come last and have a second encoder: 2
             for each displacement field. `motion` needs them; 0: one encoder for all channels.
         pretrained: start the encoder from the weights in this package (`small`), or ImageNet's
-            (timm networks); or from those in this file (timm networks).
+            (timm networks); or from the weights in this file (timm networks).
 
     Raises:
         ValueError: a setting that is unknown or does not fit the others, such as attention over a

@@ -322,8 +322,8 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
 
     @classmethod
     def rebuild(cls, settings: dict[str, Any]) -> Self:
-        """A model from all its arguments, as in the config.json of a saved one, whose weights
-        replace the random ones.
+        """A model with random weights, to be replaced by saved ones, from all its arguments, as in
+        config.json.
 
         Raises:
             ValueError: a setting that does not fit.
@@ -387,8 +387,8 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
         them.
 
         Returns:
-            0 if it cannot be known, and for settings with which no model is large: PyTorch imports
-            its shape functions for this, which takes longer than loading a small model.
+            0 if it is unknown, or the settings are of a small model: PyTorch imports shape functions
+            for this, which takes longer than loading a small model.
 
         Raises:
             KeyError, ValueError: a setting is missing, or of another type.

@@ -173,7 +173,7 @@ def newest_windows(
         lengths: L numbers of frames, ascending, at least 2.
         W: the number of frames of a training clip.
     """
-    # Each window is the one before it and some earlier frames, which are added to its sums.
+    # Each window extends the window before it by earlier frames, which are added to the sums.
     # Differences from the newest frame: of what stands still, they are exactly zero.
     T = frames.shape[1]
     ages = torch.arange(T, 0, -1, device=frames.device)

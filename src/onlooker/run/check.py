@@ -54,7 +54,7 @@ from onlooker.video.image_sequence import left_out_images
 _ROWS = 20  # classes in the table
 CLIPS_PER_FINDING = 5  # clips or groups of clips that are listed
 _REFUSED = "these clips cannot be trained and tested on"
-_LISTED_IMAGES = 5  # of those that are left out of image sequences
+_LISTED_IMAGES = 5  # images left out of image sequences
 
 
 @dataclass(frozen=True, eq=False)

@@ -216,7 +216,7 @@ def _prepare(
     cannot be read, and the errors of these.
     """
     classes = sorted({clip.label for clip in clips.clips})
-    for settings in models:  # those that do not fit are an error before clips are read
+    for settings in models:  # invalid settings are an error before clips are read
         configured(settings, len(classes))
     modalities = {data.modality for _, data, _ in models}
     data = replace(models[0].data, modality=modalities.pop() if len(modalities) == 1 else "both")

@@ -204,7 +204,7 @@ def clips_of(run: Path) -> str | None:
 
 
 def check_given(run: Path, clips: Path, given: Mapping[str, Any]) -> None:
-    """Raise a ValueError if a run to continue has other settings than those that were given.
+    """Raise a ValueError if a run to continue has other settings than the explicit ones.
 
     Args:
         clips: the present folder of the clips.

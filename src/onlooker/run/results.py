@@ -51,7 +51,7 @@ class ResultsFile:
     Args:
         model: a hexadecimal digest of the model and all that changes its results; each line starts
             with it.
-        clips: the results of those whose files have changed since they were predicted are removed.
+        clips: results of clips whose files have changed since the prediction are removed.
 
     Raises:
         ValueError: a line is not a result of this model, or another command writes to the file.

@@ -44,7 +44,7 @@ from onlooker.serve.settings import ServeSettings
 from onlooker.video.transcode import VideoFacts
 
 CAMERA = "page"  # the name of all cameras, for receivers of their events
-MAX_KEPT = 30  # clips: those that wait, and the last ones; of more, the oldest is deleted
+MAX_KEPT = 30  # waiting and recent clips; beyond that, the oldest is deleted
 _DRAWN_FRAMES = (
     5_000  # of a recording; in longer ones no heat map is drawn: its values would fill the browser
 )

@@ -169,9 +169,7 @@ class _Journal:
         self._undo = undo
 
     def read(self) -> None:
-        """Read the last changes: those after a line that cannot be read, such as one that was cut
-        off.
-        """
+        """Read the changes after the last line that cannot be read, such as a truncated line."""
         self.steps = []
         if self._file.exists():
             for line in read_bytes(self._file).decode(errors="replace").splitlines():
@@ -209,8 +207,8 @@ class _Journal:
         write_bytes(self._file, "".join(map(_line, self.steps)).encode())
 
     def forget(self, folder: Path) -> None:
-        """Forget the changes whose files are not in the trash of a folder any more, and those before
-        them.
+        """Forget changes whose files are not in the trash of a folder any more, and all earlier
+        changes.
         """
         lost = [
             number
@@ -324,8 +322,8 @@ class Project:
             return self._trashed
 
     def empty_trash(self) -> None:
-        """Delete the files in the trash for good. Changes that have put files there, and those
-        before them, cannot be undone any more.
+        """Delete the files in the trash for good. Changes that have put files there, and all
+        earlier changes, cannot be undone any more.
         """
         with self._lock:
             shutil.rmtree(self.folder / TRASH, ignore_errors=True)

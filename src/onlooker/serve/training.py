@@ -167,8 +167,8 @@ class Training:
     def tested(
         self, truth: str | None = None, predicted: str | None = None
     ) -> list[dict[str, Any]]:
-        """The first clips of a class with this prediction, or those classified wrongly, the most
-        certain errors first, as plain values.
+        """The first clips of a class with this prediction, or misclassified clips, the most certain
+        errors first, as plain values.
         """
         results = self._outcomes()
         if truth is None:

@@ -1,5 +1,5 @@
-"""Recordings in which none of the classes happens, in pieces: windows of some are negatives of the
-event layer, and the others, which it is not fitted to, give its rate of false alarms.
+"""Recordings in which none of the classes happens, in pieces: windows of some pieces are negatives
+of the event layer, and held-out pieces give its rate of false alarms.
 """
 
 import os
@@ -38,8 +38,8 @@ class Background:
     """Pieces of recordings in which none of the classes happens, as paths with intervals.
 
     Args:
-        fitted: those whose windows are negatives.
-        held_out: those that give the rate of false alarms.
+        fitted: pieces whose windows are negatives.
+        held_out: pieces that give the rate of false alarms.
         read: the features of a piece, `T D h w`, at the frame rate of streams, and its motion words
             `T 1+F`, if they are asked for.
     """
@@ -67,8 +67,8 @@ def background_files(paths: Sequence[Path]) -> list[Path]:
 def background_of(
     files: Sequence[Path], model: VideoModel, data: DataConfig, *, rate: float
 ) -> Background:
-    """The pieces of recordings; every other one is held out: every other recording if
-    there are several.
+    """The pieces of recordings. Every other recording is held out; in a single recording, every
+    other piece.
 
     Args:
         files: of `background_files`.

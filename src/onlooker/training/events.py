@@ -391,8 +391,8 @@ def _tested(
 
 
 def _chosen_price(fit: _EventFit, tested: Sequence[_Played]) -> Chosen[float]:
-    """What the logit of a window loses when its length grows by a factor of e: with it, events begin
-    and end near the true ones. Streams without events count with each stream of events.
+    """How much the logit of a window drops when its length grows by a factor of e, so that events
+    begin and end near the true events. Streams without events count with each stream of events.
     """
     segmenter = fit.segmenter(_SURE)
     quiet = [played for played in tested if not played.true]
@@ -552,7 +552,7 @@ _Pause = Callable[[Tensor, int, np.random.Generator], Tensor]
 
 def _swaying(frames: Tensor, count: int, random: np.random.Generator) -> Tensor:
     """A pause that begins with the first of some frames: they are shown forwards and backwards at
-    half speed, shifted by parts of a cell, with changes like those between neighbors.
+    half speed, shifted by parts of a cell, with changes as between neighbors.
     """
     if random.random() < _STILL:
         return frames[:1].expand(count, -1, -1, -1)
@@ -710,8 +710,8 @@ def _windows(
     *,
     random: np.random.Generator,
 ) -> _Windows:
-    """Some windows of each stream that are no event, some that are one, and the clips of its events
-    themselves.
+    """Some windows of each stream that are no event, some that are an event, and the clips of its
+    events.
     """
     pieces = list[_Windows]()
     for number, stream in enumerate(streams):

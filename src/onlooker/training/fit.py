@@ -47,7 +47,7 @@ class SharedBatches(Sampler[list[int]]):
     Args:
         order: of an epoch, the same in all processes.
         batch: clips of a batch in all processes together.
-        processes: the place of this process among those that share the batches.
+        processes: the place of this process among all that share the batches.
     """
 
     def __init__(

@@ -37,8 +37,8 @@ class FitContext:
         settings: complete ones; `settings.training` has the settings of the fitter.
         model: the model to fit, with random weights in all that is not pretrained.
         decision: the classes, the class in which nothing happens, the aggregation and the frame
-            rate; what is to be calibrated has its defaults.
-        run: the folder for curves and checkpoints; training continues from those that are there.
+            rate; what calibration sets has its defaults.
+        run: the folder for curves and checkpoints; training continues from existing ones.
         cross_validate: whether predictions are wanted for all clips, each by a model that was
             fitted without it and its recording (`Fitted.held_out`).
         times: the recordings that states are fitted to, if the times of the clips give states.

@@ -231,7 +231,7 @@ def fitted_layer(
     *,
     windows: tuple[Floats, Ints] | None = None,
 ) -> LinearLayer:
-    """The layer of pictures, fitted to all clips or to those at some positions: on all statistics,
+    """The layer of pictures, fitted to all clips or to clips at some positions: on all statistics,
     with weights of zero where they are not used. Unused statistics count for distances, unless they
     are of order: the mean differs between places, even where changes do not.
 

@@ -320,8 +320,8 @@ def _stream_clips(
 
 
 def _motion_at(motion: Tensor, frames: NDArray[np.int64]) -> list[tuple[int, Tensor]]:
-    """The motion words of a sample, `T 1+F`, for frames that are given by their positions in it:
-    each row counts from the first of them on that shows its frame or a later one.
+    """The rows with blocks of a sample's motion words `T 1+F`, for `frames` chosen from the sample:
+    each with the position of the first chosen frame that is not earlier.
     """
     rows = [(min(row, frames[-1]), words) for row, words in enumerate(motion) if words[0]]
     return [(int(np.searchsorted(frames, row)), words) for row, words in rows]

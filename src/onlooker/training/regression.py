@@ -77,9 +77,7 @@ class LinearLayer(NamedTuple):
 
     @property
     def standardizes(self) -> NDArray[np.bool_]:
-        """Which statistics count for `distances`, `M`: those that the layer uses, and others that
-        have a center.
-        """
+        """Which statistics count for `distances`, `M`: used by the layer, or with a center."""
         return cast(NDArray[np.bool_], self.weight.any(0) | (self.center != 0))
 
     def distances(self, x: Floats) -> Floats:

@@ -1,8 +1,8 @@
 """Do classes differ by what stands in the frame, and where?
 
-A lamp that is red or green, a bridge that is up or down: seen by a fixed camera, a single frame
-tells the class, by one place of it, whoever walks past. There, attention and heat are to mark that
-place instead of what moves.
+Examples are a lamp that is red or green, and a bridge that is up or down. If the camera is fixed,
+one place of a single frame tells the class, whoever walks past. Then attention and heat should mark
+that place instead of what moves.
 """
 
 from collections.abc import Mapping

@@ -40,7 +40,7 @@ def plan_times(
     Args:
         clips: the clips that a model is fitted to.
         when: what was requested; auto: decide.
-        recordings: those with unknown time (`ClipSet.recordings`).
+        recordings: recordings with unknown time (`ClipSet.recordings`).
 
     Raises:
         ClipError: events of labels that overlap.
@@ -83,7 +83,7 @@ def plan_times(
 
 
 def _between_labels(recording: Recording) -> Recording:
-    """A recording whose time before its first and after its last label is unknown: nobody says how
+    """The recording with unknown time before its first and after its last label: nobody says how
     much of it was watched.
     """
     begin = recording.labels[0].start

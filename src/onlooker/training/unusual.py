@@ -84,7 +84,7 @@ def usual_motion(clips: ClipStatistics) -> float | None:
 def _usual(clips: ClipStatistics, distances: Callable[[Ints, Ints], Floats]) -> float | None:
     """`upper_bound` of recordings that are left out.
 
-    `distances`: of the clips at the second positions from the clips at the first ones.
+    `distances`: of test clips from training clips, from the positions of both.
     """
     values = np.zeros(len(clips.y))
     for train_rows, test_rows in clips.folds(FOLDS):
@@ -96,12 +96,12 @@ def _usual(clips: ClipStatistics, distances: Callable[[Ints, Ints], Floats]) -> 
 
 
 def upper_bound(farthest: Sequence[float]) -> float | None:
-    """The distance that a new recording does not exceed in 99 of 100 cases; None where too few are
-    known.
+    """The distance that a new recording does not exceed in 99 of 100 cases; None for fewer than two
+    positive distances.
 
-    It is the upper bound of a prediction interval for the logarithm of one further distance (of
-    Student's t, with a prior of its spread, because a few recordings say little about it), or a
-    higher quantile of the given distances.
+    It is the upper bound of a prediction interval for the log distance of one further recording
+    (Student's t, with a prior of the spread, which a few recordings hardly determine), or the 99 %
+    quantile of the given distances if that is higher.
 
     `farthest`: the distance of the farthest clip of each recording that was left out.
     """

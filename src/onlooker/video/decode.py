@@ -213,7 +213,7 @@ class FrameStore:
         self._frames: dict[int, Pixels] = {}
 
     def choose(self, timing: Timing, is_guess: bool = False) -> Indices:
-        """Choose among the frames of a file: those to put, ascending. Indices are not checked if
+        """The frames of a file that are to be put, ascending. Indices are not checked if
         the timing is a guess.
 
         Raises:

@@ -1,5 +1,5 @@
-"""Eyes of a model besides pictures: what they see of all frames of a video, also of those between two
-frames that the model gets.
+"""Eyes of a model besides pictures: they see all frames of a video, also between two frames that
+the model gets.
 """
 
 from collections.abc import Callable, Mapping

@@ -154,8 +154,8 @@ def bin_ends(times: Sequence[float]) -> list[int]:
 
 
 def last_blocks(state: MotionEyeState) -> Blocks | None:
-    """The blocks of a video that ended before its first ones did: its bins are repeated. None:
-    there are earlier ones, or nothing to compare.
+    """The blocks of a video that ends before its first blocks do: its bins are repeated. None:
+    there were blocks, or nothing to compare.
     """
     bins = _bins(state)
     if state.bins >= _BINS or not bins:

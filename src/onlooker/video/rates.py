@@ -8,7 +8,7 @@ from onlooker.base.records import ClipError
 
 RATE = 25.0  # frames per second, assumed for images, and where a file or sender does not say
 LOWEST, HIGHEST = 0.1, 1000.0  # frames per second: others are a mistake of a program
-# frames per second of the images or raw video beside it, and of those in folders below
+# states the frames per second of images or raw video beside it, and in folders below
 RATE_FILE = "frame_rate.txt"
 RATE_REMEDY = (
     f"write the frames per second into a file {RATE_FILE} beside the images or the file, or above"

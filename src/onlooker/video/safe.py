@@ -31,7 +31,7 @@ from onlooker.video.container import accessing
 from onlooker.video.decode import FrameStore
 from onlooker.video.sampling import Timing
 
-# 1: every video of this process, and of those that it starts, is decoded by workers
+# 1: workers decode every video of this process and of its child processes
 VARIABLE = "ONLOOKER_SAFE"
 # bytes that a worker may reserve for a clip (Linux), and that the pixels of an answer may have
 MEMORY = 2 << 30

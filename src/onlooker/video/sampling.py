@@ -28,7 +28,7 @@ _MOMENTS = 4_000_000  # 44 hours at 25 per second: a damaged time may be years a
 _ALIKE = (
     1.5  # ratio of the longest to the shortest of the frame durations that moments are spaced by
 )
-# frames of a video in which a short last frame means that they are not equally spaced
+# up to this number of frames, a short last frame means that frames are not equally spaced
 _SHORT_VIDEO = 3
 _ROUNDED = 0.25  # of a moment: containers round the times of frames, some to milliseconds
 _END_TOLERANCE = (

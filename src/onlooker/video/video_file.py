@@ -131,8 +131,7 @@ class VideoFile:
             self._timing = self._decode_all(store)
             if np.array_equal(store.choose(self._timing), guess):
                 return
-        # The times are known now, and the frames may be others than those that were expected from
-        # the packets.
+        # The times are known now, and other frames may be wanted than the packets suggested.
         wanted = set(store.choose(self._timing).tolist())
         convert = Converter(self.path)
         with self._turn:
@@ -242,9 +241,9 @@ class PacketIndex:
 
     Args:
         pts: display time of each, in the stream's unit of time.
-        keys: positions of the keyframes, at which decoding can start.
-        shown: positions of the frames in display order, without those that the container's edit
-            list cuts off.
+        keys: positions of the keyframes, where decoding can start.
+        shown: positions of the frames in display order, without frames that the container's
+            edit list cuts off.
         timing: when the shown frames are shown.
     """
 

@@ -158,7 +158,7 @@ def build_encoder(
         name: one of `ENCODERS`, any timm network, or `NAME:vector` of a timm network.
         in_channels: C of the frames.
         size: height and width of the frames.
-        pretrained: load the encoder's own weights, or timm's ImageNet weights; or those in this file.
+        pretrained: load the encoder's own weights, timm's ImageNet weights, or this file.
         flow_channels: an even number; 0: none.
 
     Raises:

@@ -18,8 +18,8 @@ class Backbone(nn.Module):
         name: a timm model; for a feature map, one that offers `features_only`.
         in_channels: C of the frames. For one channel, the pretrained filters of RGB are summed
             (timm); for any other number they are averaged (`filters_for`).
-        pretrained: load timm's ImageNet weights, from the local cache or the network; or those in
-            this file, a checkpoint of the whole network as timm and the hub have it: .safetensors,
+        pretrained: load timm's ImageNet weights, from the local cache or the network; or this
+            file, a checkpoint of the whole network as timm and the hub have it: .safetensors,
             or .pth, read as weights only.
         size: height and width of the frames, for networks that are built for one size (ViT, Swin);
             None: the default.
@@ -91,7 +91,7 @@ class Backbone(nn.Module):
 
 
 def filters_for(color: Tensor, channels: int) -> Tensor:
-    """Filters `D C …` for C channels from those for RGB, `D 3 …`: for one channel their sum, as in
+    """Filters `D C …` for C channels from RGB filters, `D 3 …`: for one channel their sum, as in
     timm; for flow the mean over the colors.
 
     The cross-modality initialization of Wang et al. 2015 (arXiv 1507.02159), as in all two-stream
@@ -183,7 +183,7 @@ def _from_file(name: str, size: int | None, *, options: dict[str, Any], file: Pa
     check_regular(file)
     with loading(str(file), name, "give a checkpoint of this network as timm saves it"):
         stored = timm.models.load_state_dict(str(file))
-        # A copy: timm renames and removes weights in the one that it gets.
+        # A copy: timm renames and removes weights in its argument.
         overlay = {"pretrained": True, "pretrained_cfg_overlay": {"state_dict": dict(stored)}}
         network = _build(name, size, options | overlay)
     # Of a feature extractor, timm ignores all weights that do not fit.

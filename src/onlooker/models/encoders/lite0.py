@@ -33,7 +33,7 @@ class Lite0(nn.Module):
 
     Args:
         in_channels: as in `Backbone`.
-        pretrained: load these weights, or those in a file as timm saves it.
+        pretrained: load these weights, or a file as timm saves it.
 
     Raises:
         RuntimeError: the weights cannot be loaded.
