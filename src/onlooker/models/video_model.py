@@ -387,8 +387,8 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
         them.
 
         Returns:
-            0 if it is unknown, or the settings are of a small model: PyTorch imports shape functions
-            for this, which takes longer than loading a small model.
+            0 if it is unknown, or the settings are of a small model: PyTorch imports shape
+            functions for this, which takes longer than loading a small model.
 
         Raises:
             KeyError, ValueError: a setting is missing, or of another type.

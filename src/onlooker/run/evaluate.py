@@ -431,9 +431,8 @@ def _contrasts(
     the most confident first; then for the first two classes of clips where the second one is near.
     Each with its caption.
 
-    Evidence and probabilities are by the recognizer. After a
-    cross-validation, clips are left out if it disagrees with the model fitted without them: it cannot
-    show why.
+    Evidence and probabilities are by the recognizer. After a cross-validation, clips are left
+    out if it disagrees with the model fitted without them: it cannot show why.
     """
     classes = recognizer.classes
     if not recognizer.model.explains or recognizer.decision.states or len(classes) < 2:
