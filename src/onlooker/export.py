@@ -29,7 +29,7 @@ from onlooker.base.files import (
 from onlooker.data.transforms import to_video
 from onlooker.models.video_model import VideoModel
 from onlooker.recognizer import Recognizer
-from onlooker.stream.segmenters import SemiMarkovSegmenter
+from onlooker.stream.segmenters.semi_markov import SemiMarkovSegmenter
 from onlooker.video.motion_words import VERSION, WORDS
 from onlooker.video.rates import RATE
 

@@ -56,7 +56,8 @@ from onlooker.report.contrast import Contrast, blocks_on_grid, on_grid
 from onlooker.report.overlay import write_drawn
 from onlooker.storage import local
 from onlooker.stream.recordings import Rows, clip_events, collected, recorded
-from onlooker.stream.segmenters import Segmenter, segmenter_of
+from onlooker.stream.segmenters import segmenter_of
+from onlooker.stream.segmenters.segmenter import Segmenter
 from onlooker.stream.sources import ON_TIME, stream_names
 from onlooker.stream.streams import Address, OnError, OnStatus, Streams, watch
 from onlooker.training.forward import encode_samples, forward_samples, memory_batches

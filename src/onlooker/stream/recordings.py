@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from onlooker.base.records import ClipError, Prediction, Segment, Step, Tube
 from onlooker.localization import interpolate
-from onlooker.stream.segmenters import Segmenter
-from onlooker.stream.segmenters.segmenter import Floats, in_order
+from onlooker.stream.segmenters.segmenter import Floats, Segmenter, in_order
 
 Rows = NDArray[np.void]  # structured: the frames of a recording (`collected`)
 

@@ -13,7 +13,7 @@ from onlooker.stream.segmenters.segmenter import Segmenter
 from onlooker.stream.segmenters.semi_markov import SemiMarkovSegmenter
 from onlooker.stream.segmenters.windows import WindowSegmenter
 
-__all__ = ["Segmenter", "SemiMarkovSegmenter", "WindowSegmenter", "segmenter_of"]
+__all__ = ["WindowSegmenter"]
 
 
 def segmenter_of(

@@ -25,8 +25,6 @@ from onlooker.stream.segmenters.segmenter import (
     in_order,
 )
 
-__all__ = ["Decoder", "SemiMarkovSegmenter"]
-
 Ints = NDArray[np.int64]
 
 LAG = 2.0  # seconds after which the state of a frame of a stream is final at the latest

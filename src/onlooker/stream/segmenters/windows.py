@@ -21,8 +21,6 @@ from onlooker.stream.segmenters.segmenter import (
     in_order,
 )
 
-__all__ = ["WindowSegmenter"]
-
 _OVERLAP = 0.1  # IoU in time above which two windows show one event, whatever their classes
 _NEAR = 0.5  # minimum IoU in time of windows that say where an event begins and ends
 _MOVE = 0.25  # largest move of a border of an event, as a share of its duration
