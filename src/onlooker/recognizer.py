@@ -289,7 +289,7 @@ class Recognizer:
         given = list[Tensor]()
         with self.model.head.register_forward_pre_hook(lambda _, values: given.append(values[0])):
             self.model.forward_features(maps)
-        (frames,) = given
+        frames = given[0].flatten(0, -2)
         embedding = frames[-1] if self.decision.aggregation == "last" else frames.mean(0)
         return Features(embedding.float().cpu().numpy(), maps[0].float().cpu().numpy())
 
@@ -394,7 +394,7 @@ class Recognizer:
         seconds = seconds or reader.seconds
         with _watching(reader, seconds) as update:
             rows, live = _collected(streams, reader, seconds, update=update)
-        return self._recorded(reader, streams, rows, threshold=threshold), live
+        return self._recorded(reader, streams, rows, end=seconds, threshold=threshold), live
 
     def _predict_long(
         self,
@@ -427,16 +427,23 @@ class Recognizer:
                     key |= {"recording": fingerprint(reader.path), "piece": number}
                     pieces.append(np.array(open_array(cache.get(key, make))))
                 update(min((number + 1) * _PIECE, seconds))
-        return self._recorded(reader, streams, np.concatenate(pieces), threshold=threshold)
+        rows = np.concatenate(pieces)
+        return self._recorded(reader, streams, rows, end=seconds, threshold=threshold)
 
     def _recorded(
-        self, reader: VideoReader, streams: Streams, rows: Rows, *, threshold: float | None
+        self,
+        reader: VideoReader,
+        streams: Streams,
+        rows: Rows,
+        *,
+        end: float,
+        threshold: float | None,
     ) -> Prediction:
         """The prediction of a recording, from what was kept of its frames."""
         assert streams.segmenter is not None
         if threshold is not None:
             streams.segmenter.set_threshold(threshold)
-        return recorded(reader.path, rows, streams.segmenter, end=reader.seconds)
+        return recorded(reader.path, rows, streams.segmenter, end=end)
 
     @torch.inference_mode()
     def classify(self, samples: Tensor, motion: Tensor | None = None) -> Classification:

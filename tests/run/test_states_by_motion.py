@@ -48,7 +48,7 @@ def run(belts: Path) -> Path:
     assert reads.call_count < 18, (
         "clips are read without motion, but those that the report explains"
     )
-    assert "by pictures and motion (log loss 0." in said
+    assert "eyes of states pictures and motion" in said
     return belts / "run"
 
 

@@ -38,6 +38,7 @@ Files = tuple[Path, ...]  # of a clip: its frames, its flow, or both
 Decoded = TypeVar("Decoded")
 
 _SMALL = DataConfig(frames=FRAMES, size=32)  # of thumbnails
+_CONTAINERS = {".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".webm"}
 _REPEAT = "run the same command again (`onlooker train` with --resume), which computes it again"
 
 
@@ -134,6 +135,13 @@ def _header_values(reader: VideoReader) -> NDArray[np.float64]:
     size = reader.size  # opens a clip that was not read yet, and indexes it
     timing = reader.timing
     return np.array([*size, timing.assumes_rate, timing.end, *timing.times], np.float64)
+
+
+def states_rate(path: Path) -> bool:
+    """Whether a clip is in a container that states when its frames are shown, as far as its name
+    tells; raw video and image sequences do not.
+    """
+    return file_of(path).suffix.lower() in _CONTAINERS
 
 
 def unknown_rates(paths: Iterable[Path]) -> list[Path]:

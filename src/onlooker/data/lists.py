@@ -156,7 +156,7 @@ def read_list(path: Path, asked: SetConfig | None = None) -> ClipList:
             file,
             tuple(row for row in scorers[0] if row.label),
             tuple(row.span for row in scorers[0] if not row.label),
-            tuple(chain.from_iterable(scorers[1:2])),
+            second=tuple(chain.from_iterable(scorers[1:2])),
             group=groups.get(file) or "",
             root=path.parent,
         )

@@ -14,7 +14,7 @@ from onlooker.base.config import SetConfig, Settings, When
 from onlooker.base.decision import Decision
 from onlooker.base.progress import note, note_clips
 from onlooker.base.records import Clip, ClipError, Recording
-from onlooker.data.clips import ClipFrames, read_clips, read_thumbnails, unknown_rates
+from onlooker.data.clips import ClipFrames, read_clips, read_thumbnails, states_rate, unknown_rates
 from onlooker.data.sets import ClipSet, root_of
 from onlooker.data.split import Split, require_clips, require_divisible
 from onlooker.models.registry import configured, find_recipe
@@ -84,8 +84,12 @@ def new_run(
     as_read = _as_read(
         settings, clips.clips, classes, when=clips.asked.when, recordings=clips.recordings
     )
+    # before clips are read; containers seldom lack a rate, and are opened to be read alone
+    raw = [clip.path for clip in clips.clips if not states_rate(clip.path)]
+    note_clips(unknown_rates(raw), RATE_NOTE)
     samples, unreadable = _read(net, as_read, clips.clips, classes=classes, strict=strict)
-    note_clips(unknown_rates(clip.path for clip in samples.clips), RATE_NOTE)
+    contained = (clip.path for clip in samples.clips if states_rate(clip.path))
+    note_clips(unknown_rates(contained), RATE_NOTE)
     _require_classes(classes, clips.clips, samples.clips, errors=unreadable)
     thumbnails = read_thumbnails(samples, settings.data, settings.training.features)
     images = {clip.path: image for clip, image in zip(samples.clips, thumbnails, strict=True)}

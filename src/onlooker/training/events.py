@@ -305,7 +305,9 @@ def fit_events(
     labels = clips.y[[clip.number for clip in events]].tolist()
     lengths = window_lengths(counts, labels, net.window)
     median = float(np.median(counts))
-    fit = _EventFit(net, clips, choice, decision, lengths, median=median, events=len(events))
+    fit = _EventFit(
+        net, clips, choice, decision=decision, lengths=lengths, median=median, events=len(events)
+    )
     random = np.random.default_rng(0)
     divided = _divided(stream_clips, clips, random)
     streams = [_stream(fit, members, pause=_swaying, random=random) for members in divided]
