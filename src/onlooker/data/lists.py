@@ -162,7 +162,7 @@ def read_list(path: Path, asked: SetConfig | None = None) -> ClipList:
         )
         for file, scorers in files.items()
     ]
-    return ClipList(parts, missing, notes, recordings, overlaps)
+    return ClipList(parts, missing, notes, recordings=recordings, overlaps=overlaps)
 
 
 def _read_rows(path: Path, table: ListTable) -> list[ListedLabel]:

@@ -574,7 +574,9 @@ def _steps(
                 yield _counted(step, source)
             for source in [source for source in live if source.finished]:
                 live.remove(source)
-                if last := streams.end(source.name, source.seconds):
+                # what has pauses ends with its last frame, and no file is opened again for its end
+                goes_on = streams.segmenter is not None and not streams.segmenter.has_pauses
+                if last := streams.end(source.name, source.seconds if goes_on else None):
                     yield _counted(last, source)
     finally:
         for source in sources:
