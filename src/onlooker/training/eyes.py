@@ -106,14 +106,17 @@ class LayerChoice:
 
     @property
     def eye_figures(self) -> list[EyeFigures]:
-        """Pictures, motion and both in cross-validation, the chosen one first; empty if they were
-        not chosen.
+        """Pictures, motion and both in cross-validation, each with the weights of the lowest log
+        loss or those that were chosen, the chosen one first; empty if they were not chosen.
         """
         rows = [row for row in self.table if row.choice == _EYES and row.loss is not None]
-        return [
-            EyeFigures(name=row.candidate, log_loss=row.loss or 0.0, accuracy=row.accuracy or 0.0)
-            for row in sorted(rows, key=lambda row: not row.is_chosen)
-        ]
+        rows.sort(key=lambda row: (not row.is_chosen, row.loss))
+        figures = dict[str, EyeFigures]()
+        for row in rows:
+            name, *_ = row.candidate.split(",")
+            best = EyeFigures(name=name, log_loss=row.loss or 0.0, accuracy=row.accuracy or 0.0)
+            figures.setdefault(name, best)
+        return [*figures.values()]
 
     @property
     def of_sample(self) -> "LayerChoice":
@@ -315,21 +318,25 @@ def choose_eyes(clips: ClipStatistics, folds: int = FOLDS) -> LayerChoice:
             lambda option: str(option.motion),
             test=tests.loss_of_motion,
         )
-        if clips.motion.eyes == "auto":
-            defaults = ((eyes, weights[0]) for eyes, weights in _WEIGHTS.items())
-            choose(
-                _EYES,
-                ({"eyes": eyes, "weights": weights} for eyes, weights in defaults),
-                lambda option: option.eyes,
-            )
-    choose(
-        "weight of motion",
-        ({"weights": weights} for weights in _WEIGHTS[candidate.eyes]),
-        lambda option: f"{option.weights[1]:g}",
-    )
+        # together: pictures may be worse than both with another weight than the default
+        choose(
+            _EYES,
+            (
+                {"eyes": eyes, "weights": weights}
+                for eyes in _WEIGHTS
+                if clips.motion.eyes in ("auto", eyes)
+                for weights in _WEIGHTS[eyes]
+            ),
+            _eyes_name,
+        )
     layer = tests.layer(candidate)
     factor = layer.held_out.temperature(balanced=candidate.balanced)
     return replace(layer.tempered(factor), table=tuple(table))
+
+
+def _eyes_name(candidate: Candidate) -> str:
+    is_default = candidate.weights == _WEIGHTS[candidate.eyes][0]
+    return candidate.eyes if is_default else f"{candidate.eyes}, motion × {candidate.weights[1]:g}"
 
 
 def _default(clips: ClipStatistics) -> Candidate:
