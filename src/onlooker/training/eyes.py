@@ -106,17 +106,14 @@ class LayerChoice:
 
     @property
     def eye_figures(self) -> list[EyeFigures]:
-        """Pictures, motion and both in cross-validation, each with the weights of the lowest log
-        loss or those that were chosen, the chosen one first; empty if they were not chosen.
+        """Pictures, motion and both in cross-validation, the chosen one first; empty if they were
+        not chosen.
         """
         rows = [row for row in self.table if row.choice == _EYES and row.loss is not None]
-        rows.sort(key=lambda row: (not row.is_chosen, row.loss))
-        figures = dict[str, EyeFigures]()
-        for row in rows:
-            name, *_ = row.candidate.split(",")
-            best = EyeFigures(name=name, log_loss=row.loss or 0.0, accuracy=row.accuracy or 0.0)
-            figures.setdefault(name, best)
-        return [*figures.values()]
+        return [
+            EyeFigures(name=row.candidate, log_loss=row.loss or 0.0, accuracy=row.accuracy or 0.0)
+            for row in sorted(rows, key=lambda row: not row.is_chosen)
+        ]
 
     @property
     def of_sample(self) -> "LayerChoice":
@@ -318,25 +315,23 @@ def choose_eyes(clips: ClipStatistics, folds: int = FOLDS) -> LayerChoice:
             lambda option: str(option.motion),
             test=tests.loss_of_motion,
         )
-        # together: pictures may be worse than both with another weight than the default
-        choose(
-            _EYES,
-            (
-                {"eyes": eyes, "weights": weights}
-                for eyes in _WEIGHTS
-                if clips.motion.eyes in ("auto", eyes)
-                for weights in _WEIGHTS[eyes]
-            ),
-            _eyes_name,
-        )
+        if clips.motion.eyes in ("auto", "both"):
+            choose(
+                "weight of motion",
+                ({"eyes": "both", "weights": weights} for weights in _WEIGHTS["both"]),
+                lambda option: f"{option.weights[1]:g}",
+            )
+        if clips.motion.eyes == "auto":
+            weights = {eyes: options[0] for eyes, options in _WEIGHTS.items()}
+            weights["both"] = candidate.weights
+            choose(
+                _EYES,
+                ({"eyes": eyes, "weights": pair} for eyes, pair in weights.items()),
+                lambda option: option.eyes,
+            )
     layer = tests.layer(candidate)
     factor = layer.held_out.temperature(balanced=candidate.balanced)
     return replace(layer.tempered(factor), table=tuple(table))
-
-
-def _eyes_name(candidate: Candidate) -> str:
-    is_default = candidate.weights == _WEIGHTS[candidate.eyes][0]
-    return candidate.eyes if is_default else f"{candidate.eyes}, motion × {candidate.weights[1]:g}"
 
 
 def _default(clips: ClipStatistics) -> Candidate:
