@@ -34,7 +34,6 @@ from onlooker.cli import app
 from onlooker.data.samples import Sample
 from onlooker.recognizer import Recognizer
 from onlooker.run import predict as predict_module
-from onlooker.run.features import weights_digest
 from onlooker.run.predict import predict_clips
 from onlooker.run.results import ResultsFile, distinct_names
 from onlooker.video import video_file
@@ -412,33 +411,7 @@ def test_results_of_another_model_or_command_are_not_continued(
         predict_clips(run, clips, json=tmp_path / "busy.json")
 
 
-@pytest.mark.parametrize(
-    ("nothing", "threshold", "extra"),
-    [(None, None, ()), ("run", None, ("run",)), ("run", 0.25, ("run", 0.25)), (None, 0, (0,))],
-)
-def test_results_of_earlier_versions_are_continued(
-    nothing: str | None, threshold: float | None, extra: tuple[object, ...]
-) -> None:
-    curve = AlarmCurve([1.0], [1.0], [0.0], [0.0], 0.0, 1.0, [])
-    settings = {"temperature": 2.5, "threshold": 0.4, "aggregation": "product"}
-    of = eventful(**settings, curve=curve, clip_seconds=1.5, nothing=nothing, frame_rate=10.0)
-    parts = (
-        *(weights_digest(of.model), of.classes, of.data),
-        *("product", 2.5, 0.4, curve, 1.5, *extra),
-    )
-    expected = hashlib.sha256(repr(parts).encode()).hexdigest()
-    assert predict_module._digest(of, threshold) == expected
-    assert repr(curve) == (
-        "EventCurve(thresholds=[1.0], found=[1.0], misnamed=[0.0], alarms_per_hour=[0.0], late=0.0, "
-        "hours=1.0, confused=[], by_chance=[])"
-    ), "as it was"
-    curve = replace(curve, calibration=[0.5, 1.0])
-    of.decision = replace(of.decision, curve=curve)
-    assert predict_module._digest(of, threshold) != expected
-
-
 def test_every_value_of_the_decision_is_in_the_digest() -> None:
-    """But the frame rate, which the weights were trained with."""
     recognizer = eventful(novelty_limit=2.0)
     others = {
         "classes": ("jump", *recognizer.classes[1:]),
@@ -451,8 +424,9 @@ def test_every_value_of_the_decision_is_in_the_digest() -> None:
         "novelty_limit": 3.0,
         "class_shares": range(1, 1 + len(recognizer.classes)),
         "nothing": "",
+        "frame_rate": 7.0,
     }
-    assert {*others} == {field.name for field in fields(Decision)} - {"frame_rate"}
+    assert {*others} == {field.name for field in fields(Decision)}
     before = recognizer.decision
     digests = {predict_module._digest(recognizer, None)}
     for name, value in others.items():

@@ -2,12 +2,11 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any, Self
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from onlooker.base.settings import field_of
+from onlooker.base.settings import Config
 
 # lowest score of an event, where training could not choose one; no lower one is chosen
 EVENT_THRESHOLD = 0.5
@@ -16,20 +15,10 @@ _NEARLY = 0.95
 _SURE = 0.95  # confidence of the upper bound of a rate
 _MIN_MINUTES = 2  # shorter times are stated in seconds
 _UNREACHABLE = 2.0  # a threshold above all scores
-# values that curves of earlier versions lack
-_EARLIER = {
-    "by_chance": [],
-    "precision": [],
-    "events": 0,
-    "calibration": [],
-    "border_error": None,
-}
-_SAVED_AS = {"recall": "found", "median_delay": "late"}  # names in files
-_IN_REPR = 8  # fields
 
 
 @dataclass(frozen=True)
-class AlarmCurve:
+class AlarmCurve(Config):
     """At each threshold, the share of the events of streams that are found, and the false alarms per
     hour.
 
@@ -54,10 +43,10 @@ class AlarmCurve:
     """
 
     thresholds: list[float]
-    recall: list[float]
+    recall: list[float] = field(metadata={"stored": "found"})
     misnamed: list[float]
     alarms_per_hour: list[float]
-    median_delay: float
+    median_delay: float = field(metadata={"stored": "late"})
     hours: float
     confused: list[str]
     by_chance: list[float] = field(default_factory=list)
@@ -66,35 +55,16 @@ class AlarmCurve:
     calibration: list[float] = field(default_factory=list)
     border_error: float | None = None
 
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
-        """The inverse of `to_dict`; a KeyError or a ValueError for values that are no curve."""
-        values = _EARLIER | values
-        curve = cls(
-            **{
-                option.name: field_of(values, _SAVED_AS.get(option.name, option.name), option.type)
-                for option in fields(cls)
-            }
-        )
-        points = [curve.recall, curve.misnamed, curve.alarms_per_hour]
-        points += filter(None, [curve.by_chance, curve.precision])
-        if {*map(len, points)} != {len(curve.thresholds)} or not curve.thresholds:
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        points = [self.recall, self.misnamed, self.alarms_per_hour]
+        points += filter(None, [self.by_chance, self.precision])
+        if {*map(len, points)} != {len(self.thresholds)} or not self.thresholds:
             raise ValueError("the curve of events has lists of different lengths, or empty ones")
-        if curve.calibration and not (len(curve.calibration) == 2 and curve.calibration[0] > 0):
+        if self.calibration and not (len(self.calibration) == 2 and self.calibration[0] > 0):
             raise ValueError(
-                f"the calibration of the curve is {curve.calibration}, expected a positive slope and an offset"
+                f"the calibration of the curve is {self.calibration}, expected a positive slope and an offset"
             )
-        return curve
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON, under the names of earlier versions."""
-        return {_SAVED_AS.get(name, name): value for name, value in vars(self).items()}
-
-    def __repr__(self) -> str:
-        # as in earlier versions: `onlooker predict --json` writes a digest of it
-        names = [option.name for option in fields(self)][:_IN_REPR]
-        values = (f"{_SAVED_AS.get(name, name)}={getattr(self, name)!r}" for name in names)
-        return f"EventCurve({', '.join(values)})"
 
     def alarms(self, point: int) -> int:
         """The number of false alarms at a threshold, given by its position."""

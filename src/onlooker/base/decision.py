@@ -2,7 +2,7 @@
 
 import reprlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self, get_args
 
@@ -18,7 +18,7 @@ from onlooker.base.answer import (
     nothing_name,
 )
 from onlooker.base.config import ClipAggregation, StreamConfig
-from onlooker.base.settings import Config, field_of, setting
+from onlooker.base.settings import Config, setting
 from onlooker.base.text import composed
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ AGGREGATIONS = get_args(ClipAggregation)
 
 _BELOW_ONE = 0.999
 PROBABILITIES = "probabilities"  # group of the settings that reports show
-_NOVELTY_LIMIT = "usual_distance"  # the name in files
 # in the record of every version; other values have their defaults where an earlier version lacks them
 _ALWAYS_SAVED = {"classes", "aggregation", "temperature", "threshold", "frame_rate"}
 
@@ -49,7 +48,7 @@ def score_logits(scores: "Tensor") -> "Tensor":
 
 
 @dataclass(frozen=True)
-class StateChain:
+class StateChain(Config):
     """States that exclude each other, and how long they last (`stream.segmenters.semi_markov.Decoder`).
 
     Args:
@@ -66,23 +65,14 @@ class StateChain:
     weight: float
     threshold: float = 0.0
 
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
-        """A chain from plain values; a KeyError or a ValueError for values that are none."""
-        chain = cls(
-            field_of(values, "classes", list[int]),
-            field_of(values, "medians", list[float]),
-            field_of(values, "spreads", list[float]),
-            weight=field_of(values, "weight", float),
-            threshold=field_of({"threshold": 0.0, **values}, "threshold", float),
-        )
-        counts = {len(chain.classes), len(chain.medians), len(chain.spreads)}
-        numbers = np.array([*chain.medians, *chain.spreads, chain.weight])
-        if len(counts) > 1 or not chain.classes or not (numbers > 0).all():
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        counts = {len(self.classes), len(self.medians), len(self.spreads)}
+        numbers = np.array([*self.medians, *self.spreads, self.weight])
+        if len(counts) > 1 or not self.classes or not (numbers > 0).all():
             raise ValueError(
                 "a chain of states has lists of different lengths, or no positive numbers"
             )
-        return chain
 
 
 def check_threshold(threshold: float | None) -> None:
@@ -133,6 +123,7 @@ class Decision(Config):
     novelty_limit: float | None = setting(
         None,
         "Novelty limit: a clip farther from the training clips (`Output.distance`) is unusual; none: unknown.",
+        stored="usual_distance",
         above=0,
     )
     class_shares: Sequence[float] = setting(
@@ -160,6 +151,7 @@ class Decision(Config):
         positions = {k for chain in self.states for k in chain.classes}
         if not positions <= {*range(-1, len(classes))}:
             raise ValueError(f"states are of the classes {positions}, of {len(classes)} classes")
+        object.__setattr__(self, "states", tuple(self.states))
         shares = tuple(self.class_shares)
         object.__setattr__(self, "class_shares", shares)
         if shares and not (len(shares) == len(classes) and min(shares) >= 0 and any(shares)):
@@ -175,21 +167,9 @@ class Decision(Config):
             KeyError: a value is missing that every version has saved.
             ValueError: as the class; or the curve is invalid.
         """
-        later = {f.name: f.default for f in fields(cls) if f.name not in _ALWAYS_SAVED}
-        values = {**later, "novelty_limit": values.get(_NOVELTY_LIMIT), **values}
-        stored = {f.name: values[f.name] for f in fields(cls)}
-        curve = field_of(values, "curve", dict | None)
-        stored["curve"] = AlarmCurve.from_dict(curve) if curve else None
-        chains = field_of({"states": values["states"] or []}, "states", list[dict[str, Any]])
-        stored["states"] = tuple(map(StateChain.from_dict, chains))
-        return cls(**stored)
-
-    def to_dict(self) -> dict[str, Any]:
-        values = super().to_dict() | {"curve": self.curve and self.curve.to_dict()}
-        return {
-            _NOVELTY_LIMIT if name == "novelty_limit" else name: value
-            for name, value in values.items()
-        }
+        for name in sorted(_ALWAYS_SAVED - values.keys()):
+            raise KeyError(name)
+        return super().from_dict(values)
 
     def with_threshold(self, threshold: float | None) -> Self:
         """The decision with another threshold; None: unchanged. Raises what `check_threshold` does."""

@@ -10,7 +10,7 @@ import os
 import reprlib
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field
 from functools import wraps
 from numbers import Integral, Real
 from operator import ge, gt, le, lt
@@ -53,6 +53,7 @@ def setting(
     group: str | None = None,
     *,
     added: bool = False,
+    stored: str | None = None,
     **bounds: float,
 ) -> Value:
     """A dataclass field with the sentence that explains it.
@@ -61,9 +62,10 @@ def setting(
         group: its heading in `--help-all`; None: `--help` shows it.
         added: files of earlier versions do not have it: its default is neither written nor shown,
             so that new files stay equal to these.
+        stored: its name in files; None: its own.
         bounds: of a number: `minimum` or `above`, and `maximum` or `below`.
     """
-    about = {"help": help, "group": group, "bounds": bounds, "added": added}
+    about = {"help": help, "group": group, "bounds": bounds, "added": added, "stored": stored}
     return field(default=default, repr=not added, metadata=about)
 
 
@@ -163,8 +165,8 @@ def _in_words(kind: Any) -> str:  # noqa: ANN401 - a class, `list[str]` or a uni
 
 @dataclass(frozen=True)
 class Config:
-    """A group of options: values of other types, or outside of their choices or bounds, raise a
-    ValueError.
+    """A record that is stored as JSON, such as a group of options: values of other types, or outside
+    of their choices or bounds, raise a ValueError.
     """
 
     def __post_init__(self) -> None:
@@ -189,26 +191,73 @@ class Config:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """A config from plain values; a ValueError for an unknown setting, or one out of its range."""
-        names = {f.name for f in dataclasses.fields(cls)}
-        for unknown in sorted(set(values) - names):
-            remedy = suggestion(unknown, sorted(names))
-            raise ValueError(f"{cls.__name__} has no setting {unknown}; {remedy}")
-        return cls(**values)
+        """The inverse of `to_dict`; names that only other versions have are ignored.
+
+        Raises:
+            KeyError: a value without a default is missing.
+            ValueError: a value of another type, or out of its range.
+        """
+        return cls(
+            **{
+                option.name: _made(values[name], option)
+                for option in dataclasses.fields(cls)
+                if (name := stored_name(option)) in values or _is_required(option)
+            }
+        )
 
     @classmethod
     def from_field(cls, values: dict[str, Any], name: str) -> Self:
-        """A config from a field of a JSON file; a ValueError if a setting is missing or invalid."""
+        """A config from a field of a JSON file; a ValueError if a setting is missing, unknown or
+        invalid.
+        """
         stored = field_of(values, name, dict)
-        expected = {f.name for f in dataclasses.fields(cls) if not f.metadata.get("added")}
+        options = {f.name: f for f in dataclasses.fields(cls)}
+        for unknown in sorted(set(stored) - set(options)):
+            remedy = suggestion(unknown, sorted(options))
+            raise ValueError(f"{cls.__name__} has no setting {unknown}; {remedy}")
+        expected = {option for option, f in options.items() if not f.metadata.get("added")}
         if missing := sorted(expected - {*stored}):
             raise ValueError(f"{name} has no {', '.join(missing)}")
         return cls.from_dict(stored)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        values = dataclasses.asdict(self)
-        for option in dataclasses.fields(self):
-            if option.metadata.get("added") and values[option.name] == option.default:
-                del values[option.name]
-        return values
+        return {
+            stored_name(option): _plain(getattr(self, option.name))
+            for option in dataclasses.fields(self)
+            if not option.metadata.get("added") or getattr(self, option.name) != option.default
+        }
+
+
+def stored_name(option: "dataclasses.Field[Any]") -> str:
+    """The name of a field in files."""
+    return option.metadata.get("stored") or option.name
+
+
+def _is_required(option: "dataclasses.Field[Any]") -> bool:
+    return option.default is MISSING and option.default_factory is MISSING
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - a value of a field
+    """A value for JSON: of records, their plain values."""
+    if isinstance(value, list | tuple):
+        return [_plain(element) for element in value]
+    return value.to_dict() if hasattr(value, "to_dict") else value
+
+
+def _made(value: Any, option: "dataclasses.Field[Any]") -> Any:  # noqa: ANN401 - what a file holds
+    """The value of a field from its plain value: records are made of theirs."""
+    record = _record_in(option.type)
+    if value is None or record is None:
+        return value
+    check_type(option.name, value, list[dict[str, Any]] | dict)
+    return (
+        tuple(map(record.from_dict, value)) if isinstance(value, list) else record.from_dict(value)
+    )
+
+
+def _record_in(kind: Any) -> Any:  # noqa: ANN401 - a class, `list[str]` or a union
+    """The class with `from_dict` in a type, such as `Sequence[Record] | None`; None: there is none."""
+    if hasattr(kind, "from_dict"):
+        return kind
+    return next(filter(None, map(_record_in, get_args(kind))), None)

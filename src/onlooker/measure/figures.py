@@ -3,7 +3,7 @@ run.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,53 +11,12 @@ import numpy as np
 
 from onlooker.base.files import read_json, reading
 from onlooker.base.records import ClipError, Segment
-from onlooker.base.settings import check_type
+from onlooker.base.settings import Config
 from onlooker.measure.timeline import Pair, Timeline
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Record:
-    """A record whose fields have the same names in JSON.
-
-    Raises:
-        ValueError: a value of another type.
-    """
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            check_type(field.name, getattr(self, field.name), field.type)
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
-        """The inverse of `to_dict`; names that only other versions have are ignored.
-
-        Raises:
-            KeyError: a figure that every version writes is missing.
-            ValueError: a value of another type.
-        """
-        names = [f.name for f in fields(cls) if f.name in values or f.default is MISSING]
-        return cls(**{name: _from_json(name, values[name]) for name in names})
-
-    @classmethod
-    def read(cls, file: Path) -> Self | None:
-        """The record in a JSON file; None if there is no such file. A ValueError if it is damaged."""
-        if not file.exists():
-            return None
-        with reading(file):
-            return cls.from_dict(read_json(file))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values by name, for JSON, without what is unknown or false."""
-        plain = asdict(self)
-        if "skipped" in plain:
-            plain["skipped"] = [error.to_dict() for error in plain["skipped"]]
-        return {
-            name: value for name, value in plain.items() if value is not None and value is not False
-        }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Leakage(_Record):
+class Leakage(Config):
     """How much a test is inflated by similar clips in training and test.
 
     Args:
@@ -70,7 +29,7 @@ class Leakage(_Record):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DoubtfulLabel(_Record):
+class DoubtfulLabel(Config):
     """A clip whose label may be wrong; `predicted` is the answer of a model that was not trained on
     it, and `score` its probability.
     """
@@ -82,7 +41,7 @@ class DoubtfulLabel(_Record):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EyeFigures(_Record):
+class EyeFigures(Config):
     """What a model with some eyes (`DataConfig.eyes`) reaches in the cross-validation that chose
     them.
     """
@@ -93,7 +52,7 @@ class EyeFigures(_Record):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TriedCandidate(_Record):
+class TriedCandidate(Config):
     """A candidate of a search (`training.search`).
 
     Args:
@@ -125,7 +84,7 @@ class TriedCandidate(_Record):
 
 
 @dataclass(frozen=True, kw_only=True)
-class HeldOutStates(_Record):
+class HeldOutStates(Config):
     """The states of recordings that a model was not fitted to, in the cross-validation that chose it.
 
     Args:
@@ -170,7 +129,7 @@ def saved_pairs(pairs: Mapping[str, Pair]) -> list[dict[str, Any]]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CrossValidationFigures(_Record):
+class CrossValidationFigures(Config):
     """The results of the cross-validation that chose a model: `cross_validation.json`. Its fields
     are explained in `Figures`.
     """
@@ -185,9 +144,24 @@ class CrossValidationFigures(_Record):
     cross_validated: bool = False
     labels_to_check: Sequence[DoubtfulLabel] | None = None
 
+    @classmethod
+    def read(cls, file: Path) -> Self | None:
+        """The figures in a JSON file; None if there is no such file. A ValueError if it is damaged."""
+        if not file.exists():
+            return None
+        with reading(file):
+            return cls.from_dict(read_json(file))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values by name, for JSON, without what is unknown or false."""
+        plain = super().to_dict()
+        return {
+            name: value for name, value in plain.items() if value is not None and value is not False
+        }
+
 
 @dataclass(frozen=True, kw_only=True)
-class _EvaluationFigures(_Record):
+class _EvaluationFigures(Config):
     """What is measured in an evaluation; the fields are explained in `Figures`."""
 
     videos: int
@@ -300,22 +274,3 @@ class Figures(CrossValidationFigures, _EvaluationFigures):
         baseline.
         """
         return bool(np.count_nonzero(np.sum(self.confusion, axis=1)) > 1)
-
-
-_RECORDS: dict[str, type[ClipError] | type[_Record]] = {
-    "tried": TriedCandidate,
-    "eyes": EyeFigures,
-    "states": HeldOutStates,
-    "skipped": ClipError,
-    "scenes": Leakage,
-    "copies": Leakage,
-    "labels_to_check": DoubtfulLabel,
-}
-
-
-def _from_json(name: str, value: Any) -> Any:  # noqa: ANN401 - what a file holds
-    """A figure, from its value in JSON."""
-    if name not in _RECORDS:
-        return value
-    read = _RECORDS[name].from_dict
-    return [read(part) for part in value] if isinstance(value, list) else read(value)

@@ -23,7 +23,6 @@ from onlooker.formats.annotations import find_writer
 from onlooker.models.video_model import choose_device
 from onlooker.recognizer import Recognizer, load
 from onlooker.run.cluster import map_clips
-from onlooker.run.features import weights_digest
 from onlooker.run.results import (
     BUDGETS,
     Outputs,
@@ -205,24 +204,6 @@ def _predictor(
 
 
 def _digest(recognizer: Recognizer, threshold: float | None) -> str:
-    """A digest of all that changes predictions; the same as in earlier versions, so that their files
-    are continued. The frame rate is not in it: it belongs to the weights.
-    """
-    decision = recognizer.decision
-    extra = [value for value in (decision.nothing, threshold) if value is not None]
-    extra += decision.curve.calibration if decision.curve else []
-    if decision.novelty_limit is not None:
-        extra += [decision.novelty_limit, *decision.class_shares]
-    values = (
-        weights_digest(recognizer.model),
-        decision.classes,
-        recognizer.data,
-        decision.aggregation,
-        decision.temperature,
-        decision.threshold,
-        decision.curve,
-        decision.clip_seconds,
-        *extra,
-        *decision.states,
-    )
-    return hashlib.sha256(repr(values).encode()).hexdigest()
+    """A digest of all that changes predictions."""
+    settings = (recognizer.data.to_dict(), recognizer.decision.to_dict(), threshold)
+    return hashlib.sha256(repr((recognizer.model.digest, *settings)).encode()).hexdigest()

@@ -19,7 +19,7 @@ import time
 import unicodedata
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from inspect import signature
 from operator import attrgetter
@@ -42,7 +42,7 @@ from onlooker.base.files import (
     write_json,
 )
 from onlooker.base.intervals import Times, parse_time
-from onlooker.base.settings import Config, field_of
+from onlooker.base.settings import Config
 from onlooker.base.text import printable
 from onlooker.data import folder as clip_folder
 from onlooker.data.folder import recordings_of
@@ -103,7 +103,7 @@ class ProjectClip:
 
 
 @dataclass(frozen=True)
-class Notes:
+class Notes(Config):
     """The data that the page stores of a project besides its clips.
 
     Args:
@@ -555,7 +555,7 @@ class Project:
         """Change and store fields of `Notes`."""
         with self._lock:
             notes = replace(self.notes, **changes)
-            write_json(self.store / _NOTES, asdict(notes))
+            write_json(self.store / _NOTES, notes.to_dict())
             self.notes = notes
 
     def refresh(self) -> None:
@@ -847,8 +847,7 @@ def _read_notes(path: Path) -> Notes:
     with reading(
         path, remedy="delete it: the clips stay, and which labels were confirmed is forgotten"
     ):
-        values = {**asdict(Notes()), **read_json(path)}  # earlier versions have fewer
-        return Notes(**{f.name: field_of(values, f.name, f.type) for f in fields(Notes)})
+        return Notes.from_dict(read_json(path))
 
 
 def _line(step: _Step) -> str:
