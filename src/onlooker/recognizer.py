@@ -137,16 +137,6 @@ class Recognizer:
         """The `K` class names."""
         return self.decision.classes
 
-    @property
-    def frame_rate(self) -> float | None:
-        """Frames per second of the clips of training, and of streams; None: unknown."""
-        return self.decision.frame_rate
-
-    @property
-    def clip_seconds(self) -> float:
-        """Seconds of the longest clip of training."""
-        return self.decision.clip_seconds
-
     def __repr__(self) -> str:
         return f"Recognizer({type(self.model).__name__}, {reprlib.repr(self.classes)})"
 

@@ -375,8 +375,8 @@ def stacked(values: Sequence[Any]) -> dict[str, Any]:
 
 def test_live_steps(trained: Trained) -> None:
     recognizer = trained.recognizer
-    assert recognizer.frame_rate is not None
-    third = StreamConfig(rate=recognizer.frame_rate / 3)
+    assert recognizer.decision.frame_rate is not None
+    third = StreamConfig(rate=recognizer.decision.frame_rate / 3)
     chunks = [trained.live[at : at + 10_000] for at in range(0, len(trained.live), 10_000)]
     with Sender(lambda: chunks) as sender:
         every_frame = StreamConfig(drop="none", attempts=0, timeout=60)

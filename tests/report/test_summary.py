@@ -19,7 +19,6 @@ from onlooker.base.records import ClipError, Evaluation
 from onlooker.measure.figures import DoubtfulLabel, Figures, HeldOutStates, Leakage
 from onlooker.measure.metrics import labels_to_check, measure
 from onlooker.report.summary import (
-    ReportContent,
     advice,
     first_line,
     summary_page,
@@ -54,7 +53,9 @@ def page(
     settings = {"model": {"name": "alstm"}, "data": {"modality": modality}}
     drawn = [(b"\0\0\0\x18ftypisom", f"clip {evaluation.names[i]}", None) for i in clips]
     figures = replace(measure(evaluation), **more)
-    shown = ReportContent(
+    made = summary_page(
+        figures,
+        evaluation,
         title="my_clips",
         subtitle="s",
         settings=settings,
@@ -63,7 +64,7 @@ def page(
         attends=attends,
         curves=curves,
     )
-    return summary_page(figures, evaluation, shown).write(path).read_text(encoding="utf-8")
+    return made.write(path).read_text(encoding="utf-8")
 
 
 def words(text: str) -> str:

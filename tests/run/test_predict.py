@@ -1,6 +1,5 @@
 """`onlooker predict`: clips are printed by name, and each is drawn to a separate file."""
 
-import hashlib
 import json
 import multiprocessing
 import os

@@ -24,7 +24,7 @@ from onlooker.measure.figures import Figures
 from onlooker.measure.metrics import fit_temperature
 from onlooker.recognizer import load
 from onlooker.report.page import Page
-from onlooker.report.summary import ReportContent, first_line
+from onlooker.report.summary import first_line
 from onlooker.run import evaluate as evaluate_module
 from onlooker.run import preparation
 from onlooker.run import record as folder_module
@@ -57,11 +57,11 @@ def test_the_report_of_a_training_needs_no_file_of_it(
     squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = evaluate_module.summary_page
-    reports = list[ReportContent]()
+    shown = list[Any]()
 
-    def recorded(figures: Figures, evaluation: Evaluation, content: ReportContent) -> Page:
-        reports.append(content)
-        return whole(figures, evaluation, content)
+    def recorded(figures: Figures, evaluation: Evaluation, **content: Any) -> Page:
+        shown.append(content["curves"])
+        return whole(figures, evaluation, **content)
 
     monkeypatch.setattr(evaluate_module, "summary_page", recorded)
     folder = tmp_path / "run"
@@ -72,7 +72,7 @@ def test_the_report_of_a_training_needs_no_file_of_it(
     assert figures is not None
     assert figures.known_scenes is not None
     assert evaluate(folder) == figures
-    trained, evaluated = (report.curves for report in reports)
+    trained, evaluated = shown
     assert trained == evaluated
     assert len(evaluated["training"]["loss"]) == 1
 

@@ -474,7 +474,7 @@ def _print_metrics(figures: "Figures | None", run: Path) -> None:
         return
     warn(figures.skipped)
     conclusion = first_line(figures)
-    typer.echo(f"{conclusion.tested_by}: {conclusion}")
+    typer.echo(f"{conclusion.tested_by}: {conclusion.text}")
     typer.echo(f"  {conclusion.details}")
     for step in advice(figures):
         typer.echo(f"  - {step}")

@@ -299,23 +299,16 @@ def event_figures(pairs: Sequence[Pair]) -> dict[str, Any]:
     }
 
 
-class Mistakes(NamedTuple):
-    """The mistakes in the events of a recording.
+def mistakes(
+    true: Timeline, predicted: Timeline
+) -> tuple[list[Segment], list[tuple[Segment, Segment]], list[Segment]]:
+    """The mistakes that `event_figures` counts in one recording.
 
-    Args:
-        missed: true events that no predicted one overlaps.
-        wrong: true events that only events of other classes overlap, each with the overlapping event
-            of the highest score.
-        false: predicted events that overlap none.
+    Returns:
+        The true events that no predicted one overlaps; the true events that only events of other
+        classes overlap, each with the overlapping event of the highest score; and the predicted
+        events that overlap none.
     """
-
-    missed: list[Segment]
-    wrong: list[tuple[Segment, Segment]]
-    false: list[Segment]
-
-
-def mistakes(true: Timeline, predicted: Timeline) -> Mistakes:
-    """The mistakes that `event_figures` counts in one recording."""
     overlaps, same = _overlaps(predicted.segments, true.segments)
     missed = list[Segment]()
     wrong = list[tuple[Segment, Segment]]()
@@ -326,7 +319,7 @@ def mistakes(true: Timeline, predicted: Timeline) -> Mistakes:
         elif not (overlaps & same)[:, place].any():
             wrong.append((event, max(around, key=lambda segment: segment.score)))
     false = [predicted.segments[i] for i in np.flatnonzero(~overlaps.any(1)).tolist()]
-    return Mistakes(missed, wrong, false)
+    return missed, wrong, false
 
 
 def judged(true: Timeline, predicted: Timeline) -> Timeline:

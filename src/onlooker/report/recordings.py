@@ -133,13 +133,13 @@ def _add_mistakes(page: Page, recordings: Sequence[ComparedRecording], clip: Dra
     wrong = list[_Mistake]()
     false = list[_Mistake]()
     for recording in recordings:
-        errors = mistakes(recording.true, recording.judged)
-        missed += [(recording, event, event.label) for event in errors.missed]
+        unseen, misnamed, alarms = mistakes(recording.true, recording.judged)
+        missed += [(recording, event, event.label) for event in unseen]
         wrong += [
             (recording, event, f"{event.label}, named {_scored(other)}")
-            for event, other in errors.wrong
+            for event, other in misnamed
         ]
-        false += [(recording, event, _scored(event)) for event in errors.false]
+        false += [(recording, event, _scored(event)) for event in alarms]
     false.sort(key=lambda mistake: -mistake[1].score)
     for heading, entries in (("Missed", missed), ("Wrong class", wrong), ("False alarms", false)):
         if entries:

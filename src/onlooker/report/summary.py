@@ -5,7 +5,6 @@ test clips, mistakes, training curves and settings.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -82,9 +81,6 @@ class Conclusion(NamedTuple):
     tested_by: str
     is_guessing: bool = False
     numbers: Sequence[tuple[str, str, str]] = ()
-
-    def __str__(self) -> str:
-        return self.text
 
 
 def first_line(figures: Figures) -> Conclusion:
@@ -200,9 +196,21 @@ def advice(figures: Figures) -> list[Advice]:
     return steps
 
 
-@dataclass(frozen=True, kw_only=True)
-class ReportContent:
-    """The content of the page of an evaluation, besides its figures.
+def summary_page(
+    figures: Figures,
+    evaluation: Evaluation,
+    *,
+    title: str,
+    subtitle: str,
+    settings: Mapping[str, Mapping[str, Any]],
+    clips: Sequence[DrawnClip] = (),
+    contrasts: Sequence[tuple[bytes, str]] = (),
+    attends: bool = False,
+    curve: AlarmCurve | None = None,
+    curves: Curves | None = None,
+    notes: Sequence[str] = (),
+) -> Page:
+    """The page of one evaluation.
 
     Args:
         title, subtitle: of the page.
@@ -211,68 +219,54 @@ class ReportContent:
         contrasts: strips of clips, which show the evidence for two classes, with their captions in
             Markdown.
         attends: whether heat maps are drawn on the clips.
-        events: detection rates of events in streams; None: unknown.
+        curve: detection rates of events in streams; None: unknown.
         curves: loss and accuracy per epoch of training and validation; None where training is not
             known.
         notes: how the clips were understood, such as what a recording is, a sentence each.
     """
-
-    title: str
-    subtitle: str
-    settings: Mapping[str, Mapping[str, Any]]
-    clips: Sequence[DrawnClip] = ()
-    contrasts: Sequence[tuple[bytes, str]] = ()
-    attends: bool = False
-    events: AlarmCurve | None = None
-    curves: Curves | None = None
-    notes: Sequence[str] = ()
-
-
-def summary_page(figures: Figures, evaluation: Evaluation, shown: ReportContent) -> Page:
-    """The page of one evaluation."""
     conclusion = first_line(figures)
     text = escaped(conclusion.text)
-    page = Page(shown.title, f"**{text}**" if conclusion.is_guessing else text)
+    page = Page(title, f"**{text}**" if conclusion.is_guessing else text)
     if figures.events:
         page.text(escaped(f"In recordings: {figures.events}."))
     with page.details("How sure this is"):
-        page.text(escaped(f"{_capital(conclusion.details)}. {shown.subtitle}"))
+        page.text(escaped(f"{_capital(conclusion.details)}. {subtitle}"))
         if conclusion.numbers:
             page.figures(conclusion.numbers)
     _add_list(page, "What to do next", [str(step) for step in advice(figures)])
-    if shown.clips:
+    if clips:
         page.heading("Test clips")
         tested_by = _CROSS_VALIDATED if figures.cross_validated else _TEST
         colors = (
             " Color shows where something happens that the model looks at; boxes, the actors."
-            if shown.attends
+            if attends
             else ""
         )
-        page.text(tested_by + colors).clips(shown.clips)
-    if shown.contrasts:
+        page.text(tested_by + colors).clips(clips)
+    if contrasts:
         page.heading("Why not the other class")
         page.text(f"{_CONTRASTS} {_FITTED}" if figures.cross_validated else _CONTRASTS)
-        for strip, caption in shown.contrasts:
+        for strip, caption in contrasts:
             page.figure(strip, caption, wide=True)
-    if shown.events is not None:
+    if curve is not None:
         rate = StreamConfig.alarms_per_hour
         page.heading("Events in recordings and streams")
-        page.text(escaped(f"{_capital(shown.events.sentence(rate))}."))
+        page.text(escaped(f"{_capital(curve.sentence(rate))}."))
         with page.details("How this was measured"):
-            facts = _capital(shown.events.details(rate))
+            facts = _capital(curve.details(rate))
             page.text(escaped(f"{facts}. {EVENTS_EXPLAINED}"))
-            page.figure(found_by_alarms(shown.events, rate), "The ring: the default.")
+            page.figure(found_by_alarms(curve, rate), "The ring: the default.")
     if figures.states:
         page.heading("States in recordings that it was not fitted to")
         add_ethograms(page, figures.states.pairs, figures.states.classes)
     if conclusion.numbers:
         _mistakes(page, evaluation, figures)
-    _training(page, shown.curves, figures)
-    _add_list(page, _NOTES, shown.notes)
+    _training(page, curves, figures)
+    _add_list(page, _NOTES, notes)
     add_left_out(page, evaluation.skipped, unit="clip")
     page.heading("Settings")
     with page.details("All settings of this run"):
-        for group, values in shown.settings.items():
+        for group, values in settings.items():
             page.table(
                 [[f"{group}.{name}", str(value)] for name, value in values.items()],
                 ["setting", "value"],

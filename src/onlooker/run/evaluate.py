@@ -45,7 +45,7 @@ from onlooker.report.contrast import contrast_strip
 from onlooker.report.overlay import draw_clip
 from onlooker.report.page import DrawnClip, escaped, percent
 from onlooker.report.recordings import recordings_page
-from onlooker.report.summary import ReportContent, summary_page
+from onlooker.report.summary import summary_page
 from onlooker.run.check import is_clean
 from onlooker.run.record import (
     CROSS_VALIDATION,
@@ -202,7 +202,9 @@ def write_report(
     unit, method = (
         ("clips", " · cross-validated") if figures.cross_validated else ("test clips", "")
     )
-    content = ReportContent(
+    page = summary_page(
+        figures,
+        evaluation,
         title=f"{set_name(record.clips)}: {len(recognizer.classes)} classes, {len(samples)} {unit}",
         subtitle=f"{model.name} · {model.encoder}{method}",
         clips=[
@@ -219,7 +221,7 @@ def write_report(
             )
         ],
         attends=recognizer.model.attends,
-        events=curve,
+        curve=curve,
         curves=curves,
         notes=record.notes,
         settings={
@@ -232,7 +234,7 @@ def write_report(
             "samples": {"frame_rate": rate_text(recognizer), "clips": length_text(recognizer)},
         },
     )
-    summary_page(figures, evaluation, content).write(out / REPORT)
+    page.write(out / REPORT)
     write_json(out / FIGURES, figures.to_dict())
     return figures
 

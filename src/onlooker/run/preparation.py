@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from onlooker.base.answer import require_one_nothing
-from onlooker.base.config import SetConfig, Settings, When
+from onlooker.base.config import Settings, When
 from onlooker.base.decision import Decision
 from onlooker.base.progress import note, note_clips
 from onlooker.base.records import Clip, ClipError, Recording
@@ -65,7 +65,6 @@ def new_run(
         ClipError: no clips of a class can be read, or with `strict` not all of them.
         ValueError: settings or clips that do not fit.
     """
-    is_given = split is not None
     if strict and clips.left_out:
         raise clips.left_out[0]
     classes = tuple(sorted({clip.label for clip in clips.clips}))
@@ -97,14 +96,13 @@ def new_run(
     for item in overview(clips.with_recordings(split.clips), split, settings.training.nothing):
         note(item)
     skipped = (*clips.left_out, *unreadable)
-    asked = None if is_given else clips.asked
     record = RunRecord(
         root_of(clips.path),
         classes,
         settings,
         split=split,
         skipped=skipped,
-        asked=asked,
+        requested=clips.asked,
         notes=tuple(clips.notes),
         background=tuple(background),
         recordings=clips.recordings,
@@ -127,9 +125,12 @@ def resumed_run(run: Path, folder: Path, strict: bool = False) -> PreparedRun:
     check_content(run, record.split)
     net = build(record.settings, record.classes)
     clips = record.split.clips
-    when = (record.asked or SetConfig()).when
     as_read = _as_read(
-        record.settings, clips, record.classes, when=when, recordings=record.recordings
+        record.settings,
+        clips,
+        record.classes,
+        when=record.requested.when,
+        recordings=record.recordings,
     )
     samples, gone = _read(net, as_read, clips, classes=record.classes, strict=strict)
     return PreparedRun(run, record, net, samples=samples, scenes=read_scenes(run), gone=gone)

@@ -27,7 +27,7 @@ import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +85,7 @@ class RunRecord:
 
     Args:
         clips: the folder (or list) of the clips.
-        asked: which of these clips are used; None: unknown, as in runs of earlier versions.
+        requested: which of these clips are used.
         notes: how the folder or list was interpreted, in sentences (`ClipSet.notes`).
         background: recordings in which none of the classes happens.
         recordings: files (`resolved`) that have unknown time.
@@ -96,7 +96,7 @@ class RunRecord:
     settings: Settings
     split: Split
     skipped: tuple[ClipError, ...] = ()
-    asked: SetConfig | None = None
+    requested: SetConfig = field(default_factory=SetConfig)
     notes: tuple[str, ...] = ()
     background: tuple[Path, ...] = ()
     recordings: Sequence[Recording] = ()
@@ -129,7 +129,7 @@ class RunRecord:
             "classes": list(self.classes),
             "split": file_digest(run / "split.json"),
             **self.settings.to_dict(),
-            **({"set": self.asked.to_dict()} if self.asked else {}),
+            "set": self.requested.to_dict(),
             **({"notes": list(self.notes)} if self.notes else {}),
             **({"background": list(map(str, self.background))} if self.background else {}),
             **({"unknown": unknown} if unknown else {}),
@@ -158,12 +158,10 @@ class RunRecord:
             folder = clips or local(field_of(stored, "clips", str))
             classes = tuple(map(composed, field_of(stored, "classes", list[str])))
             settings = read_settings(stored)
-            asked = None
-            if "set" in stored:
-                # earlier versions have none of these
-                usual = {"when": SetConfig.when, "subject": "", "tier": ""}
-                own = usual | field_of(stored, "set", dict)
-                asked = SetConfig.from_field({"set": own}, "set")
+            # earlier versions have fewer of these
+            own = {"when": SetConfig.when, "subject": "", "tier": ""}
+            own |= field_of({"set": SetConfig().to_dict(), **stored}, "set", dict)
+            requested = SetConfig.from_field({"set": own}, "set")
             notes = field_of({"notes": [], **stored}, "notes", list[str])
             background = field_of({"background": [], **stored}, "background", list[str])
             unknown = defaultdict[Path, list[Times]](list)
@@ -186,7 +184,7 @@ class RunRecord:
             settings,
             split=split,
             skipped=tuple(errors),
-            asked=asked,
+            requested=requested,
             notes=tuple(notes),
             background=tuple(map(Path, background)),
             recordings=[Recording(file, (), tuple(spans)) for file, spans in unknown.items()],
@@ -211,8 +209,8 @@ def check_given(run: Path, clips: Path, given: Mapping[str, Any]) -> None:
         given: by name; `auto` and None leave a setting open.
     """
     record = RunRecord.read(run, clips)
-    groups = [*map(vars, record.settings), record.asked.to_dict() if record.asked else {}]
-    own = {name: value for group in groups for name, value in group.items()}
+    groups = (*record.settings, record.requested)
+    own = {name: value for group in groups for name, value in vars(group).items()}
     other_settings = {f.name for f in fields(joined_settings())} - {*own}
     refuse(given.keys(), dict.fromkeys(other_settings, f"in {record.settings.model.name}"))
     changed = [

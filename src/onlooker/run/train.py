@@ -189,7 +189,7 @@ def train(
         FileExistsError, NotWritableError, ClipError, ValueError: as `train_run`.
     """
     settings.pop("workers", None)  # which other libraries have; threads read the clips
-    asked = _settings(model, settings)
+    requested = _settings(model, settings)
     which = SetConfig(fill=fill, divide=divide, scenes=scenes, when=when)
     given = {**settings, **_changed(which), **_changed(ModelConfig(model))}
     path = default_run(Path(clips), model) if run is None else Path(run)
@@ -198,7 +198,7 @@ def train(
         figures = train_run(
             local(clips),
             copies.get(path, path),
-            asked,
+            requested,
             given=given,
             which=which,
             resume=resume,
@@ -423,7 +423,7 @@ def _times(prepared: PreparedRun, decision: Decision) -> TimesPlan:
     requested and are not possible.
     """
     record = prepared.record
-    when = (record.asked or SetConfig()).when
+    when = record.requested.when
     if record.settings.data.modality == "rgb" and not record.settings.training.features:
         clips = prepared.samples.subset((*record.split.training, *record.split.validation)).clips
         return plan_times(clips, decision, when=when, recordings=record.recordings)

@@ -444,8 +444,8 @@ def _missed(true: Timeline, predicted: Timeline, decision: Decision) -> float:
     scores = torch.tensor([event.score for event in predicted.segments], dtype=torch.float64)
     keeps = decision.calibrated(scores) > curve.thresholds[point] - _ROUNDING
     events = [predicted.segments[i] for i in np.flatnonzero(keeps).tolist()]
-    errors = mistakes(true, replace(predicted, segments=events))
-    return (len(errors.missed) + len(errors.wrong)) / len(true.segments)
+    missed, wrong, _ = mistakes(true, replace(predicted, segments=events))
+    return (len(missed) + len(wrong)) / len(true.segments)
 
 
 def _fit_sparse(
