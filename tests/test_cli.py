@@ -483,7 +483,7 @@ def test_training_prints_the_accuracy_and_writes_a_self_contained_report(
     assert f"report: {run / 'report.html'}" in output
     measured = read_json(run / "evaluation.json")
     figures = read_figures(run)
-    assert f"test: {first_line(figures)}\n" in output
+    assert f"test: {first_line(figures).text}\n" in output
     assert all(f"  - {step}\n" in output for step in advice(figures))
     assert set(measured) == KEYS
     test = RunRecord.read(run).split.test

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from clips import find_clips, make_images, touch
 
-from onlooker.base.config import SetConfig
+from onlooker.base.config import SetConfig, names_of
 from onlooker.base.records import Clip, ClipError
 from onlooker.data.folder import list_files, read_folder
 from onlooker.data.sets import asked_splits, read_set, root_of, set_name
@@ -423,6 +423,6 @@ def test_a_selection_of_classes(tmp_path: Path) -> None:
         "a",
         "c",
     }
-    assert SetConfig(classes='"run, fast", jump').class_names == ["run, fast", "jump"]
+    assert names_of('"run, fast", jump') == ["run, fast", "jump"]
     with pytest.raises(ValueError, match=r"has no class 'd'; there are a, b, c"):
         read_set(tmp_path, asked=SetConfig(classes="a,d"))

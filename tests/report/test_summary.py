@@ -222,7 +222,7 @@ def test_the_first_line(
     confusion: list[list[int]], more: dict[str, Any], line: str, details: str
 ) -> None:
     conclusion = first_line(measured(confusion, **more))
-    assert (str(conclusion), conclusion.details) == (line, details)
+    assert (conclusion.text, conclusion.details) == (line, details)
 
 
 def test_states_come_first_and_say_all_if_they_overlap() -> None:

@@ -114,7 +114,7 @@ def test_a_run_is_complete_and_streams_equal_predictions(run: Path, squares: Pat
     assert trained.figures == figures
     assert (trained.clips, trained.curves) == (str(squares.resolve()), None)
     assert trained.report.read_text(encoding="utf-8").startswith("<!doctype html>")
-    assert trained.conclusion == str(first_line(figures))
+    assert trained.conclusion == first_line(figures).text
     assert trained.model == run / "model"
     predictions = trained.predictions
     assert sorted(clip.truth for clip in predictions) == sorted(figures.classes * 6)

@@ -292,7 +292,7 @@ def test_training_from_python(squares: Path, tmp_path: Path) -> None:
     assert trained.path == tmp_path / "run"
     assert trained.figures.to_dict() == read_json(tmp_path / "run" / "evaluation.json")
     assert trained.figures["accuracy"] == trained.figures.accuracy, "as in earlier versions"
-    assert str(trained) == f"{trained.path}: {first_line(trained.figures)}"
+    assert str(trained) == f"{trained.path}: {first_line(trained.figures).text}"
     assert (
         onlooker.train(squares, trained.path, resume=True, quiet=True).figures
         == trained.figures

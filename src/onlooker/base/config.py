@@ -383,23 +383,8 @@ class SetConfig(Config):
         CLIPS,
     )
 
-    @property
-    def class_names(self) -> list[str]:
-        """`classes` as a list."""
-        return _names(self.classes)
 
-    @property
-    def subject_names(self) -> list[str]:
-        """`subject` as a list."""
-        return _names(self.subject)
-
-    @property
-    def tier_names(self) -> list[str]:
-        """`tier` as a list."""
-        return _names(self.tier)
-
-
-def _names(text: str) -> list[str]:
-    """Names that are separated by commas, those with a comma in double quotes."""
+def names_of(text: str) -> list[str]:
+    """The names in a setting such as `SetConfig.classes`: separated by commas, those with a comma in double quotes."""
     names = next(csv.reader([text], skipinitialspace=True), [])
     return [name.strip() for name in names if name.strip()]

@@ -185,8 +185,9 @@ class Config:
                 expected = "a finite number"
             else:
                 continue
+            about = f". {option.metadata['help']}" if "help" in option.metadata else ""
             raise ValueError(
-                f"{option.name} is {reprlib.repr(value)}, expected {expected}. {option.metadata.get('help', '')}"
+                f"{stored_name(option)} is {reprlib.repr(value)}, expected {expected}{about}"
             )
 
     @classmethod

@@ -262,8 +262,7 @@ def convert(
     """Convert labels of time intervals, such as those of an annotation program, to a CSV file to
     train on.
     """
-    from onlooker.base.records import ClipError, Recording
-    from onlooker.data.lists import read_list
+    from onlooker.base.records import Recording
     from onlooker.formats.annotations import find_writer, merged, read_labels, unknown_seconds
     from onlooker.formats.labels import Requested, count_of
 
@@ -293,15 +292,6 @@ def convert(
             f"{sum(unknown.values()):.1f} s of unknown time in {len(unknown)} videos ({where}), "
             "from which no clips of the class nothing are taken"
         )
-    if is_list and len(missing) < len(videos):
-        try:
-            overlaps = read_list(out).overlaps
-            if overlaps and overlaps.has_whole:
-                raise overlaps.error(out)
-            if overlaps:
-                doubts.append(f"{overlaps.text}: it gives states, not events")
-        except ClipError as error:
-            doubts.append(f"it cannot be trained on yet: {error}")
     for doubt in doubts:
         typer.secho(printable(doubt), fg="yellow", err=True)
 

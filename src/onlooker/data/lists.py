@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from onlooker.base.config import SetConfig
+from onlooker.base.config import SetConfig, names_of
 from onlooker.base.intervals import (
     WHOLE,
     Times,
@@ -211,7 +211,7 @@ def _requested(path: Path, rows: Sequence[ListedLabel], asked: SetConfig) -> lis
     for all of them.
     """
     requested = [*rows]
-    for column, names in (("subject", asked.subject_names), ("tier", asked.tier_names)):
+    for column, names in (("subject", names_of(asked.subject)), ("tier", names_of(asked.tier))):
         values = {*map(composed, names)}
         present = {getattr(row, column) for row in rows if row.label} - {""}
         if absent := sorted(values - present):
@@ -491,7 +491,7 @@ def _overlaps(path: Path, rows: Iterable[ListedLabel], asked: SetConfig) -> Over
     Raises:
         ClipError: two of them are of one tier.
     """
-    classes = [*map(composed, asked.class_names)]
+    classes = [*map(composed, names_of(asked.classes))]
     by_file = defaultdict[Path, list[tuple[float, float, ListedLabel]]](list)
     for row in rows:
         if not classes or row.label in classes:

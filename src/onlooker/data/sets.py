@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from onlooker.base.answer import NOTHING, nothing_class, perhaps_nothing
-from onlooker.base.config import SetConfig
+from onlooker.base.config import SetConfig, names_of
 from onlooker.base.records import Clip, ClipError, Recording
 from onlooker.base.text import composed
 from onlooker.data.folder import read_folder
@@ -168,9 +168,9 @@ def read_set(
         raise ClipError(path, f"no time between intervals for class {asked.fill}", remedy)
     if asked.divide and "" in parts:
         parts[""] = divide_recordings(parts[""])
-    if asked.class_names:
+    if names := names_of(asked.classes):
         all_labels = sorted({clip.label for part in parts.values() for clip in part})
-        class_names = check_classes(asked.class_names, all_labels, str(path))
+        class_names = check_classes(names, all_labels, str(path))
         class_names += (composed(asked.fill or ""),)
         parts = {
             name: [clip for clip in part if clip.label in class_names]

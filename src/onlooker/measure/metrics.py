@@ -9,7 +9,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from onlooker.base.decision import clip_scores
-from onlooker.base.files import read_csv, reading, write_csv, write_json
+from onlooker.base.files import read_csv, reading, write_csv
 from onlooker.base.records import Evaluation
 from onlooker.data.split import PART
 from onlooker.measure.figures import DoubtfulLabel, Figures
@@ -24,20 +24,13 @@ MIN_RECORDINGS = (
     3  # for an interval: with two, it is between the accuracies on one and on the other
 )
 _MAX_LABELS = 50  # to check, in a report
-# columns of `write_scores`, and what they are
-_COLUMNS = {
-    "name": "The video: its path in the folder of clips.",
-    "truth": "Its class.",
-    "predicted": "The answer: the most probable class; where an event needs a score, the most probable event that has "
-    "it, else nothing.",
-    "score": "The probability of the answer. In recordings, that of its best event, which may happen at any time: "
-    "it is none of the p(class).",
-    "threshold": "The score that an event needs, else the answer is nothing; empty: none.",
-}
-_PROBABILITY = (
-    "The probability of a class: of the whole clip; of a recording, in its best window. They sum to one. "
-    "The highest one need not be the answer if an event needs a score."
-)
+_COLUMNS = (
+    "name",
+    "truth",
+    "predicted",
+    "score",
+    "threshold",
+)  # of `write_scores`, before `p(class)`
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # first characters of formulas in spreadsheets
 
 
@@ -258,9 +251,9 @@ def labels_to_check(evaluation: Evaluation) -> list[DoubtfulLabel]:
 
 
 def write_scores(path: Path | str, evaluation: Evaluation) -> None:
-    """Write a CSV with one row per video: name, truth, predicted, the score of the prediction,
-    the score that an event needs, and `p(class)` of every class; and what the columns are, as
-    `NAME.csv-metadata.json` (CSV on the Web of the W3C).
+    """Write a CSV with one row per video: name, truth, predicted, the score of the prediction (in
+    recordings, that of its best event), the score that an event needs (empty: none), and `p(class)`
+    of every class: of the whole clip, or of a recording in its best window.
 
     A name that a spreadsheet would compute as a formula is preceded by an apostrophe.
     """
@@ -280,18 +273,7 @@ def write_scores(path: Path | str, evaluation: Evaluation) -> None:
         needed = "" if np.isnan(threshold) else f"{float(threshold):.6g}"
         numbers = (f"{float(value):.6g}" for value in (score, *scores))
         rows.append([*texts, next(numbers), needed, *numbers])
-    path = Path(path)
-    write_csv(path, rows)
-    columns = {**_COLUMNS, **dict.fromkeys(rows[0][len(_COLUMNS) :], _PROBABILITY)}
-    described = [{"titles": title, "dc:description": text} for title, text in columns.items()]
-    write_json(
-        path.with_name(f"{path.name}-metadata.json"),
-        {
-            "@context": "http://www.w3.org/ns/csvw",
-            "url": path.name,
-            "tableSchema": {"columns": described},
-        },
-    )
+    write_csv(Path(path), rows)
 
 
 class ScoredClip(NamedTuple):

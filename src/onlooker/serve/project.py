@@ -174,7 +174,7 @@ class _Journal:
         if self._file.exists():
             for line in read_bytes(self._file).decode(errors="replace").splitlines():
                 try:
-                    self.steps.append(_Step.from_dict(json.loads(line)))
+                    self.steps.append(_Step(**json.loads(line)))
                 except (ValueError, TypeError, RecursionError):
                     self.steps.clear()
         del self.steps[:-_MAX_CHANGES]
