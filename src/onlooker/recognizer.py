@@ -32,7 +32,6 @@ from onlooker.base.files import (
 from onlooker.base.intervals import resolved
 from onlooker.base.progress import OnProgress, progress_bar, reporting, showing, tracked
 from onlooker.base.records import (
-    Clip,
     ClipError,
     Evaluation,
     Floats,
@@ -586,7 +585,10 @@ class Recognizer:
         results = list[tuple[Floats, Floats]]()
         unusual = list[bool]()
         for frames, _, positions in DataLoader(samples, batch):
-            classified = self.classify(frames, self._motion(samples, positions))
+            motion = None
+            if self.model.motion_features:
+                motion = torch.stack([samples.motion(position) for position in positions.tolist()])
+            classified = self.classify(frames, motion)
             results += [
                 (frame_scores, aggregate(frame_scores)) for frame_scores in classified.scores
             ]
@@ -594,15 +596,19 @@ class Recognizer:
             unusual += [] if are_unusual is None else are_unusual.tolist()
         thresholds: NDArray[np.floating] | None = None
         decided = [scores for _, scores in results]
-        for number, prediction in self._recordings(samples.clips):
-            results[number] = prediction.frame_scores, prediction.scores
-            if unusual:
-                unusual[number] = bool(prediction.unusual)
-            decided[number] = prediction.decided
-            if thresholds is None:
-                threshold = self.decision.threshold
-                thresholds = np.full(len(samples), np.nan if threshold is None else threshold)
-            thresholds[number] = prediction.decision.threshold
+        for number, clip in enumerate(samples.clips if self.longest < math.inf else ()):
+            with suppress(ClipError):  # only its stored frames or features are left
+                if not self.is_recording(read_header(clip.path).timing.length):
+                    continue
+                prediction = self.predict_recording(clip.path)[0]
+                results[number] = prediction.frame_scores, prediction.scores
+                if unusual:
+                    unusual[number] = bool(prediction.unusual)
+                decided[number] = prediction.decided
+                if thresholds is None:
+                    threshold = self.decision.threshold
+                    thresholds = np.full(len(samples), np.nan if threshold is None else threshold)
+                thresholds[number] = prediction.decision.threshold
         frame_scores, scores = zip(*results, strict=True)
         targets = np.array(samples.targets, dtype=np.int64)
         return Evaluation(
@@ -617,21 +623,6 @@ class Recognizer:
             event_scores=None if thresholds is None else np.stack(decided),
             unusual=np.array(unusual) if unusual else None,
         )
-
-    def _motion(self, samples: ClipFrames, positions: Tensor) -> Tensor | None:
-        """The motion words of the clips at some positions, `B T 1+F`, if the model has them."""
-        if not self.model.motion_features:
-            return None
-        return torch.stack([samples.motion(position) for position in positions.tolist()])
-
-    def _recordings(self, clips: Sequence[Clip]) -> Iterator[tuple[int, Prediction]]:
-        """The numbers and the predictions of the clips that are recordings."""
-        for number, clip in enumerate(clips):
-            with suppress(ClipError):  # only its stored frames or features are left
-                if self.longest < math.inf and self.is_recording(
-                    read_header(clip.path).timing.length
-                ):
-                    yield number, self.predict_recording(clip.path)[0]
 
     @typed
     def save(self, folder: Path | str) -> Path:

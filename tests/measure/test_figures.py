@@ -87,10 +87,8 @@ def test_a_value_of_another_type() -> None:
 def test_what_is_derived() -> None:
     figures = Figures.from_dict(MEASURED)
     assert figures.correct == 3
-    assert figures.lower_end == 0.25
     assert not figures.beats_majority
     assert not figures.has_several_classes
     several = replace(figures, confusion=[[2, 1], [0, 1]], accuracy_interval=None)
-    assert several.lower_end == 0.75
     assert several.beats_majority
     assert several.has_several_classes

@@ -29,13 +29,9 @@ def test_a_probability_of_zero_has_a_finite_loss() -> None:
     assert held_out(np.tile([0.0, 1.0], (6, 1))).losses[0] == pytest.approx(-math.log(1e-30))
 
 
-def test_the_threshold_of_events_has_its_error_rates() -> None:
-    predictions = held_out(nothing=1)
-    threshold = predictions.event_threshold()
-    assert threshold is not None
-    assert threshold.probability == pytest.approx(0.2), "finds all three events"
-    # of nothing, the clip with .1 is right and the one with .9 is not
-    assert (threshold.found, threshold.false_alarms) == (1, 0.5)
+def test_the_threshold_of_events_finds_them() -> None:
+    threshold = held_out(nothing=1).event_threshold()
+    assert threshold == pytest.approx(0.2), "finds all three events"
     assert held_out().event_threshold() is None, "every class is an event"
 
 

@@ -388,13 +388,11 @@ def test_the_threshold_of_a_cross_validated_clip_is_chosen_without_it() -> None:
     held_out, thresholds = cross_validated(clips)
     for fit, test in clips.folds(FOLDS):
         inside = choose_eyes(clips.subset(fit), INNER_FOLDS)
-        assert {*thresholds[test]} == {inside.held_out.event_threshold().probability}
+        assert {*thresholds[test]} == {inside.held_out.event_threshold()}
     assert len({*thresholds}) > 1
     assert held_out.tested.all()
     choice = choose_eyes(clips)
-    assert {*cross_validated(clips, choice)[1]} == {
-        choice.held_out.event_threshold().probability
-    }
+    assert {*cross_validated(clips, choice)[1]} == {choice.held_out.event_threshold()}
 
 
 def test_a_single_recording_cannot_be_divided() -> None:

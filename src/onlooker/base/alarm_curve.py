@@ -128,9 +128,14 @@ class AlarmCurve(Config):
         20 false alarms an hour (none in 9 min of quiet footage)`.
         """
         point = self.operating_point(alarms_per_hour)
-        if point is None or not self.recall[point]:
-            return self._sentence_of_nothing_found(alarms_per_hour)
-        return f"finds {self._share(point)}, {alarms_text(self.alarms(point), self.hours)}"
+        if point is not None and self.recall[point]:
+            return f"finds {self._share(point)}, {alarms_text(self.alarms(point), self.hours)}"
+        reason = f": {' and '.join(self.confused)} are confused" if self.confused else ""
+        enough = _NEARLY * max(self.recall)
+        points = [i for i, share in enumerate(self.recall) if share >= enough]
+        best = min(points, key=lambda i: self.alarms_per_hour[i])
+        more = f"{self._share(best)} at {self.alarms_per_hour[best]:.0f} an hour"
+        return f"finds no events at {alarms_per_hour:g} false alarms an hour{reason}; {more}"
 
     def details(self, alarms_per_hour: float) -> str:
         """What is behind `sentence`: chance, delay, confusions and the streams, in a sentence."""
@@ -177,14 +182,6 @@ class AlarmCurve(Config):
         if not self.events:
             return f"{100 * self.recall[point]:.0f} % of the events"
         return f"{round(self.recall[point] * self.events)} of {self.events} events"
-
-    def _sentence_of_nothing_found(self, alarms_per_hour: float) -> str:
-        reason = f": {' and '.join(self.confused)} are confused" if self.confused else ""
-        enough = _NEARLY * max(self.recall)
-        points = [i for i, share in enumerate(self.recall) if share >= enough]
-        best = min(points, key=lambda i: self.alarms_per_hour[i])
-        more = f"{self._share(best)} at {self.alarms_per_hour[best]:.0f} an hour"
-        return f"finds no events at {alarms_per_hour:g} false alarms an hour{reason}; {more}"
 
 
 def _poisson_bound(count: int) -> float:

@@ -341,10 +341,6 @@ class Tube:
             raise ValueError("frames of a tube are not ascending from 0 or more, or there are none")
         _check_box(self.boxes, self.score)
 
-    def has_boxes_of(self, other: "Tube") -> bool:
-        """Whether two tubes have the same boxes, as one actor with several classes has."""
-        return np.array_equal(self.frames, other.frames) and np.array_equal(self.boxes, other.boxes)
-
 
 @dataclass(frozen=True)
 class Segment:
@@ -632,8 +628,11 @@ class Prediction(Scored):
             return ()
         actors = list[Tube]()
         for tube in sorted(self.tubes, key=lambda tube: tube.label != self.label):
+            # one actor with several classes has the same boxes in each
             if tube.label != self.nothing_name and not any(
-                tube.has_boxes_of(other) for other in actors
+                np.array_equal(tube.frames, other.frames)
+                and np.array_equal(tube.boxes, other.boxes)
+                for other in actors
             ):
                 actors.append(tube)
         return tuple(actors)

@@ -37,34 +37,6 @@ _POINTS = 40  # of a curve
 _SHIFTS = 100  # in time, of all predicted events of a stream
 # weight of the squares of a calibration's log slope and offset, next to one event
 _PRIOR = 3.0
-_USELESS = 0.5  # above this share of false alarms, a threshold is of no use
-
-
-class EventThreshold(NamedTuple):
-    """The lowest probability of an event, and its error rates on the clips that it was chosen with.
-
-    Args:
-        found: share of clips with an event where an event is reported, not necessarily of the
-            right class.
-        false_alarms: share of clips without an event where an event is reported.
-    """
-
-    probability: float
-    found: float
-    false_alarms: float
-
-    def __str__(self) -> str:
-        shares = (
-            f"{100 * self.found:.0f} % of events found, "
-            f"{100 * self.false_alarms:.0f} % false alarms"
-        )
-        text = (
-            f"{self.probability:.2f} for an event, else nothing "
-            f"({shares}, on the clips of this choice)"
-        )
-        if self.false_alarms <= _USELESS:
-            return text
-        return f"{text}; it does not tell events from nothing: add clips in which nothing happens"
 
 
 def choose_threshold(
@@ -73,7 +45,7 @@ def choose_threshold(
     *,
     nothing: int | None,
     min_found: float = MIN_FOUND,
-) -> EventThreshold | None:
+) -> float | None:
     """The highest threshold that finds at least `min_found`, a share of the events; None if all
     clips or none are events.
 
@@ -87,11 +59,7 @@ def choose_threshold(
         return None
     highest = event_scores(scores, nothing).max(1)
     missed = int((1 - min_found) * events.sum() + 1e-9)
-    threshold = float(np.sort(highest[events])[missed])
-    reported = highest >= threshold
-    return EventThreshold(
-        threshold, float(reported[events].mean()), float(reported[~events].mean())
-    )
+    return float(np.sort(highest[events])[missed])
 
 
 def calibrated_curve(pairs: Sequence[Pair]) -> AlarmCurve | None:

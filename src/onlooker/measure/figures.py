@@ -257,16 +257,12 @@ class Figures(CrossValidationFigures, _EvaluationFigures):
         return round(self.accuracy * self.videos)
 
     @property
-    def lower_end(self) -> float:
-        """The lower end of the interval; the accuracy, if too few recordings give no interval."""
-        return self.accuracy_interval[0] if self.accuracy_interval else self.accuracy
-
-    @property
     def beats_majority(self) -> bool:
         """Whether the model is better than always predicting the most frequent class, as far as its
         videos can tell.
         """
-        return self.lower_end > self.majority_share
+        low = self.accuracy_interval[0] if self.accuracy_interval else self.accuracy
+        return low > self.majority_share
 
     @property
     def has_several_classes(self) -> bool:

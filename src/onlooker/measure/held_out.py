@@ -7,7 +7,7 @@ from typing import Self, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from onlooker.measure.events import EventThreshold, choose_threshold
+from onlooker.measure.events import choose_threshold
 from onlooker.measure.metrics import balancing_weights, fit_temperature
 
 Floats = NDArray[np.floating]
@@ -55,7 +55,7 @@ class HeldOut:
         answers = self.scores[self.tested].argmax(1)
         return float((answers == self.targets[self.tested]).mean())
 
-    def event_threshold(self) -> EventThreshold | None:
+    def event_threshold(self) -> float | None:
         """The threshold of events (`choose_threshold`)."""
         tested = self.subset(self.tested)
         return choose_threshold(tested.scores, tested.targets, nothing=self.nothing)

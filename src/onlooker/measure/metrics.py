@@ -34,15 +34,6 @@ _COLUMNS = (
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # first characters of formulas in spreadsheets
 
 
-def _frames_correct(evaluation: Evaluation) -> NDArray[np.bool_]:
-    """For every frame of every video, whether its answer is the true class."""
-    videos = zip(evaluation.frame_scores, evaluation.targets, evaluation.needed, strict=True)
-    decide = evaluation.decision.decide
-    return np.concatenate(
-        [decide(scores, threshold) == target for scores, target, threshold in videos]
-    )
-
-
 def measure(evaluation: Evaluation) -> Figures:
     """The figures of an evaluation; of frames only if there are frame scores."""
     targets = evaluation.targets
@@ -56,7 +47,13 @@ def measure(evaluation: Evaluation) -> Figures:
         int(row[k]) / int(row.sum()) if row.any() else None for k, row in enumerate(confusion)
     ]
     target_scores = evaluation.scores[np.arange(len(targets)), targets].astype(np.float64)
-    frames = _frames_correct(evaluation) if evaluation.frame_scores else None
+    frames: NDArray[np.bool_] | None = None  # of every frame of every video, whether it is right
+    if evaluation.frame_scores:
+        videos = zip(evaluation.frame_scores, targets, evaluation.needed, strict=True)
+        decide = evaluation.decision.decide
+        frames = np.concatenate(
+            [decide(scores, threshold) == target for scores, target, threshold in videos]
+        )
     return Figures(
         videos=len(targets),
         frames=None if frames is None else len(frames),

@@ -1,6 +1,4 @@
-"""Predict clips with a trained run, here or on a cluster; `results.Outputs` writes what is
-predicted.
-"""
+"""Predict clips with a trained run, here or on a cluster; `results` writes what is predicted."""
 
 import hashlib
 import os
@@ -25,11 +23,11 @@ from onlooker.recognizer import Recognizer, load
 from onlooker.run.cluster import map_clips
 from onlooker.run.results import (
     BUDGETS,
-    Outputs,
     ResultsFile,
     add_budgets,
     attempt,
     drawn_files,
+    write_files,
 )
 from onlooker.video.rates import RATE_NOTE
 from onlooker.video.reader import is_video
@@ -100,8 +98,13 @@ def predict_clips(
         if json
         else nullcontext() as results
     ):
-        outputs = Outputs(drawn, formats, results)
-        todo = [clip for clip in clips if not outputs.is_done(clip)]
+        todo = [
+            clip
+            for clip in clips
+            if results is None
+            or clip not in results
+            or (clip in drawn and not drawn[clip].exists())
+        ]
         if len(todo) < len(clips):
             note(f"{len(clips) - len(todo)} of {len(clips)} clips were predicted before")
         with closing(_predict(recognizer, todo, threshold, ray=ray, cache=cache)) as predicted:
@@ -115,8 +118,12 @@ def predict_clips(
                         continue
                     # maps of a hundred recordings of an hour would fill the memory
                     predictions.append(replace(result, attention=None, heat=None))
-                    if error := outputs.write(clip, result):
-                        errors.append(error)
+                    if clip in drawn:
+                        error = attempt(write_files, clip, drawn[clip], result, formats=formats)
+                        errors += [error] if error else []
+                    # last: a clip with a result is not drawn again
+                    if results is not None and clip not in results:
+                        results.add(clip, result.to_arrays())
                 if out:
                     add_budgets(out / BUDGETS, recognizer.decision, predictions)
                 if predictions and on_predictions:

@@ -7,7 +7,6 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -146,47 +145,22 @@ class ResultsFile:
             self._file.close()
 
 
-@dataclass(frozen=True)
-class Outputs:
-    """Where the predictions of clips are written.
+def write_files(
+    clip: Path, drawn: Path, prediction: Prediction, *, formats: Mapping[str, Writer]
+) -> None:
+    """Write boxes and times, then the drawn clip: if it exists, the other files do, too.
 
     Args:
-        out: the file that each clip is drawn to; boxes and times are written beside it.
+        drawn: the file that the clip is drawn to; boxes and times are written beside it.
         formats: the functions that write times, by the endings of their files.
-        json: the file for all scores and attention.
     """
-
-    out: Mapping[Path, Path]
-    formats: Mapping[str, Writer]
-    json: ResultsFile | None
-
-    def is_done(self, clip: Path) -> bool:
-        """Whether an earlier call has written everything for a clip."""
-        is_drawn = clip not in self.out or self.out[clip].exists()
-        return self.json is not None and clip in self.json and is_drawn
-
-    def write(self, clip: Path, prediction: Prediction) -> ClipError | None:
-        """Write a prediction; returns the error if its files in `out` cannot be written, because
-        files of other clips may be.
-
-        Raises:
-            DiskFullError, NotWritableError: `json` cannot be written.
-        """
-        error = attempt(self._write_files, clip, prediction) if clip in self.out else None
-        if self.json and clip not in self.json:  # last: a clip with a result is not drawn again
-            self.json.add(clip, prediction.to_arrays())
-        return error
-
-    def _write_files(self, clip: Path, prediction: Prediction) -> None:
-        """Write boxes and times, then the drawn clip: if it exists, the other files do, too."""
-        drawn = self.out[clip]
-        values = prediction.to_dict()
-        names = ("label", "score", "best", "threshold", "scores", "tubes", "segments")
-        boxes = {name: values[name] for name in names}
-        write_json(drawn.with_name(f"{drawn.stem}.json"), boxes)
-        for ending, write in self.formats.items():
-            write(drawn.with_name(f"{drawn.stem}{ending}"), of_prediction(prediction), None)
-        write_drawn(clip, drawn, prediction, replace=True)
+    values = prediction.to_dict()
+    names = ("label", "score", "best", "threshold", "scores", "tubes", "segments")
+    boxes = {name: values[name] for name in names}
+    write_json(drawn.with_name(f"{drawn.stem}.json"), boxes)
+    for ending, write in formats.items():
+        write(drawn.with_name(f"{drawn.stem}{ending}"), of_prediction(prediction), None)
+    write_drawn(clip, drawn, prediction, replace=True)
 
 
 def _line_parts(values: Mapping[str, Any]) -> Iterator[str]:
@@ -243,7 +217,7 @@ def drawn_files(clips: Sequence[Path], out: Path, endings: Iterable[str]) -> dic
 
 
 def _holds_boxes(path: Path) -> bool:
-    """Whether `Outputs` wrote this file."""
+    """Whether `write_files` wrote this file."""
     with suppress(OSError, ValueError):
         return {"tubes", "segments"} <= {*read_json(path)}
     return False

@@ -53,8 +53,13 @@ def watch_run(
     steps = recognizer.watch(sources, config, sinks=sinks, on_error=report, on_status=on_status)
     if expected := expected_events(recognizer, config.alarms_per_hour):
         note(expected)
-    if config.rate is None:
-        note(_used_rate(recognizer))
+    if config.rate is None and (rate := recognizer.decision.frame_rate):
+        note(f"{rate:.3g} frames per second, as in training; --rate 0 uses every frame")
+    elif config.rate is None:
+        note(
+            f"frame rate {rate_text(recognizer)}; every frame is used; give --rate N, the frames per second of a "
+            "training sample (0: every frame)"
+        )
     with closing(steps):
         for step in steps:
             on_step(step)
@@ -88,13 +93,3 @@ def _is_recording(recognizer: Recognizer, file: Path) -> bool:
         return recognizer.is_recording(VideoReader(file).timing.length)
     except ClipError:
         return True
-
-
-def _used_rate(recognizer: Recognizer) -> str:
-    """In words: how many frames per second the model receives without `--rate`."""
-    if rate := recognizer.decision.frame_rate:
-        return f"{rate:.3g} frames per second, as in training; --rate 0 uses every frame"
-    return (
-        f"frame rate {rate_text(recognizer)}; every frame is used; give --rate N, the frames per second of a "
-        "training sample (0: every frame)"
-    )

@@ -57,6 +57,7 @@ MAX_RECORDING = 100  # characters of the name of a recording
 
 _INCOMING = f"{STORE}/incoming"
 _NOTES = "page.json"
+_DELETE_NOTES = "delete it: the clips stay, and which labels were confirmed is forgotten"
 _CHANGES = "changes.jsonl"
 _MAX_CHANGES = 10_000  # that are remembered at the next start
 _MAX_NAME = 60  # characters of a class
@@ -624,7 +625,9 @@ class Project:
             remedy = "another `onlooker serve` uses this folder; use that one, or end it"
             raise ValueError(f"{printable(self.folder)}: {remedy}") from error
         try:
-            self.notes = _read_notes(self.store / _NOTES)
+            if (file := self.store / _NOTES).exists():
+                with reading(file, remedy=_DELETE_NOTES):
+                    self.notes = Notes.from_dict(read_json(file))
             self._journal.read()
         except ValueError:
             self.close()
@@ -839,15 +842,6 @@ def _write_rows(path: Path, rows: Sequence[Row]) -> None:
         return
     columns = [*dict.fromkeys(column for row in rows for column in row)]
     write_csv(path, [columns, *([row.get(column, "") for column in columns] for row in rows)])
-
-
-def _read_notes(path: Path) -> Notes:
-    if not path.exists():
-        return Notes()
-    with reading(
-        path, remedy="delete it: the clips stay, and which labels were confirmed is forgotten"
-    ):
-        return Notes.from_dict(read_json(path))
 
 
 def _line(step: _Step) -> str:

@@ -224,7 +224,7 @@ class _LayerTests:
         held_out = self.layer(candidate).held_out
         tested = held_out.subset(held_out.tested)
         threshold = tested.event_threshold()
-        answers = decide(tested.scores, tested.nothing, threshold and threshold.probability)
+        answers = decide(tested.scores, tested.nothing, threshold)
         errors = np.full(len(held_out.targets), np.nan)
         weights = balancing_weights(tested.targets)
         errors[held_out.tested] = weights * (answers != tested.targets)
@@ -455,8 +455,8 @@ def cross_validated(
         logits = fold_choice.held_out_logits(fold_clips, train_rows=train_rows, test_rows=test_rows)
         scores[test_rows] = softmax(logits / fold_choice.temperature, 1)
         threshold = fold_choice.held_out.event_threshold()
-        if threshold:
-            thresholds[test_rows] = threshold.probability
+        if threshold is not None:
+            thresholds[test_rows] = threshold
     return HeldOut(scores, clips.y, clips.groups, nothing=clips.nothing), thresholds
 
 

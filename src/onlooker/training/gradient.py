@@ -12,7 +12,7 @@ from onlooker.base.decision import Decision
 from onlooker.base.records import ClipError
 from onlooker.data.clips import ClipFrames
 from onlooker.data.split import Split
-from onlooker.measure.events import EventThreshold, choose_threshold
+from onlooker.measure.events import choose_threshold
 from onlooker.measure.metrics import balancing_weights, fit_temperature
 from onlooker.models.video_model import VideoModel
 from onlooker.training.fit import fit
@@ -51,9 +51,7 @@ class GradientFitter(Fitter):
         decision = context.decision
         if len(validation) >= _MIN_CALIBRATION and not launched().rank:
             try:
-                decision, threshold = calibrated(decision, model, validation, settings=settings)
-                if threshold:
-                    notes["threshold"] = str(threshold)
+                decision = calibrated(decision, model, validation, settings=settings)
             except ClipError as error:  # a clip that was removed while the model was trained
                 notes["calibration"] = f"none: {error}"
         return Fitted(model, decision, settings, curves=curves, notes=notes)
@@ -61,7 +59,7 @@ class GradientFitter(Fitter):
 
 def calibrated(
     decision: Decision, model: VideoModel, validation: ClipFrames, *, settings: Settings
-) -> tuple[Decision, EventThreshold | None]:
+) -> Decision:
     """The decision with the temperature, and the threshold of events if there is a class in which
     nothing happens, that fit the validation clips. Classes weigh equally if they did in training.
 
@@ -82,7 +80,7 @@ def calibrated(
         decision.aggregate(decision.probabilities(clip_logits).numpy()) for clip_logits in logits
     ]
     threshold = choose_threshold(np.stack(scores), targets, nothing=decision.nothing_class)
-    return decision.with_threshold(threshold and threshold.probability), threshold
+    return decision.with_threshold(threshold)
 
 
 @torch.inference_mode()

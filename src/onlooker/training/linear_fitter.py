@@ -166,7 +166,7 @@ def _with_test(
     leakage = _leakage(encoder, evaluation, layers)
     return replace(
         fitted,
-        decision=decision.with_threshold(threshold and threshold.probability),
+        decision=decision.with_threshold(threshold),
         held_out=evaluation if is_complete else None,
         figures=replace(
             figures,
@@ -175,7 +175,6 @@ def _with_test(
             scenes=leakage.get("scenes"),
             copies=leakage.get("copies"),
         ),
-        notes={**fitted.notes, **({"threshold": str(threshold)} if threshold else {})},
     )
 
 
