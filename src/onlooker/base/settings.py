@@ -202,7 +202,8 @@ class Config:
             **{
                 option.name: _made(values[name], option)
                 for option in dataclasses.fields(cls)
-                if (name := stored_name(option)) in values or _is_required(option)
+                if (name := stored_name(option)) in values
+                or option.default is option.default_factory is MISSING
             }
         )
 
@@ -233,10 +234,6 @@ class Config:
 def stored_name(option: "dataclasses.Field[Any]") -> str:
     """The name of a field in files."""
     return option.metadata.get("stored") or option.name
-
-
-def _is_required(option: "dataclasses.Field[Any]") -> bool:
-    return option.default is MISSING and option.default_factory is MISSING
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - a value of a field

@@ -200,12 +200,9 @@ def train(
             "--strict, --tensorboard and --background cannot be used with --folds; leave them out"
         )
     run = run or default_run(clips, f"{model.name}-folds" if folds else model.name)
-    if resume and folds and not any(run.glob("*/*/config.json")):
-        raise FileNotFoundError(
-            f"{run}: no cross-validation to resume; check --run, or leave out --resume"
-        )
-    if resume and not folds and not (run / "config.json").exists():
-        raise FileNotFoundError(f"{run}: no run to resume; check --run, or leave out --resume")
+    if resume and not any(run.glob("*/*/config.json" if folds else "config.json")):
+        what = "cross-validation" if folds else "run"
+        raise FileNotFoundError(f"{run}: no {what} to resume; check --run, or leave out --resume")
     explicit = explicit_settings(context, model=model, data=data, training=training, which=which)
     requested = Settings(model, data, training)
     if folds:

@@ -73,14 +73,12 @@ class Conclusion(NamedTuple):
     Args:
         details: what is behind it.
         tested_by: "test" or "cross-validation".
-        numbers: key figures of single clips (`Page.figures`); empty where these are not judged.
     """
 
     text: str
     details: str
     tested_by: str
     is_guessing: bool = False
-    numbers: Sequence[tuple[str, str, str]] = ()
 
 
 def first_line(figures: Figures) -> Conclusion:
@@ -123,10 +121,7 @@ def first_line(figures: Figures) -> Conclusion:
         tested = "" if figures.cross_validated else "test: "
         details = f"{tested}{text}; {details}"
         is_guessing = False
-    numbers = _key_figures(figures)
-    return Conclusion(
-        sentence or text, details, tested_by, is_guessing=is_guessing, numbers=numbers
-    )
+    return Conclusion(sentence or text, details, tested_by, is_guessing=is_guessing)
 
 
 def accuracy_text(figures: Figures) -> str:
@@ -231,8 +226,8 @@ def summary_page(
         page.text(escaped(f"In recordings: {figures.events}."))
     with page.details("How sure this is"):
         page.text(escaped(f"{_capital(conclusion.details)}. {subtitle}"))
-        if conclusion.numbers:
-            page.figures(conclusion.numbers)
+        if figures.judges_clips:
+            page.figures(_key_figures(figures))
     _add_list(page, "What to do next", [str(step) for step in advice(figures)])
     if clips:
         page.heading("Test clips")
@@ -251,7 +246,6 @@ def summary_page(
     if curve is not None:
         rate = StreamConfig.alarms_per_hour
         page.heading("Events in recordings and streams")
-        page.text(escaped(f"{_capital(curve.sentence(rate))}."))
         with page.details("How this was measured"):
             facts = _capital(curve.details(rate))
             page.text(escaped(f"{facts}. {EVENTS_EXPLAINED}"))
@@ -259,7 +253,7 @@ def summary_page(
     if figures.states:
         page.heading("States in recordings that it was not fitted to")
         add_ethograms(page, figures.states.pairs, figures.states.classes)
-    if conclusion.numbers:
+    if figures.judges_clips:
         _mistakes(page, evaluation, figures)
     _training(page, curves, figures)
     _add_list(page, _NOTES, notes)

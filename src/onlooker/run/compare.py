@@ -32,7 +32,7 @@ from onlooker.report.page import percent
 from onlooker.report.summary import comparison_page
 from onlooker.run.features import encoded_clips
 from onlooker.run.preparation import build
-from onlooker.run.record import FIGURES, REPORT, SCORES, RunRecord, lock_run, read_figures
+from onlooker.run.record import REPORT, SCORES, RunRecord, lock_run, read_figures
 from onlooker.run.train import continue_run, finished_figures, folder_name
 from onlooker.training.fitters import complete_each
 
@@ -275,8 +275,4 @@ def _frame_accuracy(runs: Iterable[Path]) -> float:
     splits = list(map(read_figures, runs))
     accuracies = [figures and figures.frame_accuracy for figures in splits]
     frames = [figures and figures.frames for figures in splits]
-    if None in accuracies or None in frames:
-        raise ValueError(
-            f"{FIGURES} of a run has no figures of frames; remove that run, and compare again"
-        )
     return float(np.average(np.array(accuracies, float), weights=np.array(frames, float)))

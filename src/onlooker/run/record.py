@@ -308,22 +308,16 @@ def lock_run(folder: Path) -> Iterator[None]:
             try:
                 yield
             finally:
-                if is_new:
-                    _remove_if_empty(folder)
+                # while it is locked: nobody else can be using it; systems that cannot remove a file
+                # that is open keep it
+                with suppress(OSError):
+                    if is_new and [path.name for path in folder.iterdir()] == [_LOCK]:
+                        (folder / _LOCK).unlink()
+                        folder.rmdir()
     except Timeout as error:
         raise ValueError(
             f"{folder}: another process computes it; wait until it ends, or choose another --run"
         ) from error
-
-
-def _remove_if_empty(folder: Path) -> None:
-    """Remove a folder that holds a lock alone, while it is locked: nobody else can be using it. It
-    stays on systems that cannot remove a file that is open.
-    """
-    with suppress(OSError):
-        if [path.name for path in folder.iterdir()] == [_LOCK]:
-            (folder / _LOCK).unlink()
-            folder.rmdir()
 
 
 def read_figures(run: Path) -> Figures | None:
@@ -357,8 +351,6 @@ def read_curves(run: Path) -> Curves | None:
         return None
     with reading(run / "curves.csv"):
         rows = read_csv(run / "curves.csv")
-        if not rows:
-            raise ValueError("no epochs in it")
         return {
             split: {
                 name: [float(row[f"{split}_{name}"]) for row in rows]

@@ -378,7 +378,9 @@ def _add_models(app: FastAPI, teaching: Teaching) -> None:
     @app.patch("/api/models/{model_id}")
     def rename(model_id: str, name: Text) -> dict[str, Any]:
         training.check_idle()
-        training.follow_run(*models.rename(model_id, name))
+        run, target = models.rename(model_id, name)
+        if teaching.project.notes.run == run.name:
+            teaching.project.remember(run=target.name)
         return teaching.describe()
 
     @app.delete("/api/models/{model_id}")

@@ -77,11 +77,6 @@ class Training:
         """Whether the page trained this run last: its clips may have moved since."""
         return run.resolve() == self.runs.resolve() / Path(self.project.notes.run).name
 
-    def follow_run(self, run: Path, target: Path) -> None:
-        """Note that a run has another name."""
-        if self.project.notes.run == run.name:
-            self.project.remember(run=target.name)
-
     def check_idle(self) -> None:
         """Raise a Problem while a training runs."""
         if self.is_running:
