@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from onlooker.base.config import StreamConfig
@@ -76,8 +76,12 @@ def _unlike_predict(recognizer: Recognizer, config: StreamConfig, file: Path) ->
     reasons = list[str]()
     if not recognizer.longest:
         reasons.append("decides on states when it has seen all of a recording")
-    elif not _is_recording(recognizer, file):
-        reasons.append("takes a clip that is no longer than those of training for one event")
+    else:
+        with suppress(ClipError):
+            if not recognizer.is_recording(VideoReader(file).timing.length):
+                reasons.append(
+                    "takes a clip that is no longer than those of training for one event"
+                )
     if config.rate not in (None, decision.frame_rate):
         rate = decision.frame_rate
         reasons.append(f"receives {rate:.3g} frames per second" if rate else "receives every frame")
@@ -85,11 +89,3 @@ def _unlike_predict(recognizer: Recognizer, config: StreamConfig, file: Path) ->
     if decision.event_threshold(config.alarms_per_hour) != threshold:
         reasons.append(f"reports events from a score of {threshold:.2f}")
     return reasons
-
-
-def _is_recording(recognizer: Recognizer, file: Path) -> bool:
-    """Whether `predict` finds events in a file; True if it cannot be read."""
-    try:
-        return recognizer.is_recording(VideoReader(file).timing.length)
-    except ClipError:
-        return True
