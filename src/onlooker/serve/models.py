@@ -14,12 +14,11 @@ from typing import Any
 import onlooker
 from onlooker import Decision, Recognizer, TrainedRun
 from onlooker.base.config import StreamConfig
-from onlooker.base.files import read_json
+from onlooker.base.files import RECORD, read_json
 from onlooker.serve.problem import Problem
 from onlooker.serve.project import new_name
 from onlooker.serve.settings import ServeSettings
 
-_RECORD = "recognizer.json"  # of a saved model
 _IN_MEMORY = 3
 
 
@@ -120,7 +119,7 @@ def find_model(run: Path) -> ModelRun | None:
     """
     with suppress(OSError):
         if folder := TrainedRun(run).model:
-            saved = (folder / _RECORD).stat().st_mtime_ns
+            saved = (folder / RECORD).stat().st_mtime_ns
             model_id = hashlib.sha256(str(run.resolve()).encode()).hexdigest()[:16]
             return ModelRun(model_id, run, folder, saved=saved)
     return None
@@ -129,7 +128,7 @@ def find_model(run: Path) -> ModelRun | None:
 def _describe(model: ModelRun) -> dict[str, Any] | None:
     """The content of the model's record; None if it cannot be read."""
     try:
-        decision = Decision.from_dict(read_json(model.folder / _RECORD))
+        decision = Decision.from_dict(read_json(model.folder / RECORD))
         curve = decision.curve
         return {
             "id": model.id,

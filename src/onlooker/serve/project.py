@@ -45,14 +45,13 @@ from onlooker.base.intervals import Times, parse_time
 from onlooker.base.settings import Config
 from onlooker.base.text import printable
 from onlooker.data import folder as clip_folder
-from onlooker.data.folder import recordings_of
+from onlooker.data.folder import KEPT_RECORDINGS, RECORDINGS, recordings_of
 from onlooker.serve.problem import Problem, t
 from onlooker.video.reader import is_video
 
 STORE = ".onlooker"  # the hidden folder in which the page keeps what belongs to the project
 TRASH = f"{STORE}/trash"
 TRASH_DAYS = 30
-RECORDINGS = "recordings.csv"  # of the folder of clips
 MAX_RECORDING = 100  # characters of the name of a recording
 
 _INCOMING = f"{STORE}/incoming"
@@ -445,7 +444,7 @@ class Project:
 
     def keep_recording(self, file: Path, name: str) -> None:
         """Keep a copy of a recording under a name: states are learned from it."""
-        target = self.folder / clip_folder.KEPT_RECORDINGS / name
+        target = self.folder / KEPT_RECORDINGS / name
         if not target.exists():
             copy = self.incoming() / secrets.token_hex(8)
             shutil.copyfile(file, copy)
@@ -644,7 +643,7 @@ class Project:
         with suppress(Problem):  # a list that cannot be read is reported later
             names = {row.get("cut_from") for row in read_recordings(self.folder / RECORDINGS)}
             oldest = time.time() - 86400 * TRASH_DAYS
-            for file in (self.folder / clip_folder.KEPT_RECORDINGS).glob("*"):
+            for file in (self.folder / KEPT_RECORDINGS).glob("*"):
                 if file.name not in names and file.stat().st_mtime < oldest:
                     file.unlink()
 

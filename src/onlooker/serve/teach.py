@@ -22,7 +22,7 @@ from onlooker.base.answer import (
 from onlooker.base.intervals import Times
 from onlooker.base.text import printable
 from onlooker.data.findings import FEW, Finding, label_findings
-from onlooker.data.folder import is_hidden, recordings_of
+from onlooker.data.folder import RECORDINGS, is_hidden, recordings_of
 from onlooker.data.split import divide_recordings
 from onlooker.data.stick_figures import write_set
 from onlooker.serve.jobs import Job, Jobs
@@ -32,7 +32,6 @@ from onlooker.serve.models import find_model
 from onlooker.serve.problem import Problem, t
 from onlooker.serve.project import (
     MAX_RECORDING,
-    RECORDINGS,
     TRASH,
     TRASH_DAYS,
     Project,
