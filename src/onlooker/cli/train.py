@@ -244,8 +244,6 @@ def _cross_validate(
     settings = complete(requested, explicit.keys())
     name = settings.model.name
     clip_set = read_set(clips, asked=which, fills=True)
-    for line in clip_set.notes:
-        note(line)
     # of the test clips, it knows only how large they are
     encoder = default_encoder(settings, clip_set.clips)
     requested = requested._replace(model=replace(requested.model, encoder=encoder))
@@ -307,8 +305,6 @@ def compare(
     names = comparing.with_baseline(models.name)
     requested = comparing.settings_of(names, Settings(models, data, training), explicit)
     clip_set = read_set(clips, asked=which, fills=True)
-    for line in clip_set.notes:
-        note(line)
     few = folds is None and clip_set.split is None and len(clip_set.clips) < FEW_CLIPS
     splits = asked_splits(clip_set, None if few else folds or 0)
     count = seeds or (1 if few else 3)

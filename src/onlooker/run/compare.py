@@ -78,6 +78,8 @@ def compare(
             process that computes in `out`.
     """
     clips = read_set(clips, fills=True) if isinstance(clips, Path) else clips
+    for line in clips.notes:
+        note(line)
     clips.require_apart()
     splits, skipped = _prepare(clips, splits, [*models.values()])
     labels = Counter(clip.label for split in splits.values() for clip in split.test)
