@@ -191,16 +191,6 @@ class RunRecord:
         )
 
 
-def clips_of(run: Path) -> str | None:
-    """The folder or list of the clips that a run was trained on, as an absolute path or an address;
-    None if it is not known.
-    """
-    for folder in (run, run / "final"):
-        with suppress(OSError, ValueError, KeyError):
-            return str(field_of(read_json(folder / "config.json"), "clips", str))
-    return None
-
-
 def check_given(run: Path, clips: Path, given: Mapping[str, Any]) -> None:
     """Raise a ValueError if a run to continue has other settings than the explicit ones.
 

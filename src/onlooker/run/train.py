@@ -3,6 +3,7 @@
 import dataclasses
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -20,10 +21,10 @@ from onlooker.base.config import (
     When,
 )
 from onlooker.base.decision import Decision
-from onlooker.base.files import model_folder, whole_folder, write_json
+from onlooker.base.files import model_folder, read_json, whole_folder, write_json
 from onlooker.base.progress import OnProgress, note, reporting, showing
 from onlooker.base.records import Curves
-from onlooker.base.settings import Config, suggestion, typed
+from onlooker.base.settings import Config, field_of, suggestion, typed
 from onlooker.data.clips import (
     read_clips,
     read_thumbnails,
@@ -54,7 +55,6 @@ from onlooker.run.record import (
     check_content,
     check_given,
     check_settings,
-    clips_of,
     lock_run,
     read_curves,
     read_figures,
@@ -98,7 +98,11 @@ class TrainedRun:
         """The folder or list that it was trained on, an absolute path or an address; None if it is
         not known.
         """
-        return clips_of(local(self.path))
+        run = local(self.path)
+        for folder in (run, run / "final"):
+            with suppress(OSError, ValueError, KeyError):
+                return str(field_of(read_json(folder / "config.json"), "clips", str))
+        return None
 
     @property
     def model(self) -> Path | None:
