@@ -35,6 +35,7 @@ from onlooker.models.linear import ORDERED, UNORDERED, LinearClassifier
 from onlooker.models.motion_memory import rounded_motion
 from onlooker.stream.segmenters.semi_markov import Decoder, window_offsets
 from onlooker.stream.sources import ON_TIME, slot_of
+from onlooker.training.footage import window_statistics
 from onlooker.training.forward import encode_samples
 from onlooker.training.linear import one_thread
 from onlooker.training.regression import (
@@ -510,33 +511,23 @@ def _statistics(
 ) -> list[NDArray[np.float16]]:
     """The statistics of `_Frames`, computed piece by piece."""
     before = lengths[-1] - 1
-    parts = list[list[NDArray[np.float16]]]()
-    past: Tensor | None = None
-    with torch.inference_mode():
-        for piece in _with_held(features, delay):
-            if past is None:
-                past = piece[:1].expand(before, -1, -1, -1)
-            joined = torch.cat((past, piece))
-            values = net.window_statistics(joined[None], lengths)[0, before:].cpu().half().numpy()
-            past = joined[len(joined) - before :]
-            few = values.shape[2] // len(net.names) * len(UNORDERED)
-            parts.append(
-                [
-                    values[:, i] if i == _ordered(len(lengths)) else values[:, i, :few]
-                    for i in range(len(lengths))
-                ]
-            )
-    return [np.concatenate(pieces) for pieces in zip(*parts, strict=True)]
+    few = net.num_features // len(net.names) * len(UNORDERED)
+    counts = [None if i == _ordered(len(lengths)) else few for i in range(len(lengths))]
+    pieces = list[list[NDArray[np.float16]]]()
+    for values in window_statistics(net, _held(features, before, delay), lengths):
+        rows = values.cpu().half().numpy()
+        pieces.append([rows[:, i, :count] for i, count in enumerate(counts)])
+    return [np.concatenate(of_length)[before:] for of_length in zip(*pieces, strict=True)]
 
 
-def _with_held(features: Iterator[Tensor], delay: int) -> Iterator[Tensor]:
-    """The features; the last frame is repeated `delay` times."""
-    last = None
-    for piece in features:
-        yield piece
-        last = piece[-1:]
-    if last is not None and delay:
-        yield last.expand(delay, -1, -1, -1)
+def _held(features: Iterator[Tensor], before: int, after: int) -> Iterator[Tensor]:
+    """The features; the first and the last frame are repeated so many times."""
+    last = next(features)
+    yield last[:1].expand(before, -1, -1, -1)
+    yield last
+    for last in features:
+        yield last
+    yield last[-1:].expand(after, -1, -1, -1)
 
 
 class _Space(NamedTuple):

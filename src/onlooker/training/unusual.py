@@ -7,6 +7,7 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import stdtrit  # scipy.stats takes half a second to import
 
 from onlooker.base.fisher import PARTS
@@ -82,16 +83,24 @@ def usual_motion(clips: ClipStatistics) -> float | None:
 
 
 def _usual(clips: ClipStatistics, distances: Callable[[Ints, Ints], Floats]) -> float | None:
-    """`upper_bound` of recordings that are left out.
+    """`usual_limit` of recordings that are left out.
 
     `distances`: of test clips from training clips, from the positions of both.
     """
     values = np.zeros(len(clips.y))
     for train_rows, test_rows in clips.folds(FOLDS):
         values[test_rows] = distances(train_rows, test_rows)
-    recordings = np.unique(clips.groups, return_inverse=True)[1]
-    farthest = np.zeros(recordings.max() + 1)
-    np.maximum.at(farthest, recordings, values)
+    return usual_limit(values, clips.groups)
+
+
+def usual_limit(distances: Floats, groups: NDArray[np.str_]) -> float | None:
+    """`upper_bound` of the distances `B` of clips or windows from training.
+
+    `groups`: `B`, the recording of each, which was left out of training.
+    """
+    names, recordings = np.unique(groups, return_inverse=True)
+    farthest = np.zeros(len(names))
+    np.maximum.at(farthest, recordings, distances)
     return upper_bound(farthest.tolist())
 
 
