@@ -21,11 +21,11 @@ from onlooker.stream.segmenters import WindowSegmenter
 from onlooker.training import events as event_layer
 from onlooker.training.background import Background, remembered
 from onlooker.training.events import (
-    EventLayer,
     fit_events,
     window_lengths,
 )
 from onlooker.training.eyes import LayerChoice, fit_eyes
+from onlooker.training.fitter import SegmentLayer
 from onlooker.training.footage import Footage, _with_motion, swaying, wandering
 from onlooker.training.linear import Candidate, ClipStatistics, MotionVectors
 from onlooker.training.regression import Method
@@ -157,7 +157,7 @@ class Made:
         if layer is None:
             return None
         self.net.set_heads(layer.heads, layer.lengths)
-        return layer.curve
+        return layer.decision.curve
 
     def foreign(self, scene: np.ndarray, count: int) -> Tensor:
         """Features of a recording in which other things happen than in the clips."""
@@ -174,7 +174,7 @@ class Made:
 
     def layer(
         self, background: Background | None = None, choice: LayerChoice = CHOICE
-    ) -> EventLayer | None:
+    ) -> SegmentLayer | None:
         return fit_events(
             self.net,
             self.clips,
@@ -262,7 +262,7 @@ def test_it_is_the_same_each_time_and_changes_no_model() -> None:
     assert first.net.lengths == ()
     torch.testing.assert_close(first.net.state_dict(), second.net.state_dict(), rtol=0, atol=0)
     same = second.layer()
-    assert (layer.lengths, layer.curve) == (same.lengths, same.curve)
+    assert (layer.lengths, layer.decision.curve) == (same.lengths, same.decision.curve)
     assert layer.heads.keys() == same.heads.keys()
     for name, head in layer.heads.items():
         theirs = same.heads[name]
@@ -291,19 +291,21 @@ def test_what_happens_in_the_background_is_no_event_and_the_rest_of_it_is_quiet_
     for layer in (without, with_background):
         layer.heads["window"].limit = None
         made.net.set_heads(layer.heads, layer.lengths)
-        assert layer.curve is not None
+        assert layer.decision.curve is not None
         with torch.no_grad():
             windows = made.net.forward_features(new[None].float()).windows
         assert windows is not None
-        decision = Decision(made.classes, curve=layer.curve)
+        decision = Decision(made.classes, curve=layer.decision.curve)
         finder = WindowSegmenter(decision, layer.lengths, decision.event_threshold())
         scores = decision.calibrated(windows.scores)[0].numpy()
         alarms.append(len(finder.find((np.arange(len(new)) / RATE).tolist(), scores)))
     assert alarms[0] > 5 > alarms[1]
     quiet = sum(len(pieces[path]) for path in held_out) / RATE / 3600
-    assert with_background.curve.hours == pytest.approx(without.curve.hours + quiet)
-    point = with_background.curve.operating_point(6)
-    assert with_background.curve.recall[point] > 0.8
+    assert with_background.decision.curve.hours == pytest.approx(
+        without.decision.curve.hours + quiet
+    )
+    point = with_background.decision.curve.operating_point(6)
+    assert with_background.decision.curve.recall[point] > 0.8
 
 
 def test_features_of_the_background_stay_in_memory_up_to_a_limit() -> None:
@@ -360,10 +362,10 @@ def test_events_that_look_alike_are_named_by_their_motion(sees_motion: bool) -> 
         assert limit == pytest.approx(1, abs=0.3)
     else:
         assert factor == 0
-    assert layer.curve is not None
-    point = layer.curve.operating_point(6)
-    found = layer.curve.recall[point]
-    misnamed = layer.curve.misnamed[point]
+    assert layer.decision.curve is not None
+    point = layer.decision.curve.operating_point(6)
+    found = layer.decision.curve.recall[point]
+    misnamed = layer.decision.curve.misnamed[point]
     if not sees_motion:
         assert (found < 0.6) & (misnamed > 0.1), "pictures do not tell the classes"
         return
@@ -468,7 +470,7 @@ def test_events_of_a_stream_that_lacks_frames_are_found_by_layers_of_their_own(
                     torch.arange(1, len(shown) + 1),
                     low_rate=sparse,
                 )
-            decision = Decision(made.classes, curve=layer.curve)
+            decision = Decision(made.classes, curve=layer.decision.curve)
             events = WindowSegmenter(decision, made.net.lengths, 0.5).find(
                 [t / RATE for t in range(len(shown))],
                 decision.calibrated(windows.scores)[0].numpy(),
@@ -494,7 +496,7 @@ def test_events_of_a_stream_that_lacks_frames_are_found_by_layers_of_their_own(
         complete = layer.heads[name]
         torch.testing.assert_close(head.state_dict(), complete.state_dict(), rtol=0, atol=0)
         assert head.limit == complete.limit
-    assert alone.curve == layer.curve
+    assert alone.decision.curve == layer.decision.curve
 
 
 def test_distances_that_a_model_cannot_hold_are_not_compared(

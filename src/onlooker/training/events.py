@@ -40,6 +40,7 @@ from onlooker.models.windows import interpolated
 from onlooker.stream.segmenters import WindowSegmenter
 from onlooker.training.background import Background, remembered
 from onlooker.training.eyes import LayerChoice, motion_weights
+from onlooker.training.fitter import SegmentLayer
 from onlooker.training.footage import Footage, Pause, stitch, swaying, wandering, window_statistics
 from onlooker.training.linear import ClipStatistics, fitted_layer, one_thread
 from onlooker.training.regression import (
@@ -89,25 +90,6 @@ _STRIDE = 3  # of these frames, one is left in a stream that lacks frames
 _ROUNDING = 1e-9  # of the score of an event
 # largest distance that a model can compare with; the upper bound of a few recordings may be larger
 _LARGEST = float(np.finfo(np.float32).max)
-
-
-class EventLayer(NamedTuple):
-    """A fitted event layer.
-
-    Args:
-        heads: of a model: `event`, whether a window is one whole event; `window`, its class, with
-            the novelty limit of windows; and `low_rate_event` and `low_rate_window`, for streams
-            that lack frames, unless they cannot be fitted.
-        lengths: numbers of frames of the windows, ascending.
-        curve: recall by the rate of false alarms, in streams of recordings that the layers were
-            not fitted to; None if the clips cannot be divided, or no event is found.
-        table: what was tried.
-    """
-
-    heads: dict[str, Head]
-    lengths: tuple[int, ...]
-    curve: AlarmCurve | None
-    table: tuple[TriedCandidate, ...]
 
 
 class _Layers(NamedTuple):
@@ -247,9 +229,10 @@ def fit_events(
     stream_clips: Mapping[int, Footage],
     decision: Decision,
     background: Background | None = None,
-) -> EventLayer | None:
+) -> SegmentLayer | None:
     """Fit an event layer, with the layer of classes that finds more events in streams; None if no
-    clip of the streams is an event.
+    clip of the streams is an event. Its curve is of streams of recordings that the layers were not
+    fitted to; None if the clips cannot be divided, or no event is found.
 
     Args:
         net: a model with fitted layers, which is not changed.
@@ -299,7 +282,9 @@ def fit_events(
     low_rate = _low_rate_layers(
         fit, footage, streams, negatives=negatives, limit=limit, random=random
     )
-    return EventLayer(heads | low_rate, fit.lengths, fit.curve, table=fit.table)
+    return SegmentLayer(
+        heads | low_rate, fit.lengths, replace(decision, curve=fit.curve), table=fit.table
+    )
 
 
 def _heads(

@@ -82,7 +82,6 @@ class LinearFitter(Fitter):
             net.set_heads(states.heads, states.lengths)
             decision = states.decision
             table += states.table
-            notes["when"] = f"states: {states.held_out.sentence}"
             if "state_motion" in states.heads:
                 data = replace(data, eyes="both")
         note(f"chosen: {summary(table)}")
@@ -93,6 +92,8 @@ class LinearFitter(Fitter):
             eyes=choice.eye_figures or None,
             states=states and states.held_out,
         )
+        if figures.states:
+            notes["when"] = f"states: {figures.states.sentence}"
         fitted = Fitted(
             net,
             decision,
@@ -224,7 +225,7 @@ def fit_layers(
     return replace(choice, table=table), replace(
         decision,
         temperature=choice.temperature,
-        curve=layer and layer.curve,
+        curve=layer and layer.decision.curve,
         novelty_limit=usual,
         class_shares=() if choice.candidate.balanced else (counts / counts.sum()).tolist(),
     )
