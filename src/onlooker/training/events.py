@@ -41,7 +41,15 @@ from onlooker.stream.segmenters import WindowSegmenter
 from onlooker.training.background import Background, remembered
 from onlooker.training.eyes import LayerChoice, motion_weights
 from onlooker.training.fitter import SegmentLayer
-from onlooker.training.footage import Footage, Pause, stitch, swaying, wandering, window_statistics
+from onlooker.training.footage import (
+    Footage,
+    Pause,
+    stitch,
+    swaying,
+    wandering,
+    window_statistics,
+    with_past,
+)
 from onlooker.training.linear import ClipStatistics, fitted_layer, one_thread
 from onlooker.training.regression import (
     Batches,
@@ -262,7 +270,8 @@ def fit_events(
         lengths=window_lengths(counts, shown.y[shown.y != clips.nothing].tolist(), net.window),
         median=float(np.median(counts)),
     )
-    streams = _streams(fit, footage, pause=swaying, random=random)
+    pictures = [clip._replace(motion=None) for clip in footage]
+    streams = _streams(fit, pictures, pause=swaying, random=random)
     # of the same clips, with pauses that are made in another way
     test_streams = _streams(fit, footage, pause=wandering, random=random)
     windows = _windows(fit, streams, random)
@@ -634,8 +643,11 @@ def _played(fit: _EventFit, stream: Footage, layers: _Layers) -> _Played:
     K = len(layers.classes[0].bias)
     by_motion = np.zeros((count, len(fit.lengths), K + 1))
     if layers.motion is not None and stream.motion is not None:
-        sums = window_sums(rounded_motion(stream.motion[None]), fit.lengths)
-        by_motion = motion_outputs(sums, layers.motion)[0].double().numpy()
+        outputs = list[Floats]()
+        for rows, past in with_past(stream.motion.split(_FRAMES), fit.lengths[-1] - 1):
+            sums = window_sums(rounded_motion(rows[None]), fit.lengths)
+            outputs.append(motion_outputs(sums, layers.motion)[0, past:].double().numpy())
+        by_motion = np.concatenate(outputs)
     event = list[Floats]()
     classes: list[list[Floats]] = [[] for _ in layers.classes]
     for values in window_statistics(fit.net, stream.features.split(_FRAMES), fit.lengths):

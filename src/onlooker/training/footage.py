@@ -45,12 +45,20 @@ def window_statistics(
     """The statistics of the windows that end at each frame of a video, `n L M`, from pieces of it
     that follow each other, `n D h w`.
     """
+    on_device = (piece.to(net.positions.device) for piece in pieces)
+    for joined, past in with_past(on_device, lengths[-1] - 1):
+        yield net.window_statistics(joined[None], lengths)[0, past:]
+
+
+def with_past(pieces: Iterable[Tensor], most: int) -> Iterator[tuple[Tensor, int]]:
+    """Pieces of a video that follow each other, `n …`, each after the last rows before it, at most
+    `most`; and the number of these rows.
+    """
     past: Tensor | None = None
     for piece in pieces:
-        frames = piece.to(net.positions.device)
-        joined = frames if past is None else torch.cat((past, frames))
-        yield net.window_statistics(joined[None], lengths)[0, len(joined) - len(piece) :]
-        past = joined[max(0, len(joined) - lengths[-1] + 1) :]
+        joined = piece if past is None else torch.cat((past, piece))
+        yield joined, len(joined) - len(piece)
+        past = joined[max(0, len(joined) - most) :]
 
 
 # from the frames at an end of a clip, `T D h w`, at least two, and a number of frames: a pause

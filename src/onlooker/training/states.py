@@ -6,15 +6,15 @@ the decoder (`stream.segmenters`) are chosen, and the states are tested. A layer
 of the shortest window is added, with a weight chosen alike, if it clearly improves the states.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
-from itertools import product, repeat
+from itertools import product, takewhile
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 from torch import Tensor
@@ -33,11 +33,11 @@ from onlooker.measure.states import UNKNOWN, Tier, bouts_of, tier_figures
 from onlooker.measure.timeline import Pair, Timeline
 from onlooker.models.heads import Head
 from onlooker.models.linear import ORDERED, UNORDERED, LinearClassifier
-from onlooker.models.motion_memory import rounded_motion
+from onlooker.models.motion_memory import rounded_motion, window_sums
 from onlooker.stream.segmenters.semi_markov import Decoder, window_offsets
 from onlooker.stream.sources import ON_TIME, slot_of
 from onlooker.training.fitter import SegmentLayer
-from onlooker.training.footage import window_statistics
+from onlooker.training.footage import window_statistics, with_past
 from onlooker.training.forward import encode_samples
 from onlooker.training.linear import one_thread
 from onlooker.training.regression import (
@@ -420,7 +420,9 @@ def _read(
             unknown=recording.unknown,
         )
         if data.sees_motion:
-            vectors = _motion_vectors(reader, indices, n=lengths[0], offset=offsets[0])
+            vectors = _motion_vectors(
+                reader, indices, times[:count], n=lengths[0], offset=offsets[0]
+            )
             frames = frames._replace(motion=vectors)
         encoded.append(frames)
     bouts = sum(len(bouts_of(labels)) for frames in encoded for labels in frames.labels)
@@ -451,37 +453,20 @@ def _features(
 
 
 def _motion_vectors(
-    reader: VideoReader, indices: Ints, *, n: int, offset: int
+    reader: VideoReader, indices: Ints, times: Floats, *, n: int, offset: int
 ) -> NDArray[np.float16]:
-    """The Fisher vectors `T F` of one window per frame at these `indices`: `n` frames that end
-    `offset` frames later, as in a stream. After the last frame nothing moves.
+    """The Fisher vectors `T F` of one window per frame at these `indices` and `times`: `n` frames
+    that end `offset` frames later, as in a stream. After the last frame nothing moves.
     """
-    nothing = torch.zeros(1 + motion_eye().num_features)
-    rows = deque[Tensor]([nothing], maxlen=n)
+    until_last = takewhile(lambda frame: frame[0] <= indices[-1], reader)
+    frames = ((time, pixels) for _, time, pixels in until_last)
+    words = torch.from_numpy(motion_eye().describe(frames, times.tolist()))
+    rows = F.pad(words, (0, 0, 0, offset))
     vectors = list[NDArray[np.float16]]()
-    for row in (*_motion_rows(reader, indices), *repeat(nothing, offset)):
-        rows.append(rounded_motion(row))
-        vectors.append(fisher_vector(torch.stack([*rows]).sum(0)).half().numpy())
-    return np.stack(vectors[offset:])
-
-
-def _motion_rows(reader: VideoReader, indices: Ints) -> Iterator[Tensor]:
-    """Motion words for each frame at these indices, `1+F`: of all frames since the previous index;
-    a repeated frame has them once.
-    """
-    eye = motion_eye()
-    state = None
-    total = torch.zeros(1 + eye.num_features)
-    remaining = deque(indices.tolist())
-    for index, time, pixels in reader:
-        state, row = eye.step(pixels, time, state)
-        total = total + torch.tensor(row)
-        while remaining and remaining[0] <= index:
-            remaining.popleft()
-            yield total
-            total = torch.zeros_like(total)
-        if not remaining:
-            return
+    for joined, past in with_past(rows.split(_TOGETHER), n - 1):
+        (sums,) = window_sums(rounded_motion(joined[None]), (n,))
+        vectors.append(fisher_vector(sums[0, past:]).half().numpy())
+    return np.concatenate(vectors)[offset:]
 
 
 def _statistics(
