@@ -566,26 +566,27 @@ def _limit(
     """The novelty limit of the layer of classes (`usual_limit`), by the events of streams that it
     is not fitted to.
     """
-    distances = [np.zeros(0)]
-    clips = [np.zeros(0, np.int64)]
-    for number, layers in held_out:
-        events = windows.subset((windows.stream == number) & windows.is_event)
-        distances.append(layers.classes[fit.class_layer].distances(events.x))
-        clips.append(events.clip)
-    return usual_limit(np.concatenate(distances), fit.shown.groups[np.concatenate(clips)])
+    events = windows.subset(windows.is_event)
+    rows = {number: events.stream == number for number, _ in held_out}
+    return usual_limit(
+        (
+            layers.classes[fit.class_layer].distances(events.x[rows[number]]),
+            fit.shown.groups[events.clip[rows[number]]],
+        )
+        for number, layers in held_out
+    )
 
 
 def _motion_limit(
     fit: _EventFit, streams: Sequence[Footage], tested: Sequence[_Played]
 ) -> float | None:
     """As `_limit`, of the motion of all windows of streams that nearly agree with an event."""
-    distances = [np.zeros(0)]
-    clips = [np.zeros(0, np.int64)]
+    distances = list[tuple[Floats, NDArray[np.str_]]]()
     for stream, played in zip(streams, tested, strict=True):
         overlaps, nearest = _overlaps(stream, fit.lengths)
-        distances.append(played.motion[overlaps > _WHOLE])
-        clips.append(nearest[overlaps > _WHOLE])
-    return usual_limit(np.concatenate(distances), fit.shown.groups[np.concatenate(clips)])
+        whole = overlaps > _WHOLE
+        distances.append((played.motion[whole], fit.shown.groups[nearest[whole]]))
+    return usual_limit(distances)
 
 
 def _with_price(fit: _EventFit, tested: Sequence[_Played]) -> _EventFit:

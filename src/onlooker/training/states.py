@@ -588,18 +588,17 @@ class _StateTests:
 
     def trial(self, candidate: _Candidate) -> Trial:
         """The log loss of the sampled frames in all tiers where they are known."""
-        losses = list[Floats]()
-        right = list[NDArray[np.bool_]]()
-        groups = list[str]()
         pairs = zip(self.logits(candidate), self.recordings, self.groups, strict=True)
-        for logits, recording, group in pairs:
-            for scores, labels in zip(logits, recording.labels, strict=True):
-                samples = recording.known_samples(labels)
-                losses.append(-scores[samples, labels[samples]])
-                right.append(scores[samples].argmax(1) == labels[samples])
-                groups += [group] * len(samples)
-        accuracy = float(np.concatenate(right).mean())
-        return Trial(np.concatenate(losses), np.array(groups), accuracy)
+        rows = [
+            (scores[known], labels[known], np.full(len(known), group))
+            for tiers, recording, group in pairs
+            for scores, labels in zip(tiers, recording.labels, strict=True)
+            for known in [recording.known_samples(labels)]
+        ]
+        losses = [-scores[range(len(targets)), targets] for scores, targets, _ in rows]
+        right = [scores.argmax(1) == targets for scores, targets, _ in rows]
+        groups = np.concatenate([row[2] for row in rows])
+        return Trial(np.concatenate(losses), groups, float(np.concatenate(right).mean()))
 
     def logits(self, candidate: _Candidate) -> list[list[Floats]]:
         """For each recording and each tier, log probabilities `T R` by a layer that was fitted

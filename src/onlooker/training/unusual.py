@@ -2,7 +2,8 @@
 things that were never seen.
 """
 
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -87,21 +88,22 @@ def _usual(clips: ClipStatistics, distances: Callable[[Ints, Ints], Floats]) -> 
 
     `distances`: of test clips from training clips, from the positions of both.
     """
-    values = np.zeros(len(clips.y))
-    for train_rows, test_rows in clips.folds(FOLDS):
-        values[test_rows] = distances(train_rows, test_rows)
-    return usual_limit(values, clips.groups)
+    return usual_limit(
+        (distances(train_rows, test_rows), clips.groups[test_rows])
+        for train_rows, test_rows in clips.folds(FOLDS)
+    )
 
 
-def usual_limit(distances: Floats, groups: NDArray[np.str_]) -> float | None:
-    """`upper_bound` of the distances `B` of clips or windows from training.
+def usual_limit(tested: Iterable[tuple[Floats, NDArray[np.str_]]]) -> float | None:
+    """`upper_bound` of recordings that are left out.
 
-    `groups`: `B`, the recording of each, which was left out of training.
+    `tested`: distances of clips or windows from training, and the recording of each.
     """
-    names, recordings = np.unique(groups, return_inverse=True)
-    farthest = np.zeros(len(names))
-    np.maximum.at(farthest, recordings, distances)
-    return upper_bound(farthest.tolist())
+    farthest = defaultdict[str, float](float)
+    for distances, groups in tested:
+        for distance, group in zip(distances.tolist(), groups.tolist(), strict=True):
+            farthest[group] = max(farthest[group], distance)
+    return upper_bound([*farthest.values()])
 
 
 def upper_bound(farthest: Sequence[float]) -> float | None:
