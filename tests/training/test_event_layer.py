@@ -488,7 +488,7 @@ def test_events_of_a_stream_that_lacks_frames_are_found_by_layers_of_their_own(
     assert shares[True, False] < 0.7
     assert shares[True, True] > 0.8
     # the layers for complete streams do not depend on the others
-    monkeypatch.setattr(event_layer, "_low_rate_layers", lambda *_, **__: {})
+    monkeypatch.setattr(event_layer, "_low_rate_heads", lambda *_, **__: {})
     alone = made.layer()
     assert alone is not None
     assert alone.heads.keys() == {"event", "window"}

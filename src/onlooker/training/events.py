@@ -118,13 +118,13 @@ class _Played(NamedTuple):
         classes: probabilities of each layer of classes, `T L K`.
         motion: distance of the motion of windows from the motion of training, `T L`, in multiples of
             `MotionSpread.square`; zero where nothing moves.
-        true: the true events.
+        events: as in `Footage`.
     """
 
     event: Floats
     classes: list[Floats]
     motion: Floats
-    true: Timeline
+    events: Ints
 
 
 class _Windows(NamedTuple):
@@ -224,8 +224,13 @@ class _EventFit(NamedTuple):
         """The true events, and the events that are found by the layer of classes."""
         scores = expit(played.event - self.penalty)[..., None] * played.classes[self.class_layer]
         times = (np.arange(len(scores)) / self.rate).tolist()
-        events = WindowSegmenter(self.decision, self.lengths, min_score).find(times, scores)
-        return played.true, Timeline(events, played.true.seconds)
+        found = WindowSegmenter(self.decision, self.lengths, min_score).find(times, scores)
+        true = [
+            Segment(self.decision.classes[label], start / self.rate, end / self.rate)
+            for start, end, label, _ in played.events.tolist()
+        ]
+        seconds = len(scores) / self.rate
+        return Timeline(true, seconds), Timeline(found, seconds)
 
 
 @one_thread
@@ -270,8 +275,9 @@ def fit_events(
         lengths=window_lengths(counts, shown.y[shown.y != clips.nothing].tolist(), net.window),
         median=float(np.median(counts)),
     )
-    pictures = [clip._replace(motion=None) for clip in footage]
-    streams = _streams(fit, pictures, pause=swaying, random=random)
+    streams = _streams(
+        fit, [clip._replace(motion=None) for clip in footage], pause=swaying, random=random
+    )
     # of the same clips, with pauses that are made in another way
     test_streams = _streams(fit, footage, pause=wandering, random=random)
     windows = _windows(fit, streams, random)
@@ -282,18 +288,13 @@ def fit_events(
     layers = _fit_layers(fit, windows)
     held_out = _held_out(fit, windows)
     tested = [_played(fit, test_streams[number], layers) for number, layers in held_out]
-    motion_limit = _motion_limit(fit, [test_streams[number] for number, _ in held_out], tested)
     if background is not None and tested:
         tested += [_played(fit, background.read(piece), layers) for piece in background.held_out]
     fit = _with_classes(_with_price(fit, tested), tested)
     limit = _limit(fit, windows, held_out)
-    heads = _heads(fit, layers, limit=limit, motion_limit=motion_limit)
-    low_rate = _low_rate_layers(
-        fit, footage, streams, negatives=negatives, limit=limit, random=random
-    )
-    return SegmentLayer(
-        heads | low_rate, fit.lengths, replace(decision, curve=fit.curve), table=fit.table
-    )
+    heads = _heads(fit, layers, limit=limit, motion_limit=_motion_limit(fit, tested))
+    heads |= _low_rate_heads(fit, footage, streams, negatives=negatives, limit=limit, random=random)
+    return SegmentLayer(heads, fit.lengths, replace(decision, curve=fit.curve), table=fit.table)
 
 
 def _heads(
@@ -316,7 +317,7 @@ def _heads(
     }
 
 
-def _low_rate_layers(
+def _low_rate_heads(
     fit: _EventFit,
     footage: Sequence[Footage],
     streams: Sequence[Footage],
@@ -406,7 +407,7 @@ def _windows(fit: _EventFit, streams: Sequence[Footage], random: np.random.Gener
     """
     pieces = list[_Windows]()
     for number, stream in enumerate(streams):
-        overlaps, nearest = _overlaps(stream, fit.lengths)
+        overlaps, nearest = _overlaps(stream.events, len(stream.features), fit.lengths)
         count = len(stream.events)
         other = np.argwhere((overlaps >= 0) & (overlaps < _PART))
         other = other[random.permutation(len(other))[: _NEGATIVES * count]]
@@ -424,15 +425,15 @@ def _windows(fit: _EventFit, streams: Sequence[Footage], random: np.random.Gener
     return _Windows.joined(pieces)
 
 
-def _overlaps(stream: Footage, lengths: Sequence[int]) -> tuple[Floats, Ints]:
+def _overlaps(events: Ints, count: int, lengths: Sequence[int]) -> tuple[Floats, Ints]:
     """The highest IoU of each window with an event, `T L`, and the clip of this event; -1 for a
     window that begins before the stream.
     """
-    end = np.arange(1, len(stream.features) + 1)[:, None]
+    end = np.arange(1, count + 1)[:, None]
     begin = end - np.array(lengths)
     best = np.zeros(begin.shape)
     nearest = np.full(begin.shape, -1)
-    for event_begin, event_end, _, clip in stream.events.tolist():
+    for event_begin, event_end, _, clip in events.tolist():
         both = np.minimum(end, event_end) - np.maximum(begin, event_begin)
         overlap = both / (np.maximum(end, event_end) - np.minimum(begin, event_begin))
         nearest[overlap > best] = clip
@@ -577,13 +578,11 @@ def _limit(
     )
 
 
-def _motion_limit(
-    fit: _EventFit, streams: Sequence[Footage], tested: Sequence[_Played]
-) -> float | None:
+def _motion_limit(fit: _EventFit, tested: Sequence[_Played]) -> float | None:
     """As `_limit`, of the motion of all windows of streams that nearly agree with an event."""
     distances = list[tuple[Floats, NDArray[np.str_]]]()
-    for stream, played in zip(streams, tested, strict=True):
-        overlaps, nearest = _overlaps(stream, fit.lengths)
+    for played in tested:
+        overlaps, nearest = _overlaps(played.events, len(played.event), fit.lengths)
         whole = overlaps > _WHOLE
         distances.append((played.motion[whole], fit.shown.groups[nearest[whole]]))
     return usual_limit(distances)
@@ -593,8 +592,8 @@ def _with_price(fit: _EventFit, tested: Sequence[_Played]) -> _EventFit:
     """With the price of length that lets events begin and end near the true events. Streams without
     events count with each stream of events.
     """
-    quiet = [played for played in tested if not played.true.segments]
-    eventful = [played for played in tested if played.true.segments]
+    quiet = [played for played in tested if not len(played.events)]
+    eventful = [played for played in tested if len(played.events)]
 
     def test(price: float) -> Trial:
         answer = partial(fit._replace(price=price).answer, min_score=_SURE)
@@ -640,9 +639,8 @@ def _missed(true: Timeline, predicted: Timeline, decision: Decision) -> float:
 @torch.inference_mode()
 def _played(fit: _EventFit, stream: Footage, layers: _Layers) -> _Played:
     """Play a stream to fitted layers, some frames at a time."""
-    count = len(stream.features)
     K = len(layers.classes[0].bias)
-    by_motion = np.zeros((count, len(fit.lengths), K + 1))
+    by_motion = np.zeros((len(stream.features), len(fit.lengths), K + 1))
     if layers.motion is not None and stream.motion is not None:
         outputs = list[Floats]()
         for rows, past in with_past(stream.motion.split(_FRAMES), fit.lengths[-1] - 1):
@@ -656,13 +654,9 @@ def _played(fit: _EventFit, stream: Footage, layers: _Layers) -> _Played:
         event.append(layers.event.logits(x)[..., 0])
         for logits, layer in zip(classes, layers.classes, strict=True):
             logits.append(layer.logits(x))
-    true = [
-        Segment(fit.decision.classes[label], start / fit.rate, end / fit.rate)
-        for start, end, label, _ in stream.events.tolist()
-    ]
     return _Played(
         np.concatenate(event),
         [softmax(np.concatenate(logits) + by_motion[..., :-1], -1) for logits in classes],
         by_motion[..., -1],
-        true=Timeline(true, count / fit.rate),
+        events=stream.events,
     )

@@ -26,10 +26,10 @@ from onlooker.base.intervals import Times
 from onlooker.base.progress import tracked
 from onlooker.base.records import Recording, Segment, clip_name
 from onlooker.base.text import some_of
-from onlooker.data.tiers import TOLERANCE, tiers_of
+from onlooker.data.tiers import tiers_of
 from onlooker.measure.events import alarm_curve
 from onlooker.measure.figures import HeldOutStates, TriedCandidate, saved_pairs
-from onlooker.measure.states import UNKNOWN, Tier, bouts_of, tier_figures
+from onlooker.measure.states import UNKNOWN, Tier, bouts_of, known_labels, tier_figures
 from onlooker.measure.timeline import Pair, Timeline
 from onlooker.models.heads import Head
 from onlooker.models.linear import ORDERED, UNORDERED, LinearClassifier
@@ -92,16 +92,10 @@ class _Tier(NamedTuple):
 
     def labels(self, recording: Recording, times: Floats, classes: Sequence[str]) -> Ints:
         """The output of each frame, `T`; `UNKNOWN` where it is not known."""
-        outputs = np.full(len(times), self.gap, np.int64)
-        for start, end in recording.unknown:
-            outputs[(times >= start) & (times < end)] = UNKNOWN
-        # where the tier has a label, it is known
-        for bout in recording.labels:
-            label = classes.index(bout.label)
-            if label in self.classes:
-                begin, after = np.searchsorted(times, np.array(bout.span) - TOLERANCE).tolist()
-                outputs[begin:after] = self.classes.index(label)
-        return outputs
+        names = [classes[k] for k in self.classes if k >= 0]
+        timeline = Timeline(recording.labels, recording.end, recording.unknown)
+        outputs = known_labels(timeline, names, times.tolist())
+        return np.where(outputs == len(names), self.gap, outputs)
 
 
 def _tiers(recordings: Sequence[Recording], decision: Decision) -> list[_Tier]:
