@@ -1,7 +1,7 @@
 """Fit the event layer: which windows are one whole event, and the recall of events by the rate of
 false alarms.
 
-No times are needed: streams are made of the training clips (`training.stitch`). Windows that nearly
+No times are needed: streams are made of the training clips (`training.footage`). Windows that nearly
 agree with a clip are positive; parts of clips, two halves of neighbors, and pauses are negative.
 Streams of other recordings, whose pauses are made in another way, choose how much a window loses by
 its length.
