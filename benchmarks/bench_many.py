@@ -25,8 +25,9 @@ import torch
 from onlooker.base.decision import Decision
 from onlooker.base.files import read_json
 from onlooker.models.linear import LinearClassifier
-from onlooker.training.events import MOST_CLIPS, ClipFeatures
+from onlooker.training.events import MOST_CLIPS
 from onlooker.training.eyes import cross_validated
+from onlooker.training.footage import Footage
 from onlooker.training.linear import ClipStatistics
 from onlooker.training.linear_fitter import fit_layers
 
@@ -65,10 +66,10 @@ def measure(count: int, classes: int) -> dict[str, Any]:
     size = harness.size(224, 64)
     net = LinearClassifier(classes, encoder, size=size, window=FRAMES, pretrained=False).eval()
     clips = made_statistics(count, classes, net.num_features)
-    stream_clips = [
-        ClipFeatures(torch.rand(FRAMES, net.encoder.num_features, *net.grid).half(), number)
+    stream_clips = {
+        number: Footage(torch.rand(FRAMES, net.encoder.num_features, *net.grid).half())
         for number in range(0, count, max(1, count // MOST_CLIPS))
-    ]
+    }
     decision = Decision([f"class {number}" for number in range(classes)], frame_rate=10.0)
     wall = time.perf_counter()
     begin = time.process_time()

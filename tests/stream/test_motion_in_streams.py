@@ -138,7 +138,7 @@ def test_states_are_told_by_the_motion_around_a_frame_as_it_was_in_training(
     prediction = Recognizer(model, recognizer.data, decision).predict(clip)
     indices = np.arange(0, 76, 5)
     assert prediction.indices.tolist() == indices.tolist()
-    vectors = _motion_vectors(VideoReader(clip), indices, n=6, offset=3)
+    vectors = _motion_vectors(VideoReader(clip), indices, prediction.times, n=6, offset=3)
     logits = torch.from_numpy(vectors).float() @ weight.T + torch.tensor([0.5, 0.0, 0.0])
     expected = torch.where(torch.from_numpy(vectors).any(1, keepdim=True), logits, 0).softmax(1)
     np.testing.assert_allclose(prediction.frame_scores, expected, atol=5e-3)

@@ -21,17 +21,15 @@ from onlooker.stream.segmenters import WindowSegmenter
 from onlooker.training import events as event_layer
 from onlooker.training.background import Background, remembered
 from onlooker.training.events import (
-    ClipFeatures,
-    EventLayer,
-    _swaying,
-    _wandering,
-    _with_motion,
     fit_events,
     window_lengths,
 )
 from onlooker.training.eyes import LayerChoice, fit_eyes
+from onlooker.training.fitter import SegmentLayer
+from onlooker.training.footage import Footage, _with_motion, swaying, wandering
 from onlooker.training.linear import Candidate, ClipStatistics, MotionVectors
 from onlooker.training.regression import Method
+from onlooker.training.unusual import MotionSpread
 
 RATE = 10.0
 USUAL = 12
@@ -77,10 +75,10 @@ def test_every_usual_length_has_a_window_near_it() -> None:
 def test_people_sway_in_pauses_between_the_pictures_of_the_end_of_a_clip() -> None:
     frames = torch.arange(4.0)[:, None, None, None] + torch.zeros(4, 2, 3, 3)
     frames[:, 1] = torch.arange(9.0).view(3, 3)  # a picture that stands still
-    swaying = [_swaying(frames, 40, np.random.default_rng(seed)) for seed in range(30)]
-    still = [pause for pause in swaying if (pause == frames[0]).all()]
+    pauses = [swaying(frames, 40, np.random.default_rng(seed)) for seed in range(30)]
+    still = [pause for pause in pauses if (pause == frames[0]).all()]
     assert 2 <= len(still) <= 14
-    for pause in swaying:
+    for pause in pauses:
         assert pause.shape == (40, 2, 3, 3)
         if (pause == frames[0]).all():
             continue
@@ -90,7 +88,7 @@ def test_people_sway_in_pauses_between_the_pictures_of_the_end_of_a_clip() -> No
         moved = (pause[:, 1] - frames[0, 1]).abs().amax((1, 2))
         assert moved[0] == 0
         assert 0 < moved.max() < 0.3 * 4 + 1e-6, "by less than a cell"
-    places = _wandering(frames, 200, np.random.default_rng(0))[:, 0, 0, 0]
+    places = wandering(frames, 200, np.random.default_rng(0))[:, 0, 0, 0]
     assert places[0] == 0
     assert places.min() >= 0
     assert 2 < places.max() <= 3
@@ -137,7 +135,7 @@ class Made:
             x = self.net.statistics(torch.stack(sampled))[:, -1].double().numpy()
         nothing = 2 if 2 in classes else None
         self.clips = ClipStatistics(x, np.array(labels), np.array(groups), 3, nothing=nothing)
-        self.made_of = [ClipFeatures(each, number) for number, each in enumerate(self.features)]
+        self.made_of = {number: Footage(each) for number, each in enumerate(self.features)}
         self.classes = ("clap", "wave", "nothing" if nothing else "other")
         self.decision = Decision(self.classes, frame_rate=RATE)
 
@@ -159,7 +157,7 @@ class Made:
         if layer is None:
             return None
         self.net.set_heads(layer.heads, layer.lengths)
-        return layer.curve
+        return layer.decision.curve
 
     def foreign(self, scene: np.ndarray, count: int) -> Tensor:
         """Features of a recording in which other things happen than in the clips."""
@@ -176,7 +174,7 @@ class Made:
 
     def layer(
         self, background: Background | None = None, choice: LayerChoice = CHOICE
-    ) -> EventLayer | None:
+    ) -> SegmentLayer | None:
         return fit_events(
             self.net,
             self.clips,
@@ -215,7 +213,7 @@ def test_nearly_all_events_of_other_recordings_are_found_and_the_curve_says_so(
     seconds = sum(map(len, made.features)) / RATE
     assert 0.2 * seconds < 3600 * curve.hours < 5 * seconds
     acted = made.clips.y != made.clips.nothing
-    counts = [len(clip.features) for clip in made.made_of if acted[clip.number]]
+    counts = [len(clip.features) for number, clip in made.made_of.items() if acted[number]]
     assert made.net.lengths == window_lengths(counts, [0] * len(counts), USUAL)
     # And the model finds the events of another stream.
     features, true = of_stream(made, (*classes, *classes[::-1], *classes))
@@ -236,11 +234,11 @@ def test_what_cannot_be_divided_has_no_curve() -> None:
     made = Made(4, (0, 1, 2))
     clips = made.made_of
     nothing = made.clips.y == 2
-    made.made_of = [clip for clip in clips if nothing[clip.number]]
+    made.made_of = {number: clip for number, clip in clips.items() if nothing[number]}
     assert made.fit() is None, "clips of nothing alone"
     assert made.net.lengths == ()
     others = nothing | (made.clips.groups != "3")
-    made.made_of = [clip for clip in clips if others[clip.number]]
+    made.made_of = {number: clip for number, clip in clips.items() if others[number]}
     assert made.fit() is not None, "a recording of nothing alone is no error"
 
 
@@ -248,10 +246,10 @@ def test_events_that_look_like_nothing_are_not_found_and_the_curve_says_so() -> 
     """Features are noise, whatever the class is."""
     made = Made(5, (0, 1, 2))
     scene = np.zeros(made.net.encoder.num_features)
-    made.made_of = [
-        ClipFeatures(made.act(scene, 2, len(clip.features)), clip.number)
-        for clip in made.made_of
-    ]
+    made.made_of = {
+        number: Footage(made.act(scene, 2, len(clip.features)))
+        for number, clip in made.made_of.items()
+    }
     curve = made.fit()
     place = None if curve is None else curve.operating_point(6.0)
     assert place is None or curve.recall[place] < 0.5
@@ -264,9 +262,12 @@ def test_it_is_the_same_each_time_and_changes_no_model() -> None:
     assert first.net.lengths == ()
     torch.testing.assert_close(first.net.state_dict(), second.net.state_dict(), rtol=0, atol=0)
     same = second.layer()
-    assert (layer.lengths, layer.curve) == (same.lengths, same.curve)
-    for mine, theirs in ((layer.event, same.event), (layer.classes, same.classes)):
-        np.testing.assert_equal(mine, theirs)
+    assert (layer.lengths, layer.decision.curve) == (same.lengths, same.decision.curve)
+    assert layer.heads.keys() == same.heads.keys()
+    for name, head in layer.heads.items():
+        theirs = same.heads[name]
+        torch.testing.assert_close(head.state_dict(), theirs.state_dict(), rtol=0, atol=0)
+        assert head.limit == theirs.limit
 
 
 def test_what_happens_in_the_background_is_no_event_and_the_rest_of_it_is_quiet_time() -> None:
@@ -276,9 +277,9 @@ def test_what_happens_in_the_background_is_no_event_and_the_rest_of_it_is_quiet_
     new = made.foreign(scene, 30)
     read = list[Path]()
 
-    def features(path: Path) -> tuple[Tensor, None]:
+    def features(path: Path) -> Footage:
         read.append(path)
-        return pieces[path], None
+        return Footage(pieces[path])
 
     fitted, held_out = [*pieces][:2], [*pieces][2:]
     without = made.layer()
@@ -288,32 +289,34 @@ def test_what_happens_in_the_background_is_no_event_and_the_rest_of_it_is_quiet_
     assert read == [*fitted, *held_out], "each once, also for two rounds"
     alarms = list[int]()
     for layer in (without, with_background):
-        made.net.set_heads(layer._replace(farthest=None).heads, layer.lengths)
-        assert layer.curve is not None
+        layer.heads["window"].limit = None
+        made.net.set_heads(layer.heads, layer.lengths)
+        assert layer.decision.curve is not None
         with torch.no_grad():
             windows = made.net.forward_features(new[None].float()).windows
         assert windows is not None
-        decision = Decision(made.classes, curve=layer.curve)
+        decision = Decision(made.classes, curve=layer.decision.curve)
         finder = WindowSegmenter(decision, layer.lengths, decision.event_threshold())
         scores = decision.calibrated(windows.scores)[0].numpy()
         alarms.append(len(finder.find((np.arange(len(new)) / RATE).tolist(), scores)))
     assert alarms[0] > 5 > alarms[1]
     quiet = sum(len(pieces[path]) for path in held_out) / RATE / 3600
-    assert with_background.curve.hours == pytest.approx(without.curve.hours + quiet)
-    point = with_background.curve.operating_point(6)
-    assert with_background.curve.recall[point] > 0.8
+    assert with_background.decision.curve.hours == pytest.approx(
+        without.decision.curve.hours + quiet
+    )
+    point = with_background.decision.curve.operating_point(6)
+    assert with_background.decision.curve.recall[point] > 0.8
 
 
 def test_features_of_the_background_stay_in_memory_up_to_a_limit() -> None:
     read = list[Path]()
 
-    def features(path: Path) -> tuple[Tensor, Tensor]:
+    def features(path: Path) -> Footage:
         read.append(path)
-        number = float(path.name)
-        return torch.full((3,), number, dtype=torch.float16), torch.full((2,), number).half()
+        return Footage(torch.full((3,), float(path.name), dtype=torch.float16))
 
     paths = [Path(str(number)) for number in range(4)]
-    read_once = remembered(features, most_bytes=25)
+    read_once = remembered(features, most_bytes=15)
     for _ in range(3):
         assert [read_once(path)[0][0] for path in paths] == [0, 1, 2, 3]
     assert read == [*paths, *paths[2:], *paths[2:]]
@@ -324,22 +327,25 @@ def test_events_that_look_alike_are_named_by_their_motion(sees_motion: bool) -> 
     made = Made(5)
     F = 8
     y = made.clips.y
-    for number, clip in enumerate(made.made_of):
+    for number, clip in made.made_of.items():
         # pictures of one class for both: the other half of the features never changes
         scene = clip.features[0, :, 0, 0].double().numpy()
         look_alike = made.act(scene, 0, len(clip.features))
         words = torch.zeros(1 + F)
         words[0] = 3
         words[1 + int(y[number]) :: 2] = 30.0
-        half = len(look_alike) // 2
-        made.made_of[number] = ClipFeatures(look_alike, number, [(half, words)])
+        motion = torch.zeros(len(look_alike), 1 + F)
+        motion[len(look_alike) // 2] = words
+        made.made_of[number] = Footage(look_alike, motion)
     sampled = [
         clip.features[np.linspace(0, len(clip.features) - 1, USUAL).round()]
-        for clip in made.made_of
+        for clip in made.made_of.values()
     ]
     with torch.no_grad():
         x = made.net.statistics(torch.stack(sampled))[:, -1].double().numpy()
-    vectors = np.stack([fisher_vector(clip.motion[0][1].numpy()) for clip in made.made_of])
+    vectors = np.stack(
+        [fisher_vector(clip.motion.sum(0).numpy()) for clip in made.made_of.values()]
+    )
     motion = MotionVectors(vectors.astype(np.float64), np.eye(F), "both")
     made.clips = made.clips._replace(x=x, motion=motion)
     choice = CHOICE
@@ -348,26 +354,27 @@ def test_events_that_look_alike_are_named_by_their_motion(sees_motion: bool) -> 
     fit_eyes(made.net, made.clips, choice)
     layer = made.layer(choice=choice)
     assert layer is not None
-    assert layer.motion == (1.0 if sees_motion else 0.0)
+    window = layer.heads["window"]
+    gain, factor = window.motion_factors.tolist()
+    assert gain == (1.0 if sees_motion else 0.0)
     if sees_motion:  # two vectors, as far from their mean as the square root of their variance
-        assert layer.farthest_motion == pytest.approx(1, abs=0.3)
+        limit = window.limit / (factor * MotionSpread.of(motion.x).square)
+        assert limit == pytest.approx(1, abs=0.3)
     else:
-        assert layer.farthest_motion is None
-    assert layer.curve is not None
-    point = layer.curve.operating_point(6)
-    found = layer.curve.recall[point]
-    misnamed = layer.curve.misnamed[point]
+        assert factor == 0
+    assert layer.decision.curve is not None
+    point = layer.decision.curve.operating_point(6)
+    found = layer.decision.curve.recall[point]
+    misnamed = layer.decision.curve.misnamed[point]
     if not sees_motion:
         assert (found < 0.6) & (misnamed > 0.1), "pictures do not tell the classes"
         return
     assert found > 0.8
     assert misnamed < 0.05
-    made.net.set_heads(layer._replace(farthest=None, sparse=()).heads, layer.lengths)
+    window.limit = None
+    made.net.set_heads({name: layer.heads[name] for name in ("event", "window")}, layer.lengths)
     for number in (0, int(np.flatnonzero(y == 1)[0])):
-        features, _, motion_words = made.made_of[number]
-        rows = torch.zeros(len(features), 1 + F)
-        for frame, words in motion_words:
-            rows[frame] = words
+        features, rows, _ = made.made_of[number]
         with torch.no_grad():
             windows = made.net.forward_features(features[None], {"motion": rows[None]}).windows
         assert windows is not None
@@ -382,8 +389,9 @@ def test_in_recordings_of_another_place_nothing_is_an_event() -> None:
     features, _ = of_stream(made, (0, 1, 1, 0))
     other_place = 20 * made.foreign(made.random.normal(0, 1, made.net.encoder.num_features), 30)
     counts = list[tuple[int, int]]()
-    for farthest in (None, layer.farthest):
-        made.net.set_heads(layer._replace(farthest=farthest).heads, layer.lengths)
+    for farthest in (None, layer.heads["window"].limit):
+        layer.heads["window"].limit = farthest
+        made.net.set_heads(layer.heads, layer.lengths)
         finder = WindowSegmenter(made.decision, layer.lengths, 0.5)
         with torch.no_grad():
             counts.append(
@@ -409,16 +417,16 @@ def test_layers_fitted_to_a_sample_of_many_clips_have_its_temperature(
     fitted = list[tuple[int, float]]()
     fit = event_layer._fit_layers
 
-    def noted(windows: Any, clips: ClipStatistics, choice: LayerChoice, **settings: Any) -> Any:
-        fitted.append((len(clips.y), choice.temperature))
-        return fit(windows, clips, choice, **settings)
+    def noted(event_fit: Any, windows: Any) -> Any:
+        fitted.append((len(event_fit.clips.y), event_fit.choice.temperature))
+        return fit(event_fit, windows)
 
     monkeypatch.setattr(event_layer, "_fit_layers", noted)
     made.layer(choice=replace(CHOICE, temperature=0.5, sample_temperature=2.0))
     # three folds and all clips, for complete streams; and again, for those that lack frames
     assert len(fitted) == 8
-    assert fitted[3] == (len(made.clips.y), 0.5)
-    assert {temperature for _, temperature in (*fitted[:3], *fitted[4:])} == {2.0}
+    assert fitted[0] == (len(made.clips.y), 0.5)
+    assert {temperature for _, temperature in fitted[1:]} == {2.0}
 
 
 class Moving(Made):
@@ -462,7 +470,7 @@ def test_events_of_a_stream_that_lacks_frames_are_found_by_layers_of_their_own(
                     torch.arange(1, len(shown) + 1),
                     low_rate=sparse,
                 )
-            decision = Decision(made.classes, curve=layer.curve)
+            decision = Decision(made.classes, curve=layer.decision.curve)
             events = WindowSegmenter(decision, made.net.lengths, 0.5).find(
                 [t / RATE for t in range(len(shown))],
                 decision.calibrated(windows.scores)[0].numpy(),
@@ -480,13 +488,15 @@ def test_events_of_a_stream_that_lacks_frames_are_found_by_layers_of_their_own(
     assert shares[True, False] < 0.7
     assert shares[True, True] > 0.8
     # the layers for complete streams do not depend on the others
-    monkeypatch.setattr(event_layer, "_fit_sparse", lambda *_, **__: ())
+    monkeypatch.setattr(event_layer, "_low_rate_heads", lambda *_, **__: {})
     alone = made.layer()
     assert alone is not None
-    assert alone.sparse == ()
-    np.testing.assert_equal(alone.event, layer.event)
-    np.testing.assert_equal(alone.classes, layer.classes)
-    assert (alone.curve, alone.farthest) == (layer.curve, layer.farthest)
+    assert alone.heads.keys() == {"event", "window"}
+    for name, head in alone.heads.items():
+        complete = layer.heads[name]
+        torch.testing.assert_close(head.state_dict(), complete.state_dict(), rtol=0, atol=0)
+        assert head.limit == complete.limit
+    assert alone.decision.curve == layer.decision.curve
 
 
 def test_distances_that_a_model_cannot_hold_are_not_compared(
@@ -497,11 +507,11 @@ def test_distances_that_a_model_cannot_hold_are_not_compared(
     fit_eyes(made.net, made.clips, CHOICE)
     layer = made.layer()
     assert layer is not None
-    assert layer.sparse
-    monkeypatch.setattr(event_layer, "upper_bound", lambda _: 1e300)
+    assert "low_rate_event" in layer.heads
+    monkeypatch.setattr(event_layer, "usual_limit", lambda *_: 1e300)
     without = made.layer()
     assert without is not None
-    assert without.sparse == ()
+    assert without.heads.keys() == {"event", "window"}
 
 
 def lacking(features: Tensor, phase: int) -> Tensor:

@@ -15,7 +15,7 @@ from onlooker.measure.events import segment_map
 from onlooker.measure.timeline import Pair, Timeline
 from onlooker.models.linear import LinearClassifier
 from onlooker.stream.segmenters import WindowSegmenter
-from onlooker.training.events import ClipFeatures
+from onlooker.training.footage import Footage
 from onlooker.training.linear import ClipStatistics
 from onlooker.training.linear_fitter import fit_layers
 from onlooker.video.resize import resize
@@ -75,7 +75,7 @@ def fitted() -> Fitted:
     with torch.inference_mode():
         x = net.statistics(torch.stack(sampled))[:, -1].double().numpy()
     clips = ClipStatistics(x, np.array(labels), np.array(people), num_classes=len(ACTIONS))
-    stream_clips = [ClipFeatures(clip, number) for number, clip in enumerate(features)]
+    stream_clips = {number: Footage(clip) for number, clip in enumerate(features)}
     decision = Decision(ACTIONS, frame_rate=FPS)
     _, decision = fit_layers(net, clips, decision, stream_clips=stream_clips)
     recordings = [figures_of(person) for person in (20, 21, 22)]

@@ -2,7 +2,7 @@
 fitted to.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +12,6 @@ import torch
 from eventful import DATA
 from made_heads import head
 from moving_squares import frames_of
-from numpy.typing import NDArray
 
 from onlooker.base.config import When
 from onlooker.base.decision import Decision, StateChain
@@ -22,6 +21,7 @@ from onlooker.data.sets import read_set
 from onlooker.data.tiers import tiers_of
 from onlooker.measure.held_out import is_clear
 from onlooker.measure.states import UNKNOWN
+from onlooker.measure.timeline import Timeline
 from onlooker.models.linear import LinearClassifier
 from onlooker.recognizer import Recognizer, load
 from onlooker.stream.segmenters.semi_markov import window_offsets
@@ -322,29 +322,17 @@ def cross_validation(
 
 def test_the_threshold_of_bouts_is_that_of_events_and_only_where_less_is_lost_by_it() -> None:
     """A state of 3 s after each pause of 7 s, and a false one in each third pause."""
-    labels = np.tile(np.repeat([1, 0], [35, 15]), 12)
-    path = labels.copy()
-    scores = np.where(labels == 0, 0.9, 0.2)
-    for pause in range(0, 12, 3):
-        path[50 * pause + 10 : 50 * pause + 15] = 0
-        scores[50 * pause + 10 : 50 * pause + 15] = 0.6
-    logs = np.log(np.stack([scores, 1 - scores], 1))
-    times = np.arange(len(labels)) / 5
-    frames = states._Frames(times, [], [labels], samples=np.zeros(0, np.int64))
-    chain = states._Tier([0, -1], gap=1)
+    true = [Segment("sit", 10 * i + 7, 10 * i + 10) for i in range(12)]
+    found = [replace(bout, score=0.9) for bout in true]
+    found += [Segment("sit", 10 * i + 2, 10 * i + 3, 0.6) for i in range(0, 12, 3)]
 
-    def chosen(logs: NDArray[np.float64], labels: NDArray[np.int64] = labels) -> float:
-        recordings = [frames._replace(labels=[labels])] * 2
-        return states._threshold(
-            cross_validation(recordings, chain, groups=[*"ab"]),
-            0,
-            paths=[path] * 2,
-            logs=[logs] * 2,
-        )
+    def chosen(bouts: list[Segment], unknown: Sequence[tuple[float, float]] = ()) -> float:
+        return states._threshold([(Timeline(true, 120, unknown), Timeline(bouts, 120))] * 2)
 
-    assert 0.6 < chosen(logs) <= 0.9
-    assert chosen(np.full_like(logs, np.log(0.7))) == 0, "it would leave out all or none"
-    assert chosen(logs, np.where(path == labels, labels, UNKNOWN)) == 0, "nobody knows"
+    assert 0.6 < chosen(found) <= 0.9
+    alike = [replace(bout, score=0.7) for bout in found]
+    assert chosen(alike) == 0, "it would leave out all or none"
+    assert chosen(found, [bout.span for bout in found[12:]]) == 0, "nobody knows"
 
 
 def test_durations_have_a_least_spread_and_share_it() -> None:

@@ -78,7 +78,7 @@ def recognizers(name: str, run: Path) -> Mapping[str, tuple[Recognizer, Split]]:
         positions = np.array([i for i, path in enumerate(paths) if path in known])
         net = model(len(classes), True, ENCODER)
         training = encoded.subset(positions)
-        choice, decision = fit_layers(net, training, Decision(classes), stream_clips=())
+        choice, decision = fit_layers(net, training, Decision(classes), stream_clips={})
         fitted[number] = Recognizer(net, replace(data, eyes=choice.eyes), decision), split
     return fitted
 

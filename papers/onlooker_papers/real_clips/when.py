@@ -46,7 +46,6 @@ import torch
 import typer
 from numpy.typing import NDArray
 from rich.progress import track
-from torch import Tensor
 
 from onlooker import Clip, Decision, LinearClassifier, Segment
 from onlooker.base.config import FitConfig, StreamConfig
@@ -57,8 +56,8 @@ from onlooker.measure.metrics import calibration_error
 from onlooker.measure.timeline import Timeline
 from onlooker.stream.segmenters import WindowSegmenter
 from onlooker.training.background import Background
-from onlooker.training.events import ClipFeatures
 from onlooker.training.eyes import motion_vectors
+from onlooker.training.footage import Footage
 from onlooker.training.linear import ClipStatistics
 from onlooker.training.linear_fitter import fit_layers
 from onlooker_papers.real_clips.frozen import input_of, model, splits_of
@@ -206,13 +205,11 @@ def fitted(
         class_weights=FitConfig().class_weights,
         motion=motion,
     )
-    stream_clips = list[ClipFeatures]()
+    stream_clips = dict[int, Footage]()
     for number in np.random.default_rng(0).permutation(len(parts))[:_MOST_CLIPS].tolist():
         clip = stitch(parts, [number], pace)
         count = len(clip.clip)
-        shown = clip.motion(0, count)
-        moving = [] if shown is None else [(t, row) for t, row in enumerate(shown) if row[0]]
-        stream_clips.append(ClipFeatures(clip.features(0, count), number, moving))
+        stream_clips[number] = Footage(clip.features(0, count), clip.motion(0, count))
     background = _background(quiet, hours, pace) if hours else None
     _, decision = fit_layers(net, clips, decision, stream_clips=stream_clips, background=background)
     threshold = _NEVER
@@ -234,10 +231,10 @@ def _background(quiet: Sequence[Part], hours: float, pace: Pace) -> Background:
     stream = stitch(quiet, order, pace)
     length = round(60 * pace.rate)
 
-    def read(piece: Path) -> tuple[Tensor, Tensor | None]:
+    def read(piece: Path) -> Footage:
         first = int(piece.name)
         after = min(first + length, frames)
-        return stream.features(first, after), stream.motion(first, after)
+        return Footage(stream.features(first, after), stream.motion(first, after))
 
     pieces = [Path(str(first)) for first in range(0, frames, length)]
     return Background(pieces[::2], pieces[1::2], read)

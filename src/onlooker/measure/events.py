@@ -169,11 +169,11 @@ def alarm_curve(pairs: Sequence[Pair], *, point: float | None = None) -> AlarmCu
 
     `point`: a threshold that the curve has in any case.
     """
+    pairs = [(true, judged(true, predicted)) for true, predicted in pairs]
     events = [event for true, _ in pairs for event in true.segments]
     scores = [event.score for _, predicted in pairs for event in predicted.segments]
-    in_events = sum(event.end - event.start for event in events)
-    hours = (sum(true.seconds for true, _ in pairs) - in_events) / 3600
-    if not events or not scores or hours <= 0:
+    hours = _quiet_hours(pairs)
+    if not events or not scores or not hours:
         return None
     matches = _matches(pairs)
     points = np.quantile(scores, np.linspace(0, 1, _POINTS))
@@ -243,16 +243,7 @@ def event_figures(pairs: Sequence[Pair]) -> dict[str, Any]:
     pairs = [(true, judged(true, predicted)) for true, predicted in pairs]
     matches = _matches(pairs)
     right = np.array(matches.right) > -1
-    seconds_outside = sum(true.seconds for true, _ in pairs) - sum(
-        sum(
-            end - start
-            for start, end in covered(
-                [*((event.start, event.end) for event in true.segments), *true.unknown]
-            )
-        )
-        for true, _ in pairs
-    )
-    hours = max(seconds_outside, 0.0) / 3600
+    hours = _quiet_hours(pairs)
     alarms = len(matches.alarms)
     maps = segment_map(pairs, OVERLAPS).tolist() if len(right) else [None] * len(OVERLAPS)
     return {
@@ -267,10 +258,24 @@ def event_figures(pairs: Sequence[Pair]) -> dict[str, Any]:
     }
 
 
+<<<<<<< HEAD
 def mistakes(
     true: Timeline, predicted: Timeline
 ) -> tuple[list[Segment], list[tuple[Segment, Segment]], list[Segment]]:
     """The mistakes that `event_figures` counts in one recording.
+=======
+def _quiet_hours(pairs: Sequence[Pair]) -> float:
+    """Hours outside of the true events and of unknown time."""
+    seconds = 0.0
+    for true, _ in pairs:
+        spans = covered([*(event.span for event in true.segments), *true.unknown])
+        seconds += true.seconds - sum(end - start for start, end in spans)
+    return max(seconds, 0.0) / 3600
+
+
+class Mistakes(NamedTuple):
+    """The mistakes in the events of a recording.
+>>>>>>> times
 
     Returns:
         The true events that no predicted one overlaps; the true events that only events of other

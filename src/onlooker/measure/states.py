@@ -138,8 +138,9 @@ def tier_figures(
     for tier in tiers:
         pairs = list[tuple[Ints, Ints]]()
         for timelines in recordings:
+            times = np.arange(0, timelines[0].seconds, 1 / rate).tolist()
             true, predicted, *others = (
-                known_labels(timeline, tier.classes, rate=rate) for timeline in timelines
+                known_labels(timeline, tier.classes, times) for timeline in timelines
             )
             if not tier.has_gaps:
                 true[true == len(tier.classes)] = UNKNOWN
@@ -153,9 +154,8 @@ def tier_figures(
     return results
 
 
-def known_labels(timeline: Timeline, classes: Sequence[str], *, rate: float) -> Ints:
-    """`frame_labels` at a frame rate, `T`, and `UNKNOWN` in unknown time without a label."""
-    times = np.arange(0, timeline.seconds, 1 / rate).tolist()
+def known_labels(timeline: Timeline, classes: Sequence[str], times: Sequence[float]) -> Ints:
+    """`frame_labels` at some times, and `UNKNOWN` in unknown time without a label."""
     labels = frame_labels(timeline.segments, times, classes)
     for span in timeline.unknown:
         begin, end = np.searchsorted(times, span).tolist()

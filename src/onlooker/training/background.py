@@ -6,13 +6,12 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain, pairwise
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from onlooker.base.config import DataConfig
 from onlooker.base.intervals import with_interval
@@ -21,6 +20,7 @@ from onlooker.data.clips import read_header
 from onlooker.data.folder import list_files
 from onlooker.data.samples import read_at
 from onlooker.models.video_model import VideoModel
+from onlooker.training.footage import Footage
 from onlooker.training.forward import encode_samples
 from onlooker.video.reader import VideoReader, is_video
 
@@ -30,8 +30,6 @@ _PIECE = 60.0  # seconds that are encoded together, at most
 _FRAMES = 32  # encoded together
 _REMEMBERED = 1 << 30  # bytes of features that stay in memory, at most: 25,000 frames of Lite0
 
-_Piece = tuple[Tensor, Tensor | None]  # features and motion words
-
 
 @dataclass(frozen=True)
 class Background:
@@ -40,13 +38,12 @@ class Background:
     Args:
         fitted: pieces whose windows are negatives.
         held_out: pieces that give the rate of false alarms.
-        read: the features of a piece, `T D h w`, at the frame rate of streams, and its motion words
-            `T 1+F`, if they are asked for.
+        read: the footage of a piece.
     """
 
     fitted: Sequence[Path]
     held_out: Sequence[Path]
-    read: Callable[[Path], _Piece]
+    read: Callable[[Path], Footage]
 
 
 def background_files(paths: Sequence[Path]) -> list[Path]:
@@ -93,19 +90,18 @@ def _pieces(file: Path) -> Iterator[Path]:
 
 
 def remembered(
-    read: Callable[[Path], _Piece], most_bytes: int = _REMEMBERED
-) -> Callable[[Path], _Piece]:
+    read: Callable[[Path], Footage], most_bytes: int = _REMEMBERED
+) -> Callable[[Path], Footage]:
     """A function that reads pieces and keeps the first ones in memory, up to a number of bytes:
     these are read once.
     """
-    stored = dict[Path, _Piece]()
+    stored = dict[Path, Footage]()
 
-    def read_once(path: Path) -> _Piece:
+    def read_once(path: Path) -> Footage:
         if path in stored:
             return stored[path]
         piece = read(path)
-        tensors = chain.from_iterable([*stored.values(), piece])
-        if sum(tensor.nbytes for tensor in tensors if tensor is not None) <= most_bytes:
+        if sum(footage.features.nbytes for footage in (*stored.values(), piece)) <= most_bytes:
             stored[path] = piece
         return piece
 
@@ -113,7 +109,7 @@ def remembered(
 
 
 @torch.inference_mode()
-def _features(model: VideoModel, data: DataConfig, path: Path, *, rate: float) -> _Piece:
+def _features(model: VideoModel, data: DataConfig, path: Path, *, rate: float) -> Footage:
     reader = VideoReader(path)
     count = max(2, round(reader.timing.length * rate))
 
@@ -123,4 +119,5 @@ def _features(model: VideoModel, data: DataConfig, path: Path, *, rate: float) -
     sample = read_at(reader, data, sampling)
     frames = torch.from_numpy(sample.pixels)
     features = encode_samples(model, frames, data, at_once=_FRAMES).half().cpu()
-    return features, None if sample.motion is None else torch.from_numpy(sample.motion)
+    motion = None if sample.motion is None else torch.from_numpy(sample.motion)
+    return Footage(features, motion)

@@ -3,14 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from onlooker.base.config import FitConfig, Settings
 from onlooker.base.decision import Decision
 from onlooker.base.records import Clip, Curves, Evaluation
 from onlooker.data.clips import ClipFrames
 from onlooker.data.split import Split
-from onlooker.measure.figures import CrossValidationFigures
+from onlooker.measure.figures import CrossValidationFigures, HeldOutStates, TriedCandidate
+from onlooker.models.heads import Head
 from onlooker.models.video_model import VideoModel
 from onlooker.training.times import TimesPlan
 
@@ -81,6 +82,24 @@ class Fitted:
     held_out: Evaluation | None = None
     figures: CrossValidationFigures | None = None
     notes: Mapping[str, str] = field(default_factory=dict)
+
+
+class SegmentLayer(NamedTuple):
+    """Heads of a model that find segments.
+
+    Args:
+        heads: by name, as in `LinearClassifier`.
+        lengths: of the windows, in frames, ascending.
+        decision: what the segmenter needs: the curve of events, or tiers of states and frame rate.
+        table: what was tried.
+        held_out: the states of recordings that it was not fitted to; None: of events.
+    """
+
+    heads: dict[str, Head]
+    lengths: tuple[int, ...]
+    decision: Decision
+    table: tuple[TriedCandidate, ...]
+    held_out: HeldOutStates | None = None
 
 
 class Fitter(Protocol):

@@ -2,7 +2,7 @@
 tests it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import cast
@@ -25,7 +25,7 @@ from onlooker.measure.metrics import labels_to_check, measure
 from onlooker.models.linear import LinearClassifier
 from onlooker.training.background import Background, background_of
 from onlooker.training.encoders import EncoderChoice, choose_encoder
-from onlooker.training.events import ClipFeatures, fit_events
+from onlooker.training.events import fit_events
 from onlooker.training.eyes import (
     LayerChoice,
     choose_eyes,
@@ -34,6 +34,7 @@ from onlooker.training.eyes import (
     motion_vectors,
 )
 from onlooker.training.fitter import FitContext, Fitted, Fitter
+from onlooker.training.footage import Footage
 from onlooker.training.linear import ClipStatistics
 from onlooker.training.regression import Floats
 from onlooker.training.search import summary
@@ -81,7 +82,6 @@ class LinearFitter(Fitter):
             net.set_heads(states.heads, states.lengths)
             decision = states.decision
             table += states.table
-            notes["when"] = f"states: {states.held_out.sentence}"
             if "state_motion" in states.heads:
                 data = replace(data, eyes="both")
         note(f"chosen: {summary(table)}")
@@ -92,6 +92,8 @@ class LinearFitter(Fitter):
             eyes=choice.eye_figures or None,
             states=states and states.held_out,
         )
+        if figures.states:
+            notes["when"] = f"states: {figures.states.sentence}"
         fitted = Fitted(
             net,
             decision,
@@ -136,7 +138,7 @@ def _fit_clips(
         net,
         encoded.clips,
         replace(context.decision, clip_seconds=seconds),
-        stream_clips=stream_clips if is_stream else (),
+        stream_clips=stream_clips if is_stream else {},
         early=encoded.early,
         background=background,
     )
@@ -183,7 +185,7 @@ def fit_layers(
     clips: ClipStatistics,
     decision: Decision,
     *,
-    stream_clips: Sequence[ClipFeatures],
+    stream_clips: Mapping[int, Footage],
     early: tuple[Floats, Floats] | None = None,
     background: Background | None = None,
 ) -> tuple[LayerChoice, Decision]:
@@ -192,7 +194,7 @@ def fit_layers(
     Args:
         clips: what the layers are fitted to.
         decision: its classes and its frame rate.
-        stream_clips: clips at this frame rate, to make streams with events from.
+        stream_clips: clips at this frame rate, to make streams with events from, by their positions.
         early: as in `EncodedClips`.
         background: see `fit_events`.
 
@@ -217,15 +219,12 @@ def fit_layers(
         spread = MotionSpread.of(clips.motion.x)
         model.heads["motion"].center.copy_(torch.from_numpy(clips.motion.basis @ spread.center))
         model.heads["clip"].motion_factors[1] = spread.factor(usual, usual_motion(clips))
-        if layer is not None:
-            factor = spread.factor(layer.farthest, layer.farthest_motion)
-            model.heads["window"].motion_factors[1] = factor
     counts = np.bincount(clips.y, minlength=clips.num_classes)
     table = choice.table if layer is None else (*choice.table, *layer.table)
     return replace(choice, table=table), replace(
         decision,
         temperature=choice.temperature,
-        curve=layer and layer.curve,
+        curve=layer and layer.decision.curve,
         novelty_limit=usual,
         class_shares=() if choice.candidate.balanced else (counts / counts.sum()).tolist(),
     )
@@ -292,15 +291,15 @@ def _leakage(
 
 def _stream_clips(
     samples: ClipFrames, features: Mapping[int, Tensor], rate: float
-) -> tuple[list[ClipFeatures], float]:
-    """The clips of streams, and the seconds of the longest of all clips: all were counted as clips,
+) -> tuple[dict[int, Footage], float]:
+    """The clips of streams by their positions, and the seconds of the longest of all clips: all were counted as clips,
     so it is one for `predict`.
 
     Args:
         features: of the clips of streams by their positions, `T D h w`.
         rate: frames per second of streams.
     """
-    stream_clips = list[ClipFeatures]()
+    stream_clips = dict[int, Footage]()
     longest = 0.0
     for position in [*features, *(i for i in range(len(samples)) if i not in features)]:
         with suppress(ClipError):  # a clip that was removed while the model was trained
@@ -311,16 +310,17 @@ def _stream_clips(
                 distinct = min(len(maps), len(timing.times))  # a short clip repeats its last frame
                 count = min(max(2, round(timing.length * rate)), _LONG * len(maps))
                 frames = np.linspace(0, distinct - 1, count).round().astype(int)
-                clip = ClipFeatures(maps[frames], position)
+                motion = None
                 if samples.has_motion:
-                    clip = clip._replace(motion=_motion_at(samples.motion(position), frames))
-                stream_clips.append(clip)
+                    motion = _motion_at(samples.motion(position), frames)
+                stream_clips[position] = Footage(maps[frames], motion)
     return stream_clips, longest
 
 
-def _motion_at(motion: Tensor, frames: NDArray[np.int64]) -> list[tuple[int, Tensor]]:
-    """The rows with blocks of a sample's motion words `T 1+F`, for `frames` chosen from the sample:
-    each with the position of the first chosen frame that is not earlier.
+def _motion_at(motion: Tensor, frames: NDArray[np.int64]) -> Tensor:
+    """The motion words of some `frames` of a sample, from those of all its frames, `T 1+F`: each
+    block ends with the first of these frames that is not earlier.
     """
-    rows = [(min(row, frames[-1]), words) for row, words in enumerate(motion) if words[0]]
-    return [(int(np.searchsorted(frames, row)), words) for row, words in rows]
+    ends = np.searchsorted(frames, np.arange(len(motion)).clip(max=frames[-1]))
+    rows = motion.new_zeros(len(frames), motion.shape[1])
+    return rows.index_add(0, torch.from_numpy(ends), motion)

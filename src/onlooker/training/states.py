@@ -6,15 +6,15 @@ the decoder (`stream.segmenters`) are chosen, and the states are tested. A layer
 of the shortest window is added, with a weight chosen alike, if it clearly improves the states.
 """
 
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
-from itertools import product, repeat
+from itertools import product, takewhile
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 from torch import Tensor
@@ -22,19 +22,22 @@ from torch import Tensor
 from onlooker.base.config import DataConfig, StreamConfig
 from onlooker.base.decision import Decision, StateChain
 from onlooker.base.fisher import fisher_vector
+from onlooker.base.intervals import Times
 from onlooker.base.progress import tracked
 from onlooker.base.records import Recording, Segment, clip_name
 from onlooker.base.text import some_of
-from onlooker.data.tiers import TOLERANCE, tiers_of
+from onlooker.data.tiers import tiers_of
 from onlooker.measure.events import alarm_curve
 from onlooker.measure.figures import HeldOutStates, TriedCandidate, saved_pairs
-from onlooker.measure.states import UNKNOWN, bouts_of, state_figures
+from onlooker.measure.states import UNKNOWN, Tier, bouts_of, known_labels, tier_figures
 from onlooker.measure.timeline import Pair, Timeline
 from onlooker.models.heads import Head
 from onlooker.models.linear import ORDERED, UNORDERED, LinearClassifier
-from onlooker.models.motion_memory import rounded_motion
+from onlooker.models.motion_memory import rounded_motion, window_sums
 from onlooker.stream.segmenters.semi_markov import Decoder, window_offsets
 from onlooker.stream.sources import ON_TIME, slot_of
+from onlooker.training.fitter import SegmentLayer
+from onlooker.training.footage import window_statistics, with_past
 from onlooker.training.forward import encode_samples
 from onlooker.training.linear import one_thread
 from onlooker.training.regression import (
@@ -89,16 +92,10 @@ class _Tier(NamedTuple):
 
     def labels(self, recording: Recording, times: Floats, classes: Sequence[str]) -> Ints:
         """The output of each frame, `T`; `UNKNOWN` where it is not known."""
-        outputs = np.full(len(times), self.gap, np.int64)
-        for start, end in recording.unknown:
-            outputs[(times >= start) & (times < end)] = UNKNOWN
-        # where the tier has a label, it is known
-        for bout in recording.labels:
-            label = classes.index(bout.label)
-            if label in self.classes:
-                begin, after = np.searchsorted(times, np.array(bout.span) - TOLERANCE).tolist()
-                outputs[begin:after] = self.classes.index(label)
-        return outputs
+        names = [classes[k] for k in self.classes if k >= 0]
+        timeline = Timeline(recording.labels, recording.end, recording.unknown)
+        outputs = known_labels(timeline, names, times.tolist())
+        return np.where(outputs == len(names), self.gap, outputs)
 
 
 def _tiers(recordings: Sequence[Recording], decision: Decision) -> list[_Tier]:
@@ -126,6 +123,7 @@ class _Frames(NamedTuple):
         labels: of each tier, the class of each frame, `T`.
         samples: positions of the frames that layers are fitted to.
         motion: Fisher vectors of the shortest window around each frame, `T F`; None: they are not computed.
+        unknown: spans in which nobody knows what happens, where nothing is labeled.
     """
 
     times: Floats
@@ -133,30 +131,11 @@ class _Frames(NamedTuple):
     labels: list[Ints]
     samples: Ints
     motion: NDArray[np.float16] | None = None
+    unknown: Sequence[Times] = ()
 
     def known_samples(self, labels: Ints) -> Ints:
         """The samples whose labels, of `T`, are known."""
         return self.samples[labels[self.samples] != UNKNOWN]
-
-
-class StateLayer(NamedTuple):
-    """A fitted state layer.
-
-    Args:
-        heads: of a model: `state`, with center and scale `L M`, weight `R L M`, bias `R`; and, unless
-            states are recognized by pictures alone, `state_motion` on motion words, with weight
-            `R F` and bias `R`.
-        lengths: of the windows, in frames.
-        decision: with the tiers, and the frame rate.
-        held_out: how good the states of recordings are that it was not fitted to.
-        table: what was tried.
-    """
-
-    heads: dict[str, Head]
-    lengths: tuple[int, ...]
-    decision: Decision
-    held_out: HeldOutStates
-    table: tuple[TriedCandidate, ...]
 
 
 class _Candidate(NamedTuple):
@@ -195,8 +174,10 @@ def fit_states(
     decision: Decision,
     *,
     data: DataConfig,
-) -> StateLayer:
-    """Fit a state layer to recordings.
+) -> SegmentLayer:
+    """Fit a state layer to recordings: its heads are `state`, with center and scale `L M`, weight
+    `R L M`, bias `R`; and, unless states are recognized by pictures alone, `state_motion` on motion
+    words, with weight `R F` and bias `R`.
 
     Args:
         net: the model, which is not changed.
@@ -230,7 +211,7 @@ def fit_states(
     heads = {"state": Head(**tests.layer(motion.value)._asdict())}
     if motion.value.motion_weight:
         heads["state_motion"] = Head(*tests.motion_layer(motion.value))
-    return StateLayer(
+    return SegmentLayer(
         heads,
         lengths,
         replace(decision, states=tuple(tier.chain for tier in fitted), frame_rate=rate),
@@ -244,13 +225,13 @@ class _FittedTier(NamedTuple):
 
     Args:
         chain: how its outputs are decoded.
-        paths: of each recording, the decoded labels of its frames, `T`.
+        pairs: the labeled and the decoded bouts of each recording.
         text: how good they are.
         table: what was tried.
     """
 
     chain: StateChain
-    paths: list[Ints]
+    pairs: list[Pair]
     text: str
     table: tuple[TriedCandidate, ...]
 
@@ -260,33 +241,28 @@ def _fit_tier(tests: "_StateTests", number: int, logs: Sequence[Floats]) -> _Fit
     recording.
     """
     tier = tests.tiers[number]
-    labels = [recording.labels[number] for recording in tests.recordings]
-    paths_of = _decoded(tests, number, logs)
+    names = [name for name in tests.names(tier) if name is not None]
+    answers = _answers(tests, number, logs)
+
+    def figures(pairs: Sequence[Pair]) -> dict[str, Any]:
+        return tier_figures([Tier(names, tier.gap != UNKNOWN)], pairs, rate=tests.rate)[0]
 
     def test(weight: float) -> Trial:
-        losses = [
-            1 - _quality(tests.figures(number, [true], [path]))
-            for true, path in zip(labels, paths_of(weight), strict=True)
-        ]
+        losses = [1 - _quality(figures([pair])) for pair in answers(weight)]
         return Trial(np.array(losses), np.array(tests.groups), measure="1 - mean of F1 and F1@50")
 
     suffix = f" of tier {number + 1}" if len(tests.tiers) > 1 else ""
-    weight = search(f"weight of the decoder{suffix}", _WEIGHTS, test, name="{:g}".format)
-    paths = paths_of(weight.value)
-    threshold = 0.0
-    if tier.gap != UNKNOWN:
-        threshold = _threshold(tests, number, paths=paths, logs=logs)
-        paths = _without_doubtful(paths, logs, threshold, gap=tier.gap)
-    figures = tests.figures(number, labels, paths)
-    medians, spreads = durations(labels, len(tier.classes), rate=tests.rate)
-    names = some_of([tests.decision.classes[k] for k in tier.classes if k >= 0])
+    weight, table = search(f"weight of the decoder{suffix}", _WEIGHTS, test, name="{:g}".format)
+    threshold = 0.0 if tier.gap == UNKNOWN else _threshold(answers(weight))
+    pairs = answers(weight, threshold)
+    accuracy, segmental_f1 = (figures(pairs)[name] for name in ("accuracy", "segmental_f1"))
     text = (
-        f"{f'{names}: ' if len(tests.tiers) > 1 else ''}"
-        f"{100 * figures['accuracy']:.0f} % of the time right, "
-        f"F1@50 {figures['segmental_f1']['50']:.0f}"
+        f"{f'{some_of(names)}: ' if len(tests.tiers) > 1 else ''}"
+        f"{100 * accuracy:.0f} % of the time right, F1@50 {segmental_f1['50']:.0f}"
     )
-    fitted = StateChain(tier.classes, medians, spreads, weight=weight.value, threshold=threshold)
-    return _FittedTier(fitted, paths, text, table=weight.table)
+    medians, spreads = tests.durations(number, range(len(tests.recordings)))
+    chain = StateChain(tier.classes, medians, spreads, weight=weight, threshold=threshold)
+    return _FittedTier(chain, pairs, text, table=table)
 
 
 def _quality(figures: Mapping[str, Any]) -> float:
@@ -294,18 +270,30 @@ def _quality(figures: Mapping[str, Any]) -> float:
     return (figures["macro_f1"] + figures["segmental_f1"]["50"] / 100) / 2
 
 
-def _without_doubtful(
-    paths: Sequence[Ints], logs: Sequence[Floats], threshold: float, *, gap: int
-) -> list[Ints]:
-    """Paths without the bouts whose score is below a threshold."""
-    results = list[Ints]()
-    for path, scores in zip(paths, logs, strict=True):
-        result = path.copy()
-        for begin, end, label in bouts_of(path):
-            if np.exp(scores[begin:end, label]).mean() < threshold:
-                result[begin:end] = gap
-        results.append(result)
-    return results
+def _answers(
+    tests: "_StateTests", number: int, logs: Sequence[Floats]
+) -> Callable[..., list[Pair]]:
+    """Decodes a tier with a weight and a threshold: the labeled and the decoded bouts of each
+    recording. Durations are from recordings in other folds.
+    """
+    truth = [tests.truth(i, number) for i in range(len(logs))]
+    names = tests.names(tests.tiers[number])
+
+    @cache
+    def decode(weight: float, threshold: float = 0.0) -> list[Pair]:
+        pairs: list[Pair] = [*zip(truth, truth, strict=True)]
+        for test in tests.folds:
+            others = np.setdiff1d(np.arange(len(logs)), test)
+            medians, spreads = tests.durations(number, others)
+            decoder = Decoder(
+                names, medians, spreads, weight=weight, rate=tests.rate, threshold=threshold
+            )
+            for i in test.tolist():
+                bouts = decoder.decode(tests.recordings[i].times.tolist(), np.exp(logs[i]))
+                pairs[i] = truth[i], Timeline(bouts, truth[i].seconds)
+        return pairs
+
+    return decode
 
 
 def _held_out_states(
@@ -315,15 +303,12 @@ def _held_out_states(
 ) -> HeldOutStates:
     """The labeled and the decoded bouts of all recordings."""
     tested = dict[str, Pair]()
-    for i, (recording, frames) in enumerate(zip(recordings, tests.recordings, strict=True)):
-        labeled = list[Segment]()
-        decoded = list[Segment]()
-        for number, tier in enumerate(fitted):
-            labeled += tests.segments(i, number, frames.labels[number])
-            decoded += tests.segments(i, number, tier.paths[i])
-        seconds = float(frames.times[-1]) + 1 / tests.rate
-        name = clip_name(recording.path, recording.root)
-        tested[name] = Timeline(labeled, seconds), Timeline(decoded, seconds)
+    for recording, *pairs in zip(recordings, *(tier.pairs for tier in fitted), strict=True):
+        true, predicted = (
+            Timeline([bout for timeline in tiers for bout in timeline.segments], tiers[0].seconds)
+            for tiers in zip(*pairs, strict=True)
+        )
+        tested[clip_name(recording.path, recording.root)] = true, predicted
     texts = "; ".join(tier.text for tier in fitted)
     nothing = tests.decision.nothing_class
     return HeldOutStates(
@@ -334,23 +319,10 @@ def _held_out_states(
     )
 
 
-def _threshold(
-    tests: "_StateTests", number: int, *, paths: Sequence[Ints], logs: Sequence[Floats]
-) -> float:
-    """The lowest score of a bout of a tier, by the rule of events (`AlarmCurve.operating_point`);
-    0 if more is lost by it than it leaves out.
-
-    Args:
-        number: of the tier.
-        paths, logs: for each recording, labels of its frames, `T`, and log probabilities, `T R`.
+def _threshold(pairs: Sequence[Pair]) -> float:
+    """The lowest score of a bout, by the rule of events (`AlarmCurve.operating_point`); 0 if more
+    is lost by it than it leaves out.
     """
-    pairs = list[Pair]()
-    for i, (recording, path, scores) in enumerate(zip(tests.recordings, paths, logs, strict=True)):
-        labels = recording.labels[number]
-        judged = np.where(labels == UNKNOWN, UNKNOWN, path)
-        seconds = (labels != UNKNOWN).sum() / tests.rate
-        true = Timeline(tests.segments(i, number, labels), seconds)
-        pairs.append((true, Timeline(tests.segments(i, number, judged, logs=scores), seconds)))
     curve = alarm_curve(pairs)
     point = None if curve is None else curve.operating_point(StreamConfig.alarms_per_hour)
     if curve is None or point is None or curve.f1(point) <= curve.f1(0):
@@ -439,9 +411,12 @@ def _read(
             _statistics(net, features, lengths, delay=max(offsets)),
             [tier.labels(recording, times[:count], classes) for tier in tiers],
             samples=np.zeros(0, np.int64),
+            unknown=recording.unknown,
         )
         if data.sees_motion:
-            vectors = _motion_vectors(reader, indices, n=lengths[0], offset=offsets[0])
+            vectors = _motion_vectors(
+                reader, indices, times[:count], n=lengths[0], offset=offsets[0]
+            )
             frames = frames._replace(motion=vectors)
         encoded.append(frames)
     bouts = sum(len(bouts_of(labels)) for frames in encoded for labels in frames.labels)
@@ -472,37 +447,20 @@ def _features(
 
 
 def _motion_vectors(
-    reader: VideoReader, indices: Ints, *, n: int, offset: int
+    reader: VideoReader, indices: Ints, times: Floats, *, n: int, offset: int
 ) -> NDArray[np.float16]:
-    """The Fisher vectors `T F` of one window per frame at these `indices`: `n` frames that end
-    `offset` frames later, as in a stream. After the last frame nothing moves.
+    """The Fisher vectors `T F` of one window per frame at these `indices` and `times`: `n` frames
+    that end `offset` frames later, as in a stream. After the last frame nothing moves.
     """
-    nothing = torch.zeros(1 + motion_eye().num_features)
-    rows = deque[Tensor]([nothing], maxlen=n)
+    until_last = takewhile(lambda frame: frame[0] <= indices[-1], reader)
+    frames = ((time, pixels) for _, time, pixels in until_last)
+    words = torch.from_numpy(motion_eye().describe(frames, times.tolist()))
+    rows = F.pad(words, (0, 0, 0, offset))
     vectors = list[NDArray[np.float16]]()
-    for row in (*_motion_rows(reader, indices), *repeat(nothing, offset)):
-        rows.append(rounded_motion(row))
-        vectors.append(fisher_vector(torch.stack([*rows]).sum(0)).half().numpy())
-    return np.stack(vectors[offset:])
-
-
-def _motion_rows(reader: VideoReader, indices: Ints) -> Iterator[Tensor]:
-    """Motion words for each frame at these indices, `1+F`: of all frames since the previous index;
-    a repeated frame has them once.
-    """
-    eye = motion_eye()
-    state = None
-    total = torch.zeros(1 + eye.num_features)
-    remaining = deque(indices.tolist())
-    for index, time, pixels in reader:
-        state, row = eye.step(pixels, time, state)
-        total = total + torch.tensor(row)
-        while remaining and remaining[0] <= index:
-            remaining.popleft()
-            yield total
-            total = torch.zeros_like(total)
-        if not remaining:
-            return
+    for joined, past in with_past(rows.split(_TOGETHER), n - 1):
+        (sums,) = window_sums(rounded_motion(joined[None]), (n,))
+        vectors.append(fisher_vector(sums[0, past:]).half().numpy())
+    return np.concatenate(vectors)[offset:]
 
 
 def _statistics(
@@ -510,33 +468,23 @@ def _statistics(
 ) -> list[NDArray[np.float16]]:
     """The statistics of `_Frames`, computed piece by piece."""
     before = lengths[-1] - 1
-    parts = list[list[NDArray[np.float16]]]()
-    past: Tensor | None = None
-    with torch.inference_mode():
-        for piece in _with_held(features, delay):
-            if past is None:
-                past = piece[:1].expand(before, -1, -1, -1)
-            joined = torch.cat((past, piece))
-            values = net.window_statistics(joined[None], lengths)[0, before:].cpu().half().numpy()
-            past = joined[len(joined) - before :]
-            few = values.shape[2] // len(net.names) * len(UNORDERED)
-            parts.append(
-                [
-                    values[:, i] if i == _ordered(len(lengths)) else values[:, i, :few]
-                    for i in range(len(lengths))
-                ]
-            )
-    return [np.concatenate(pieces) for pieces in zip(*parts, strict=True)]
+    few = net.num_features // len(net.names) * len(UNORDERED)
+    counts = [None if i == _ordered(len(lengths)) else few for i in range(len(lengths))]
+    pieces = list[list[NDArray[np.float16]]]()
+    for values in window_statistics(net, _held(features, before, delay), lengths):
+        rows = values.cpu().half().numpy()
+        pieces.append([rows[:, i, :count] for i, count in enumerate(counts)])
+    return [np.concatenate(of_length)[before:] for of_length in zip(*pieces, strict=True)]
 
 
-def _with_held(features: Iterator[Tensor], delay: int) -> Iterator[Tensor]:
-    """The features; the last frame is repeated `delay` times."""
-    last = None
-    for piece in features:
-        yield piece
-        last = piece[-1:]
-    if last is not None and delay:
-        yield last.expand(delay, -1, -1, -1)
+def _held(features: Iterator[Tensor], before: int, after: int) -> Iterator[Tensor]:
+    """The features; the first and the last frame are repeated so many times."""
+    last = next(features)
+    yield last[:1].expand(before, -1, -1, -1)
+    yield last
+    for last in features:
+        yield last
+    yield last[-1:].expand(after, -1, -1, -1)
 
 
 class _Space(NamedTuple):
@@ -634,18 +582,17 @@ class _StateTests:
 
     def trial(self, candidate: _Candidate) -> Trial:
         """The log loss of the sampled frames in all tiers where they are known."""
-        losses = list[Floats]()
-        right = list[NDArray[np.bool_]]()
-        groups = list[str]()
         pairs = zip(self.logits(candidate), self.recordings, self.groups, strict=True)
-        for logits, recording, group in pairs:
-            for scores, labels in zip(logits, recording.labels, strict=True):
-                samples = recording.known_samples(labels)
-                losses.append(-scores[samples, labels[samples]])
-                right.append(scores[samples].argmax(1) == labels[samples])
-                groups += [group] * len(samples)
-        accuracy = float(np.concatenate(right).mean())
-        return Trial(np.concatenate(losses), np.array(groups), accuracy)
+        rows = [
+            (scores[known], labels[known], np.full(len(known), group))
+            for tiers, recording, group in pairs
+            for scores, labels in zip(tiers, recording.labels, strict=True)
+            for known in [recording.known_samples(labels)]
+        ]
+        losses = [-scores[range(len(targets)), targets] for scores, targets, _ in rows]
+        right = [scores.argmax(1) == targets for scores, targets, _ in rows]
+        groups = np.concatenate([row[2] for row in rows])
+        return Trial(np.concatenate(losses), groups, float(np.concatenate(right).mean()))
 
     def logits(self, candidate: _Candidate) -> list[list[Floats]]:
         """For each recording and each tier, log probabilities `T R` by a layer that was fitted
@@ -694,39 +641,28 @@ class _StateTests:
         factor = candidate.motion_weight
         return factor * weight, factor * (bias - weight @ space.center)
 
-    def segments(
-        self, i: int, number: int, labels: Ints, *, logs: Floats | None = None
-    ) -> list[Segment]:
-        """The bouts of a recording with these labels of a tier, `T`, without pauses; with log
-        probabilities `T R`, they have scores.
-        """
-        times = self.recordings[i].times
-        bounds = [*times.tolist(), float(times[-1]) + 1 / self.rate]
-        classes = self.tiers[number].classes
-        return [
-            Segment(
-                self.decision.classes[classes[output]],
-                bounds[begin],
-                bounds[end],
-                score=1.0 if logs is None else float(np.exp(logs[begin:end, output]).mean()),
-            )
-            for begin, end, output in bouts_of(labels)
-            if classes[output] not in (-1, self.decision.nothing_class)
-        ]
-
-    def figures(self, number: int, labels: Sequence[Ints], paths: Sequence[Ints]) -> dict[str, Any]:
-        """`state_figures` of the true and the predicted labels of recordings, `T` each."""
-        classes = self.tiers[number].classes
-        R = len(classes)
+    def names(self, tier: _Tier) -> list[str | None]:
+        """The name of each output of a tier; None: no state."""
         no_state = (-1, self.decision.nothing_class)
-        states = [i for i, k in enumerate(classes) if k not in no_state]
-        position = np.full(R + 1, len(states))  # of outputs among states; the last one is UNKNOWN
-        position[states] = np.arange(len(states))
-        position[UNKNOWN] = UNKNOWN
-        names = [self.decision.classes[classes[i]] for i in states]
-        true = [position[values] for values in labels]
-        predicted = [position[path] for path in paths]
-        return state_figures(true, predicted, names, rate=self.rate)
+        return [None if k in no_state else self.decision.classes[k] for k in tier.classes]
+
+    def truth(self, i: int, number: int) -> Timeline:
+        """The labeled bouts of a recording in a tier."""
+        recording = self.recordings[i]
+        names = self.names(self.tiers[number])
+        end = float(recording.times[-1]) + 1 / self.rate
+        bounds = [*recording.times.tolist(), end]
+        bouts = [
+            Segment(name, bounds[begin], bounds[after])
+            for begin, after, output in bouts_of(recording.labels[number])
+            if (name := names[output]) is not None
+        ]
+        return Timeline(bouts, end, recording.unknown)
+
+    def durations(self, number: int, rows: Iterable[int]) -> tuple[list[float], list[float]]:
+        """`durations` of the outputs of a tier in some recordings."""
+        labels = [self.recordings[i].labels[number] for i in rows]
+        return durations(labels, len(self.tiers[number].classes), rate=self.rate)
 
     def _space(self, windows: _WindowSet | None) -> _Space:
         """The space of pictures with these windows; None: of motion."""
@@ -838,29 +774,3 @@ def durations(outputs: Sequence[Ints], R: int, *, rate: float) -> tuple[list[flo
         for total, values in zip(squares, logs, strict=True)
     ]
     return np.exp(means).tolist(), [max(spread, _MIN_SPREAD) for spread in spreads]
-
-
-def _decoded(
-    tests: _StateTests, number: int, logs: Sequence[Floats]
-) -> Callable[[float], list[Ints]]:
-    """Decodes a tier with a weight: labels of the frames of each recording, `T`. Durations are
-    from recordings in other folds.
-    """
-    R = len(tests.tiers[number].classes)
-    labels = [recording.labels[number] for recording in tests.recordings]
-    priors = {
-        i: durations([labels[j] for j in range(len(labels)) if j not in test], R, rate=tests.rate)
-        for test in tests.folds
-        for i in test.tolist()
-    }
-
-    @cache
-    def decode(weight: float) -> list[Ints]:
-        paths = list[Ints]()
-        for i, scores in enumerate(logs):
-            medians, spreads = priors[i]
-            decoder = Decoder([None] * R, medians, spreads, weight=weight, rate=tests.rate)
-            paths.append(decoder.path(np.exp(scores)))
-        return paths
-
-    return decode

@@ -2,11 +2,13 @@
 things that were never seen.
 """
 
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import stdtrit  # scipy.stats takes half a second to import
 
 from onlooker.base.fisher import PARTS
@@ -82,17 +84,26 @@ def usual_motion(clips: ClipStatistics) -> float | None:
 
 
 def _usual(clips: ClipStatistics, distances: Callable[[Ints, Ints], Floats]) -> float | None:
-    """`upper_bound` of recordings that are left out.
+    """`usual_limit` of recordings that are left out.
 
     `distances`: of test clips from training clips, from the positions of both.
     """
-    values = np.zeros(len(clips.y))
-    for train_rows, test_rows in clips.folds(FOLDS):
-        values[test_rows] = distances(train_rows, test_rows)
-    recordings = np.unique(clips.groups, return_inverse=True)[1]
-    farthest = np.zeros(recordings.max() + 1)
-    np.maximum.at(farthest, recordings, values)
-    return upper_bound(farthest.tolist())
+    return usual_limit(
+        (distances(train_rows, test_rows), clips.groups[test_rows])
+        for train_rows, test_rows in clips.folds(FOLDS)
+    )
+
+
+def usual_limit(tested: Iterable[tuple[Floats, NDArray[np.str_]]]) -> float | None:
+    """`upper_bound` of recordings that are left out.
+
+    `tested`: distances of clips or windows from training, and the recording of each.
+    """
+    farthest = defaultdict[str, float](float)
+    for distances, groups in tested:
+        for distance, group in zip(distances.tolist(), groups.tolist(), strict=True):
+            farthest[group] = max(farthest[group], distance)
+    return upper_bound([*farthest.values()])
 
 
 def upper_bound(farthest: Sequence[float]) -> float | None:

@@ -399,11 +399,12 @@ class MotionEye:
             times: in seconds, ascending.
         """
         rows = np.zeros((len(times), 1 + self.num_features), np.float32)
+        ends = np.array(times[:-1])
         state: MotionEyeState | None = None
         for time, frame in frames:
             state, row = self.step(frame, time, state)
             if row[0]:
-                rows[min(int(np.searchsorted(times, time)), len(times) - 1)] += row
+                rows[np.searchsorted(ends, time)] += row
         if state is not None and not rows[:, 0].any():
             rows[-1] = self._row(last_blocks(state))
         return rows

@@ -7,7 +7,6 @@ of a state. States of one tier exclude each other.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -169,28 +168,15 @@ class Decoder:
             posteriors: `T K`, probabilities of the classes at each frame.
             end: when the recording ends; None: unknown.
         """
-        if not len(posteriors):
-            return []
-        path = self.path(posteriors)
-        cuts = [0, *(np.flatnonzero(np.diff(path)) + 1).tolist(), len(path)]
-        bounds = [*times, self._end(times[-1], end)]
-        bouts = list[Segment]()
-        for begin, after in pairwise(cuts):
-            k = int(path[begin])
-            total = float(posteriors[begin:after, k].sum())
-            bout = _Bout(k, bounds[begin], total, frames=after - begin)
-            bouts += self._segments(bout, bounds[after])
-        return bouts
-
-    def path(self, posteriors: Floats) -> Ints:
-        """The class of each frame, `T`, from probabilities `T K`."""
         front = self._empty()
         ends = list[_Ends]()
         for row in self._logs(posteriors):
             front, frame_ends = self._advance(front, row)
             ends.append(frame_ends)
-        begins, scores = self._lasting(front)
-        return self._trace(front, begins, int(scores.argmax()), ends=ends)
+        if not ends:
+            return []
+        memory = BoutMemory(front, tuple(ends), tuple(times), posteriors=tuple(posteriors))
+        return self.finish(memory, end)
 
     def step(
         self, memory: BoutMemory, time: float, posteriors: Floats
