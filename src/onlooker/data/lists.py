@@ -46,7 +46,6 @@ SPLIT_NAMES = {
     **dict.fromkeys(("test", "testing"), "test"),
 }
 
-_APART = 0.001  # seconds between the ends of two clips that are the same part of a file
 _NAMED = 3  # wrong rows that an error names
 _TIME_COLUMNS = ("start", "end")
 _FRAME_COLUMNS = ("start_frame", "end_frame")
@@ -144,13 +143,21 @@ def read_list(path: Path, asked: SetConfig | None = None) -> ClipList:
     rows = _read_rows(path, table)
     shared = _shared_subjects(rows)
     files = _by_scorer(_requested(path, rows, asked))
-    listed = _rows_of_clips(path, [row for scorers in files.values() for row in scorers[0]])
-    overlaps = _overlaps(path, [rows[0] for rows in listed.values()], asked)
-    existing = {clip: rows for clip, rows in listed.items() if os.path.exists(file_of(clip))}
-    missing = _missing(path, table, listed=listed, existing=existing)
+    clips = _rows_of_clips(path, [row for scorers in files.values() for row in scorers[0]]).values()
+    listed = [first for first, *_ in clips]
+    overlaps = _overlaps(path, listed, asked)
+    present = {row.path for row in listed if os.path.exists(file_of(row.path))}
+    existing = [row for row in listed if row.path in present]
+    missing = _missing(
+        path,
+        table,
+        missing=[row for row in listed if row.path not in present],
+        existing=existing,
+    )
     notes += _notes(listed, files)
-    groups = _groups(path.parent, [*chain.from_iterable(existing.values())], notes, shared=shared)
-    parts = _by_split(path, [rows[0] for rows in existing.values()], groups, shared=shared)
+    of_existing = [row for rows in clips for row in rows if row.path in present]
+    groups = _groups(path.parent, of_existing, notes, shared=shared)
+    parts = _by_split(path, existing, groups, shared=shared)
     recordings = [
         Recording(
             file,
@@ -243,37 +250,33 @@ def _by_scorer(rows: Iterable[ListedLabel]) -> dict[Path, list[list[ListedLabel]
     return {file: [*scorers.values()] for file, scorers in files.items()}
 
 
-def _rows_of_clips(path: Path, rows: Iterable[ListedLabel]) -> dict[Path, list[ListedLabel]]:
-    """The rows with labels of each clip, in the order of the list: several may do the same at the
-    same time.
-
-    Two labels of equal times become two clips. The second one ends a millisecond earlier, because a
-    run finds features, scores and errors by the paths of clips. A later end could overlap what
-    follows.
+def _rows_of_clips(
+    path: Path, rows: Iterable[ListedLabel]
+) -> dict[tuple[Path, str], list[ListedLabel]]:
+    """The rows of each clip, by its path and label, in the order of the list: several may do the
+    same at the same time. A whole file has a single label.
 
     Raises:
         ClipError: an unknown split, or a duplicate.
     """
-    listed: dict[Path, list[ListedLabel]] = {}
+    listed = defaultdict[tuple[Path, str], list[ListedLabel]](list)
     for row in sorted(rows, key=attrgetter("line")):
         if not row.label:
             continue
         if row.split and row.split not in SPLIT_NAMES:
             problem = f"line {row.line}: split {row.split!r}"
             raise ClipError(path, problem, f"expected one of {', '.join(SPLIT_NAMES)}")
-        new = row
-        while new.span != WHOLE and any(
-            other.label != new.label for other in listed.get(new.path, ())
-        ):
-            end = new.end - _APART
-            new = replace(new, end=end, path=with_interval(file_of(new.path), new.start, end))
-        names = new.recording, new.subject, new.tier
-        for other in listed.setdefault(new.path, []):
-            is_same = names == (other.recording, other.subject, other.tier)
-            if is_same or (other.label, other.split) != (new.label, new.split):
-                problem = f"line {new.line} is a duplicate of line {other.line}: {new.path}"
+        same_clip = listed[row.path, "" if row.span == WHOLE else row.label]
+        for other in same_clip:
+            is_same = (row.recording, row.subject, row.tier) == (
+                other.recording,
+                other.subject,
+                other.tier,
+            )
+            if is_same or (other.label, other.split) != (row.label, row.split):
+                problem = f"line {row.line} is a duplicate of line {other.line}: {row.path}"
                 raise ClipError(path, problem, "keep one of them")
-        listed[new.path].append(new)
+        same_clip.append(row)
     return listed
 
 
@@ -281,49 +284,45 @@ def _missing(
     path: Path,
     table: ListTable,
     *,
-    listed: Mapping[Path, Sequence[ListedLabel]],
-    existing: Collection[Path],
+    missing: Sequence[ListedLabel],
+    existing: Sequence[ListedLabel],
 ) -> list[ClipError]:
-    """An error for each clip that does not exist.
+    """An error for each clip that does not exist; the arguments are the first rows of clips.
 
     Raises:
         ClipError: none of the clips exists, or none of a class.
     """
-    missing = [
-        ClipError(
-            clip,
-            f"not found (line {rows[0].line} of {path}, class {rows[0].label})",
-            "correct its path, which is relative to the list",
-        )
-        for clip, rows in listed.items()
-        if clip not in existing
-    ]
     if not existing:
         problem = "no row has a label"
         if missing:
             problem = f"none of its clips exists ({len(table.rows)}), such as {missing[0].path}"
         raise ClipError(path, problem, "paths are relative to the list; correct them, or move it")
-    existing_labels = {row.label for clip in existing for row in listed[clip]}
-    labels = [row.label for rows in listed.values() for row in rows]
-    if lost := [label for label in labels if label not in existing_labels]:
+    labels = {row.label for row in existing}
+    if lost := [row.label for row in missing if row.label not in labels]:
         problem = f"none of the clips of class {lost[0]} exists ({lost.count(lost[0])})"
         raise ClipError(path, problem, "add some, or remove the class from the list")
-    return missing
+    return [
+        ClipError(
+            row.path,
+            f"not found (line {row.line} of {path}, class {row.label})",
+            "correct its path, which is relative to the list",
+        )
+        for row in missing
+    ]
 
 
 def _notes(
-    listed: Mapping[Path, Sequence[ListedLabel]],
-    files: Mapping[Path, Sequence[Sequence[ListedLabel]]],
+    listed: Iterable[ListedLabel], files: Mapping[Path, Sequence[Sequence[ListedLabel]]]
 ) -> list[str]:
     """Which labels are in which tiers, and what is unknown or labeled twice, a sentence each.
 
     Args:
-        listed: by clip.
-        files: by file and scorer.
+        listed: the first row of each clip.
+        files: the rows by file and scorer.
     """
     notes = list[str]()
     labels = defaultdict[str, set[str]](set)
-    for row, *_ in listed.values():
+    for row in listed:
         if row.tier:
             labels[row.tier].add(row.label)
     if len(labels) > 1:

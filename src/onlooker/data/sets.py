@@ -65,9 +65,9 @@ class ClipSet:
 
     def with_recordings(self, clips: Iterable[Clip]) -> "ClipSet":
         """The same set with the recordings of these clips."""
-        by_path = {clip.path: clip for clip in clips}
+        by_path = {clip.path: clip.recording for clip in clips}
         parts = {
-            name: [by_path.get(clip.path, clip) for clip in part]
+            name: [replace(clip, recording=by_path.get(clip.path, clip.recording)) for clip in part]
             for name, part in self.parts.items()
         }
         return replace(self, parts=parts)

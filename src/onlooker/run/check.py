@@ -116,7 +116,7 @@ def check(clips: Path | str | ClipSet, quiet: bool = False) -> Checked:
             findings.append(Finding("times", error.found, _REFUSED, remedy=error.remedy))
     seen = fact_findings(
         readable,
-        list(facts.values()),
+        [facts[clip.path] for clip in readable],
         planned,
         filled=composed(clip_set.asked.fill or ""),
         are_bouts=len(times.recordings) > 0,
