@@ -188,18 +188,17 @@ def _with_recordings(
     """The clips with the recordings of a table, and which clips and rows have no counterpart, a
     sentence each.
     """
-    rows = [row for _, row in table.rows]
-    listed = {name for row in rows for name in (row["clip"], composed(row["clip"]))}
-    written = recordings_of(rows)
-    recordings = {composed(name): recording for name, recording in written.items()} | written
+    rows = [
+        {**row, "clip": composed(row["clip"]), "recording": composed(row["recording"])}
+        for _, row in table.rows
+    ]
+    recordings = recordings_of(rows)
     sources = {row["clip"]: _source(folder, row) for row in rows}
-    names = {clip: clip.name for clips in parts.values() for clip in clips}
     names = {
-        clip: name if name in listed else composed(name.replace("\\", "/"))
-        for clip, name in names.items()
+        clip: composed(clip.name.replace("\\", "/")) for clips in parts.values() for clip in clips
     }
     present = {*names.values()}
-    gone = [row["clip"] for row in rows if not present & {row["clip"], composed(row["clip"])}]
+    gone = [row["clip"] for row in rows if row["clip"] not in present]
     if len(gone) == len(rows):
         problem = f"lists no clip of the folder: {some_of(gone)}"
         remedy = f"name clips as {min(present)}, relative to the folder; or remove the file"
@@ -209,7 +208,7 @@ def _with_recordings(
         notes.append(
             f"{len(gone)} of {len(rows)} rows name no clip of the folder ({some_of(gone)})"
         )
-    if unlisted := sorted(present - listed):
+    if unlisted := sorted(present - sources.keys()):
         notes.append(f"{len(unlisted)} of {len(names)} clips are not listed ({some_of(unlisted)})")
     with_recordings = {
         split: [
