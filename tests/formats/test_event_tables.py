@@ -151,7 +151,7 @@ def test_a_list_of_numbers_is_no_table_of_frames(tmp_path: Path) -> None:
     touch(tmp_path, "0.mp4", "1.mp4")
     for text in ("path,label\n0.mp4,0\n1.mp4,1\n", "0.mp4,0\n1.mp4,1\n"):
         (tmp_path / "list.csv").write_text(text)
-        assert [clip.label for clip in read_list(tmp_path / "list.csv")[0][""]] == ["0", "1"]
+        assert [clip.label for clip in read_list(tmp_path / "list.csv").clips] == ["0", "1"]
     (tmp_path / "list.csv").write_text("clip_id,class\n0,1\n")
     assert "no column path in the header" in fails("check", tmp_path / "list.csv")
 

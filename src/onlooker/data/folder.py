@@ -16,6 +16,7 @@ from onlooker.base.intervals import parse_time, with_interval
 from onlooker.base.records import Clip, ClipError
 from onlooker.base.text import composed, relative_name, some_of
 from onlooker.data.lists import SPLIT_NAMES, group_names
+from onlooker.data.split import ClipSet
 from onlooker.data.tables import ListTable, read_table
 from onlooker.video.rates import RATE_FILE
 from onlooker.video.reader import SUFFIXES, is_video
@@ -34,9 +35,7 @@ _HOLDS = "a class folder holds video files, or one folder per image sequence; mo
 _OWN_FOLDER = "put the images of each clip into a folder of its own, such as"
 
 
-def read_folder(
-    folder: Path, classes: int = 2
-) -> tuple[dict[str, list[Clip]], list[ClipError], list[str]]:
+def read_folder(folder: Path, classes: int = 2) -> ClipSet:
     """The clips of a folder with one sub-folder per class; or with train/, val/ and test/, each
     with one per class.
 
@@ -48,8 +47,8 @@ def read_folder(
     their recordings.
 
     Returns:
-        The clips by split, sorted, all under "" if there is no split; an error for each link to a
-        file that does not exist; and how the folder was understood, a sentence each.
+        The clips, sorted; an error for each link to a file that does not exist; and notes on how
+        the folder was understood.
 
     Raises:
         ClipError: no such folder, a class folder without clips, fewer than `classes` class folders,
@@ -88,7 +87,7 @@ def read_folder(
             ignored.append(path)
     if ignored:
         notes.append(ignored_text(folder, ignored))
-    return parts, left_out, notes
+    return ClipSet(folder, parts, left_out, notes=notes)
 
 
 def list_files(

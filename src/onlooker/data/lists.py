@@ -13,7 +13,6 @@ from itertools import accumulate, chain
 from operator import attrgetter, itemgetter
 from pathlib import Path
 from shlex import quote
-from typing import NamedTuple
 
 import numpy as np
 
@@ -34,6 +33,7 @@ from onlooker.base.settings import suggestion
 from onlooker.base.text import composed, relative_name, some_of
 from onlooker.data.recordings import clips_by_file
 from onlooker.data.scenes import connected
+from onlooker.data.split import ClipSet, Overlaps
 from onlooker.data.tables import ListTable, read_table, table_kind
 from onlooker.video.reader import VideoReader, frame_bounds
 
@@ -51,25 +51,6 @@ _TIME_COLUMNS = ("start", "end")
 _FRAME_COLUMNS = ("start_frame", "end_frame")
 # suffixes of the files that `onlooker convert` reads, besides tables
 _ANNOTATIONS = (".json", ".eaf", ".vtt", ".boris", ".gz")
-
-
-class Overlaps(NamedTuple):
-    """Intervals with different labels that share a part of a file.
-
-    Args:
-        text: the first two of them, with a whole file if there is one, and how many others there are.
-        has_whole: whether one of them is a whole file.
-    """
-
-    text: str
-    has_whole: bool
-
-    def error(self, path: Path) -> ClipError:
-        """The error for a list in which they are not possible."""
-        remedy = "correct the times, or give both the same label; or fit states, which may overlap: --when states"
-        if self.has_whole:
-            remedy = "remove the row of the whole file, or give it a start and an end"
-        return ClipError(path, self.text, remedy)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,26 +75,7 @@ class ListedLabel(Segment):
         """The end may be inf; other times are checked where they are read."""
 
 
-class ClipList(NamedTuple):
-    """What `read_list` found.
-
-    Args:
-        parts: the clips by split, all under "" if there is no split: one for each label of the
-            recordings, in the order of the list.
-        missing: an error for each clip that does not exist.
-        notes: how the file was understood, a sentence each.
-        recordings: one for each file (`resolved`), with its unknown time and the second scorer.
-        overlaps: of clips with different labels; None: there are none.
-    """
-
-    parts: dict[str, list[Clip]]
-    missing: list[ClipError]
-    notes: list[str]
-    recordings: list[Recording]
-    overlaps: Overlaps | None
-
-
-def read_list(path: Path, asked: SetConfig | None = None) -> ClipList:
+def read_list(path: Path, requested: SetConfig | None = None) -> ClipSet:
     """The recordings of a CSV file: `path,label` and optionally `start`, `end`, `split`,
     `recording`, `subject`, `tier` and `scorer`: if several people have labeled a file, its clips
     are the labels of the first one. Labels of one tier never overlap.
@@ -124,7 +86,7 @@ def read_list(path: Path, asked: SetConfig | None = None) -> ClipList:
     the second is. Columns may have other usual names (`read_table`). Recordings: `_groups`.
 
     Args:
-        asked: the subjects and tiers to read, and the classes; rows of other classes may
+        requested: the subjects and tiers to read, and the classes; rows of other classes may
             overlap.
 
     Raises:
@@ -133,7 +95,7 @@ def read_list(path: Path, asked: SetConfig | None = None) -> ClipList:
             splits, wrong times, a tier that overlaps itself, no row of a subject or tier, or a
             class without clips, for which the model would silently lack an output.
     """
-    asked = asked or SetConfig()
+    requested = requested or SetConfig()
     if path.suffix.lower() in _ANNOTATIONS or table_kind(path) != "list":
         remedy = f"run `onlooker convert {quote(str(path))} list.csv`, and give list.csv"
         raise ClipError(path, "labels of an annotation program, not a list of clips", remedy)
@@ -142,10 +104,10 @@ def read_list(path: Path, asked: SetConfig | None = None) -> ClipList:
     notes = _understand(path, table)
     rows = _read_rows(path, table)
     shared = _shared_subjects(rows)
-    files = _by_scorer(_requested(path, rows, asked))
+    files = _by_scorer(_requested(path, rows, requested))
     clips = _rows_of_clips(path, [row for scorers in files.values() for row in scorers[0]]).values()
     listed = [first for first, *_ in clips]
-    overlaps = _overlaps(path, listed, asked)
+    overlaps = _overlaps(path, listed, requested)
     present = {row.path for row in listed if os.path.exists(file_of(row.path))}
     existing = [row for row in listed if row.path in present]
     missing = _missing(
@@ -169,7 +131,7 @@ def read_list(path: Path, asked: SetConfig | None = None) -> ClipList:
         )
         for file, scorers in files.items()
     ]
-    return ClipList(parts, missing, notes, recordings=recordings, overlaps=overlaps)
+    return ClipSet(path, parts, missing, notes=notes, recordings=recordings, overlaps=overlaps)
 
 
 def _read_rows(path: Path, table: ListTable) -> list[ListedLabel]:
@@ -213,12 +175,12 @@ def _read_rows(path: Path, table: ListTable) -> list[ListedLabel]:
     return rows
 
 
-def _requested(path: Path, rows: Sequence[ListedLabel], asked: SetConfig) -> list[ListedLabel]:
+def _requested(path: Path, rows: Sequence[ListedLabel], requested: SetConfig) -> list[ListedLabel]:
     """The rows of the requested subjects and tiers. Unknown time without a subject or tier counts
     for all of them.
     """
-    requested = [*rows]
-    for column, names in (("subject", asked.subject_names), ("tier", asked.tier_names)):
+    chosen = [*rows]
+    for column, names in (("subject", requested.subject_names), ("tier", requested.tier_names)):
         values = {*map(composed, names)}
         present = {getattr(row, column) for row in rows if row.label} - {""}
         if absent := sorted(values - present):
@@ -227,12 +189,12 @@ def _requested(path: Path, rows: Sequence[ListedLabel], asked: SetConfig) -> lis
                 remedy = f"its {column}s are {some_of(sorted(present))}"
             raise ClipError(path, f"no row has the {column} {absent[0]}", remedy)
         if values:
-            requested = [
+            chosen = [
                 row
-                for row in requested
+                for row in chosen
                 if getattr(row, column) in (values if row.label else values | {""})
             ]
-    return requested
+    return chosen
 
 
 def _shared_subjects(rows: Iterable[ListedLabel]) -> set[str]:
@@ -483,14 +445,14 @@ def _with_times(path: Path, line: int, row: Mapping[str, str], *, table: ListTab
     return with_interval(file, bounds[int(start)], bounds[int(end)])
 
 
-def _overlaps(path: Path, rows: Iterable[ListedLabel], asked: SetConfig) -> Overlaps | None:
+def _overlaps(path: Path, rows: Iterable[ListedLabel], requested: SetConfig) -> Overlaps | None:
     """The clips of the requested classes that share a part of a file and differ in label; None if
     there are none.
 
     Raises:
         ClipError: two of them are of one tier.
     """
-    classes = [*map(composed, asked.class_names)]
+    classes = [*map(composed, requested.class_names)]
     by_file = defaultdict[Path, list[tuple[float, float, ListedLabel]]](list)
     for row in rows:
         if not classes or row.label in classes:
@@ -525,9 +487,11 @@ def _pair_text(*pair: ListedLabel) -> str:
     )
 
 
-def fill_gaps(parts: Mapping[str, list[Clip]], label: str, recordings: Iterable[Recording]) -> int:
-    """Add clips of a class to a list, from the gaps between its intervals (`cut_gaps`); returns
-    their number.
+def fill_gaps(
+    parts: Mapping[str, Sequence[Clip]], label: str, recordings: Iterable[Recording]
+) -> dict[str, list[Clip]]:
+    """The clips of a list by split, with clips of another class from the gaps between its intervals
+    (`cut_gaps`).
 
     They have the recording and the split of the interval before them, or of the first one.
 
@@ -542,7 +506,7 @@ def fill_gaps(parts: Mapping[str, list[Clip]], label: str, recordings: Iterable[
         if WHOLE not in {times for times, _ in clips}
     }
     random = np.random.default_rng(0)
-    count = 0
+    filled = {split: [*clips] for split, clips in parts.items()}
     lengths = map_ahead(_seconds, [file_of(clips[0][1].path) for clips in files.values()])
     for (file, clips), seconds in zip(files.items(), lengths, strict=True):
         labeled = [times for times, _ in clips]
@@ -550,9 +514,8 @@ def fill_gaps(parts: Mapping[str, list[Clip]], label: str, recordings: Iterable[
             before = bisect_left(labeled, (start,)) - 1
             clip = clips[max(before, 0)][1]
             path = with_interval(file_of(clip.path), start, end)
-            parts[split_of[clip]].append(replace(clip, path=path, label=label))
-            count += 1
-    return count
+            filled[split_of[clip]].append(replace(clip, path=path, label=label))
+    return filled
 
 
 def cut_gaps(
@@ -596,18 +559,20 @@ def _seconds(file: Path) -> float:
         return 0.0
 
 
-def check_classes(asked: Sequence[str], classes: Iterable[str], data_set: str) -> tuple[str, ...]:
-    """The classes that were asked for; all if none were.
+def check_classes(
+    requested: Sequence[str], classes: Iterable[str], data_set: str
+) -> tuple[str, ...]:
+    """The requested classes; all if none are.
 
     Raises:
         ValueError: an unknown class, one given twice, or fewer than two.
     """
     classes = tuple(classes)
-    asked = tuple(map(composed, asked))
-    for name in asked:
+    requested = tuple(map(composed, requested))
+    for name in requested:
         if name not in classes:
             raise ValueError(f"{data_set} has no class {name!r}; {suggestion(name, classes)}")
-    used = asked or classes
+    used = requested or classes
     if len(set(used)) < max(2, len(used)):
         raise ValueError(f"classes are {', '.join(used)}; expected at least 2, each once")
     return used
