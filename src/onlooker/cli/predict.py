@@ -291,11 +291,10 @@ def convert(
         )
     if is_list and len(missing) < len(videos):
         try:
-            overlaps = read_list(out).overlaps
-            if overlaps and overlaps.has_whole:
-                raise overlaps.error(out)
-            if overlaps:
-                doubts.append(f"{overlaps.text}: it gives states, not events")
+            clips = read_list(out)
+            clips.require_apart(finds_states=True)
+            if clips.overlaps:
+                doubts.append(f"{clips.overlaps.text}: it gives states, not events")
         except ClipError as error:
             doubts.append(f"it cannot be trained on yet: {error}")
     for doubt in doubts:

@@ -531,7 +531,7 @@ def cut_gaps(
     Different lengths would tell the classes apart. Times are rounded to milliseconds.
     """
     lengths = np.array([end - start for start, end in intervals])
-    parts = list[Times]()
+    gaps = list[Times]()
     ordered = sorted([*intervals, *unknown])
     begins = accumulate((end for _, end in ordered), max, initial=0.0)
     for start, (following, _) in zip(begins, [*ordered, (seconds, seconds)], strict=True):
@@ -545,9 +545,9 @@ def cut_gaps(
             at = round(at + length, 3)
         at = start + random.uniform(0, end - at)  # anywhere in the gap
         for length in in_gap:
-            parts.append((round(at, 3), round(at + length, 3)))
+            gaps.append((round(at, 3), round(at + length, 3)))
             at += length
-    return sorted(parts[i] for i in random.permutation(len(parts))[: len(intervals)])
+    return sorted(gaps[i] for i in random.permutation(len(gaps))[: len(intervals)])
 
 
 def _seconds(file: Path) -> float:
