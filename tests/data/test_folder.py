@@ -11,7 +11,7 @@ from clips import find_clips, make_images, touch
 from onlooker.base.config import SetConfig, names_of
 from onlooker.base.records import Clip, ClipError
 from onlooker.data.folder import list_files, read_folder
-from onlooker.data.sets import asked_splits, read_set, root_of, set_name
+from onlooker.data.sets import read_set, requested_splits, root_of, set_name
 from onlooker.data.split import Split
 
 TWO_CLASSES = ("clap/a.avi", "clap/b.mp4", "wave/c.MOV")
@@ -129,7 +129,7 @@ def test_a_recordings_csv_of_a_spreadsheet_is_read_and_ignored_columns_are_named
     rows = ["clap\\a.avi;tom;3", "wave\\c.MOV;tom;3", "clap\\b.mp4;ada;4", "gone\\x.mp4;eve;5"]
     write_recordings(tmp_path, "Filename;Subject;Age", *rows)
     assert recordings(tmp_path) == ["tom", "ada", "tom"]
-    assert read_folder(tmp_path)[2] == [
+    assert read_folder(tmp_path).notes == [
         "recordings.csv: columns Filename, Subject are read as clip, recording",
         "recordings.csv: ignored columns: Age",
         "recordings.csv: 1 of 4 rows name no clip of the folder (gone/x.mp4)",
@@ -149,7 +149,7 @@ def test_clips_that_no_row_names_have_no_recording_but_that_of_their_folder(
     touch(tmp_path, *TWO_CLASSES)
     write_recordings(tmp_path, "clip,recording", "clap/b.mp4,anna", "wave/c.MOV,wave/c.MOV")
     assert recordings(tmp_path) == [None, "anna", None]
-    assert read_folder(tmp_path)[2] == [
+    assert read_folder(tmp_path).notes == [
         "recordings.csv: 1 of 3 clips are not listed (clap/a.avi)"
     ]
     touch(tmp_path, "jump/ben/d.mp4", "jump/eve/e.mp4")
@@ -169,7 +169,7 @@ def test_what_is_cut_from_one_file_or_of_one_person_is_one_recording(tmp_path: P
     listed = (f"{name},{person or name},{film}" for name, person, film in rows)
     write_recordings(tmp_path, "clip,recording,cut_from", *listed)
     assert recordings(tmp_path) == ["ann", "ann", "bob", "bob", "bob", "cat", "h", None]
-    assert read_folder(tmp_path)[2] == []
+    assert read_folder(tmp_path).notes == []
 
 
 def test_clips_know_the_parts_of_kept_recordings_that_they_were_cut_from(
@@ -202,7 +202,7 @@ def test_recordings_next_to_splits_in_class_folders(tmp_path: Path) -> None:
     ]
     touch(tmp_path, *names)
     write_recordings(tmp_path, "clip,recording", "clap/test/1.mp4,anna")
-    parts, _, _ = read_folder(tmp_path)
+    parts = read_folder(tmp_path).parts
     assert {name: [clip.recording for clip in part] for name, part in parts.items()} == {
         "training": [None, None],
         "test": ["anna", None],
@@ -220,10 +220,10 @@ def test_folders_in_a_class_folder_are_recordings(tmp_path: Path) -> None:
         ("wave/ben/d", "wave", "ben"),
     ]
     note = "sub-folders of classes are recordings (anna, ben); a split keeps the clips of each"
-    assert read_folder(tmp_path)[2] == [f"{note} together"]
+    assert read_folder(tmp_path).notes == [f"{note} together"]
     write_recordings(tmp_path, "clip,recording", *(f"{path},one" for path, _, _ in clips))
     assert set(recordings(tmp_path)) == {"one"}
-    assert not read_folder(tmp_path)[2]
+    assert not read_folder(tmp_path).notes
 
 
 def test_folders_of_persons_hold_class_folders(tmp_path: Path) -> None:
@@ -240,7 +240,7 @@ def test_class_folders_may_hold_the_splits(tmp_path: Path) -> None:
     def clips(split: str) -> list[Clip]:
         return [Clip(path, path.parts[-3]) for path in sorted(tmp_path.glob(f"*/{split}/*"))]
 
-    assert read_folder(tmp_path)[0] == {"training": clips("Train"), "test": clips("test")}
+    assert read_folder(tmp_path).parts == {"training": clips("Train"), "test": clips("test")}
 
 
 def test_a_folder_above_the_right_one_names_it(tmp_path: Path) -> None:
@@ -256,13 +256,13 @@ def test_links_to_nothing_are_left_out_by_name(tmp_path: Path) -> None:
     touch(tmp_path, *TWO_CLASSES)
     (tmp_path / "clap" / "gone.mp4").symlink_to("../annex/gone.mp4")
     (tmp_path / "jump").symlink_to(tmp_path / "unmounted")
-    _, left_out, notes = read_folder(tmp_path)
-    assert [error.path for error in left_out] == [
+    clips = read_folder(tmp_path)
+    assert [error.path for error in clips.left_out] == [
         tmp_path / "clap" / "gone.mp4",
         tmp_path / "jump",
     ]
-    assert left_out[0].found == "a link to ../annex/gone.mp4, which does not exist"
-    assert not notes
+    assert clips.left_out[0].found == "a link to ../annex/gone.mp4, which does not exist"
+    assert not clips.notes
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "a.mp4").symlink_to("gone")
     with pytest.raises(
@@ -304,7 +304,7 @@ def test_ignored_files_are_those_that_are_no_part_of_a_clip(tmp_path: Path) -> N
     write_recordings(tmp_path, "clip,recording", "a/0.mp4,1", "b/0.mp4,2", "b/1,3")
     assert [path for path, *_ in listed(tmp_path)] == ["a/0.mp4", "b/0.mp4", "b/1"]
     names = "a/deeper/0.mp4, a/thumb.jpg, loose.avi, notes.txt"
-    assert read_folder(tmp_path)[2][-1] == f"ignored: 4 ({names})"
+    assert read_folder(tmp_path).notes[-1] == f"ignored: 4 ({names})"
 
 
 def fill(folder: Path, labels: Sequence[str] = ("clap", "wave"), count: int = 20) -> Path:
@@ -328,8 +328,8 @@ def test_a_folder_of_classes_has_no_split(tmp_path: Path) -> None:
         found.clips,
         tmp_path,
     )
-    assert sizes(asked_splits(found)(found.clips)["split"]) == (26, 6, 8)
-    assert len(asked_splits(found, folds=4)(found.clips)) == 4
+    assert sizes(requested_splits(found)(found.clips)["split"]) == (26, 6, 8)
+    assert len(requested_splits(found, folds=4)(found.clips)) == 4
 
 
 @pytest.mark.parametrize(
@@ -378,7 +378,7 @@ def test_a_list_with_and_without_splits(tmp_path: Path) -> None:
         tmp_path,
         "my",
     )
-    assert sizes(asked_splits(found)(found.clips)["split"]) == (26, 6, 8)
+    assert sizes(requested_splits(found)(found.clips)["split"]) == (26, 6, 8)
     splits = ["val" if i % 5 == 1 else "test" if i % 5 == 2 else "train" for i in range(40)]
     write(
         path,
@@ -389,7 +389,7 @@ def test_a_list_with_and_without_splits(tmp_path: Path) -> None:
     assert sizes(found.split) == (24, 8, 8)
     assert len(found.test) == 8
     with pytest.raises(ValueError, match=r"my.csv has splits; leave out --folds"):
-        asked_splits(found, folds=3)
+        requested_splits(found, folds=3)
 
 
 def test_a_class_that_is_tested_but_not_trained(tmp_path: Path) -> None:
@@ -399,7 +399,11 @@ def test_a_class_that_is_tested_but_not_trained(tmp_path: Path) -> None:
         ClipError, match="no training clips of class jump; add some, or leave the class out"
     ):
         _ = read_set(tmp_path).split
-    assert sizes(read_set(tmp_path, asked=SetConfig(classes="clap, wave")).split) == (33, 7, 40)
+    assert sizes(read_set(tmp_path, requested=SetConfig(classes="clap, wave")).split) == (
+        33,
+        7,
+        40,
+    )
 
 
 @pytest.mark.parametrize("parts", [("train", "test"), ("train", "val", "test")])
@@ -410,7 +414,7 @@ def test_a_selection_of_classes_without_test_clips(
     rows = [f"{part}/{label}/00.mp4,{label},{part}" for part in parts for label in labels[part]]
     touch(tmp_path, *(row.partition(",")[0] for row in rows))
     path = write(tmp_path / "list.csv", "path,label,split", *rows)
-    found = read_set(path, asked=SetConfig(classes="clap, wave"))
+    found = read_set(path, requested=SetConfig(classes="clap, wave"))
     with pytest.raises(ClipError, match=r"splits are training 2, .*test 0; expected training"):
         _ = found.split
 
@@ -418,11 +422,11 @@ def test_a_selection_of_classes_without_test_clips(
 def test_a_selection_of_classes(tmp_path: Path) -> None:
     fill(tmp_path, ("a", "b", "c"))
     assert {
-        clip.label for clip in read_set(tmp_path, asked=SetConfig(classes="a,c")).clips
+        clip.label for clip in read_set(tmp_path, requested=SetConfig(classes="a,c")).clips
     } == {
         "a",
         "c",
     }
     assert names_of('"run, fast", jump') == ["run, fast", "jump"]
     with pytest.raises(ValueError, match=r"has no class 'd'; there are a, b, c"):
-        read_set(tmp_path, asked=SetConfig(classes="a,d"))
+        read_set(tmp_path, requested=SetConfig(classes="a,d"))

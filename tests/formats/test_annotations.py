@@ -25,7 +25,7 @@ from onlooker.base.intervals import file_of, split_interval
 from onlooker.base.records import ClipError, Event, Prediction, Recording, Segment
 from onlooker.data.recordings import clips_by_file, with_labels
 from onlooker.data.sets import read_set
-from onlooker.formats.annotations import FORMATS, merged, of_prediction, read_labels
+from onlooker.formats.annotations import FORMATS, of_prediction, read_labels
 from onlooker.formats.labels import Requested
 from onlooker.measure.states import UNKNOWN
 from onlooker.training.states import _Tier
@@ -492,7 +492,7 @@ def test_a_list_keeps_recordings_that_only_some_rows_have(tmp_path: Path) -> Non
         "a.mp4,0.0,1.0,x,tom",
         "b.mp4,0.0,1.0,y,",
     ]
-    assert read_labels(tmp_path / "all.csv") == recordings
+    assert read_labels([tmp_path / "all.csv"]) == recordings
 
 
 BORIS_PROJECT = {
@@ -837,7 +837,7 @@ def files_with(
                 for video, labels in part.items()
                 for label in labels
             ]
-            write(file, recordings if name == "csv" else merged(recordings), 8)
+            write(file, recordings, 8)
         else:
             ((video, intervals),) = part.items()
             file = folder / f"{video.stem}{FORMATS[name].ending}"
@@ -934,13 +934,14 @@ def test_events_of_videos_with_different_names_are_never_written_for_one_file(
     value = {"start": 0, "end": 1}
     tasks = [answers({"value": {**value, "labels": [name]}}, video=name) for name in names]
     files = [tasks] if one_file else [[task] for task in tasks]
-    known = dict[str, str]()
+    paths = list[Path]()
+    for i, of_file in enumerate(files):
+        paths.append(folder / f"{i}.json")
+        paths[i].write_text(json.dumps(of_file))
     labels = defaultdict[Path, set[str]](set)
     try:
-        for i, of_file in enumerate(files):
-            (folder / f"{i}.json").write_text(json.dumps(of_file))
-            for video, intervals in segments_of(folder / f"{i}.json", names=known).items():
-                labels[video] |= {interval.label for interval in intervals}
+        for video, intervals in by_video(read_labels(paths)).items():
+            labels[video] |= {interval.label for interval in intervals}
     except ClipError as error:
         assert "are both read as" in str(error)  # noqa: PT017 - or each has its own
         return

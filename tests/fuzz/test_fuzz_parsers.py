@@ -70,7 +70,7 @@ def of_boris(folder: Path) -> Parse:
     project = {"behaviors_conf": behaviors, "observations": {"first": observation}}
     (folder / "p.boris").write_text(json.dumps(project))
     write = damaged(folder / "p.boris", mutate_json)
-    return lambda seed: read_labels(write(seed))
+    return lambda seed: read_labels([write(seed)])
 
 
 def of_npy(folder: Path) -> Parse:
@@ -134,7 +134,7 @@ def of_labels(name: str, text: str) -> Callable[[Path], Parse]:
         content = text.encode()
         (folder / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
         write = damaged(folder / name)
-        return lambda seed: read_labels(write(seed), Requested(fps=10, point_seconds=1))
+        return lambda seed: read_labels([write(seed)], Requested(fps=10, point_seconds=1))
 
     return make
 

@@ -319,7 +319,7 @@ def test_bouts_of_states_may_be_short_long_and_still(tmp_path: Path) -> None:
     assert not found & {"short", "long", "still", "telling files", "two labels", "copies"}
     notes = "\n".join(checked.clips.notes)
     assert "times: states, because intervals cover 100 % of 3 recordings" in notes
-    with_events = check(read_set(times, asked=SetConfig(when="events")), quiet=True)
+    with_events = check(read_set(times, requested=SetConfig(when="events")), quiet=True)
     assert {"short", "long", "still", "two labels"} <= {
         finding.name for finding in with_events.findings
     }

@@ -34,7 +34,7 @@ from onlooker.base.config import (
 from onlooker.base.files import read_csv, read_json
 from onlooker.base.records import Clip, ClipError
 from onlooker.data import samples
-from onlooker.data.sets import asked_splits, read_set
+from onlooker.data.sets import read_set, requested_splits
 from onlooker.data.split import split_clips
 from onlooker.measure.held_out import HeldOut
 from onlooker.models.encoders.lite0 import Lite0
@@ -472,7 +472,7 @@ def test_shuffled_labels_of_copies_in_other_recordings_give_chance(tmp_path: Pat
         read_set(clips),
         tmp_path / "compared",
         models,
-        splits=asked_splits(read_set(clips), 2),
+        splits=requested_splits(read_set(clips), 2),
         seeds=[0],
         jobs=1,
     )
@@ -492,7 +492,7 @@ def test_recordings_that_all_share_copies_are_not_divided(tmp_path: Path) -> Non
 
 @pytest.mark.usefixtures("no_event_layer")
 def test_clips_can_be_stated_to_be_independent(cut: Path, tmp_path: Path) -> None:
-    asked = read_set(cut, asked=SetConfig(scenes=False))
+    asked = read_set(cut, requested=SetConfig(scenes=False))
     figures = train_run(asked, tmp_path / "run", Settings(LINEAR, PICTURES, TRAIN), quiet=True)
     assert figures.accuracy > 0.85
     assert figures.scenes is None

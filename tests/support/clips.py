@@ -288,4 +288,4 @@ def scene(
 
 def find_clips(folder: Path, classes: int = 2) -> list[Clip]:
     """All clips of a folder, sorted, whatever their split."""
-    return [clip for part in read_folder(folder, classes)[0].values() for clip in part]
+    return [*read_folder(folder, classes).clips]

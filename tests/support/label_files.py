@@ -13,7 +13,7 @@ Videos = Mapping[Path, Sequence[Segment]]
 
 def segments_of(path: Path, *args: Any, **kwargs: Any) -> dict[Path, list[Segment]]:
     """The labels and the unknown time of each video in a file."""
-    return by_video(read_labels(path, *args, **kwargs))
+    return by_video(read_labels([path], *args, **kwargs))
 
 
 def by_video(recordings: Sequence[Recording]) -> dict[Path, list[Segment]]:

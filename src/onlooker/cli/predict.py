@@ -263,18 +263,14 @@ def convert(
     train on.
     """
     from onlooker.base.records import Recording
-    from onlooker.formats.annotations import find_writer, merged, read_labels, unknown_seconds
+    from onlooker.formats.annotations import find_writer, read_labels, unknown_seconds
     from onlooker.formats.labels import Requested, count_of
 
     ending, write = find_writer(out, to)
     if out.exists():
         raise FileExistsError(f"{out}: exists already; choose another file, or remove it")
-    recordings = list[Recording]()
     left_out = Counter[str]()
-    names = dict[str, str]()
-    requested = Requested(fps, point_seconds)
-    for path in labels:
-        recordings = merged([*recordings, *read_labels(path, requested, left_out, names=names)])
+    recordings = read_labels(labels, Requested(fps, point_seconds), left_out)
     is_list = ending == ".csv"
     write(out, recordings, fps)
     count = sum(len(recording.labels) for recording in recordings)

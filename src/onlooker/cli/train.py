@@ -72,7 +72,7 @@ def check(clips: Clips, which: SetConfig, safe: Safe = False) -> None:
     from onlooker.data.sets import read_set
     from onlooker.run import check as checking
 
-    checked = checking.check(read_set(clips, asked=which, classes=1, fills=True))
+    checked = checking.check(read_set(clips, requested=which, classes=1, fills=True))
     _print_checked(checked)
 
 
@@ -233,7 +233,7 @@ def _cross_validate(
     which: SetConfig,
     folds: int,
 ) -> None:
-    from onlooker.data.sets import asked_splits, read_set
+    from onlooker.data.sets import read_set, requested_splits
     from onlooker.run.compare import compare, settings_of, with_baseline
     from onlooker.run.train import train_final
     from onlooker.training.encoders import default_encoder
@@ -243,12 +243,12 @@ def _cross_validate(
         raise FileExistsError(f"{run}: holds a run of one split; choose another folder with --run")
     settings = complete(requested, explicit.keys())
     name = settings.model.name
-    clip_set = read_set(clips, asked=which, fills=True)
+    clip_set = read_set(clips, requested=which, fills=True)
     # of the test clips, it knows only how large they are
     encoder = default_encoder(settings, clip_set.clips)
     requested = requested._replace(model=replace(requested.model, encoder=encoder))
     models = settings_of(with_baseline(name), requested, explicit)
-    splits = asked_splits(clip_set, folds)
+    splits = requested_splits(clip_set, folds)
     figures = compare(clip_set, run, models, splits=splits, seeds=[settings.training.seed])
     final = train_final(clip_set, run, models[name])
     _print_comparison(figures, run)
@@ -295,7 +295,7 @@ def compare(
 
     The linear baseline, with the same encoder, has a row in every table.
     """
-    from onlooker.data.sets import asked_splits, read_set
+    from onlooker.data.sets import read_set, requested_splits
     from onlooker.data.split import FEW_CLIPS
     from onlooker.run import compare as comparing
     from onlooker.run.train import default_run
@@ -304,9 +304,9 @@ def compare(
     explicit = explicit_settings(context, models=models, data=data, training=training)
     names = comparing.with_baseline(models.name)
     requested = comparing.settings_of(names, Settings(models, data, training), explicit)
-    clip_set = read_set(clips, asked=which, fills=True)
+    clip_set = read_set(clips, requested=which, fills=True)
     few = folds is None and clip_set.split is None and len(clip_set.clips) < FEW_CLIPS
-    splits = asked_splits(clip_set, None if few else folds or 0)
+    splits = requested_splits(clip_set, None if few else folds or 0)
     count = seeds or (1 if few else 3)
     figures = comparing.compare(
         clip_set,
@@ -358,13 +358,13 @@ def evaluate(
         refuse_unused(context, names, where)
     if recordings:
         figures_of_recordings = evaluating.evaluate_recordings(
-            run, read_set(recordings, asked=which, classes=1)
+            run, read_set(recordings, requested=which, classes=1)
         )
         _print_events(
             figures_of_recordings, trained_run(run) / f"recordings-{set_name(recordings)}"
         )
         return
-    clip_set = read_set(clips, asked=which, classes=1) if clips else None
+    clip_set = read_set(clips, requested=which, classes=1) if clips else None
     if clip_set:
         for line in clip_set.notes:
             note(line)

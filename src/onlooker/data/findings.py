@@ -222,9 +222,9 @@ def _scene_findings(
     shared = [scene for scene in shared if len(scene) <= max(2, SHARED * len(clips))]
     if not shared:
         return
-    part_of = {clip: name for name in SPLITS for clip in getattr(split, name)} if split else {}
-    shared.sort(key=lambda scene: len({part_of.get(clips[i]) for i in scene}) == 1)
-    tested = [part_of.get(clips[i]) for scene in shared for i in scene].count("test")
+    split_of = {clip: name for name in SPLITS for clip in getattr(split, name)} if split else {}
+    shared.sort(key=lambda scene: len({split_of.get(clips[i]) for i in scene}) == 1)
+    tested = [split_of.get(clips[i]) for scene in shared for i in scene].count("test")
     yield Finding(
         "same scene",
         f"{sum(map(len, shared))} clips show nearly the same image as another clip"

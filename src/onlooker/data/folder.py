@@ -16,6 +16,7 @@ from onlooker.base.intervals import parse_time, with_interval
 from onlooker.base.records import Clip, ClipError
 from onlooker.base.text import composed, relative_name, some_of
 from onlooker.data.lists import SPLIT_NAMES, group_names
+from onlooker.data.split import ClipSet
 from onlooker.data.tables import ListTable, read_table
 from onlooker.video.rates import RATE_FILE
 from onlooker.video.reader import SUFFIXES, is_video
@@ -34,9 +35,7 @@ _HOLDS = "a class folder holds video files, or one folder per image sequence; mo
 _OWN_FOLDER = "put the images of each clip into a folder of its own, such as"
 
 
-def read_folder(
-    folder: Path, classes: int = 2
-) -> tuple[dict[str, list[Clip]], list[ClipError], list[str]]:
+def read_folder(folder: Path, classes: int = 2) -> ClipSet:
     """The clips of a folder with one sub-folder per class; or with train/, val/ and test/, each
     with one per class.
 
@@ -48,8 +47,8 @@ def read_folder(
     their recordings.
 
     Returns:
-        The clips by split, sorted, all under "" if there is no split; an error for each link to a
-        file that does not exist; and how the folder was understood, a sentence each.
+        The clips, sorted; an error for each link to a file that does not exist; and notes on how
+        the folder was understood.
 
     Raises:
         ClipError: no such folder, a class folder without clips, fewer than `classes` class folders,
@@ -88,7 +87,7 @@ def read_folder(
             ignored.append(path)
     if ignored:
         notes.append(ignored_text(folder, ignored))
-    return parts, left_out, notes
+    return ClipSet(folder, parts, left_out, notes=notes)
 
 
 def list_files(
@@ -188,18 +187,17 @@ def _with_recordings(
     """The clips with the recordings of a table, and which clips and rows have no counterpart, a
     sentence each.
     """
-    rows = [row for _, row in table.rows]
-    listed = {name for row in rows for name in (row["clip"], composed(row["clip"]))}
-    written = recordings_of(rows)
-    recordings = {composed(name): recording for name, recording in written.items()} | written
+    rows = [
+        {**row, "clip": composed(row["clip"]), "recording": composed(row["recording"])}
+        for _, row in table.rows
+    ]
+    recordings = recordings_of(rows)
     sources = {row["clip"]: _source(folder, row) for row in rows}
-    names = {clip: clip.name for clips in parts.values() for clip in clips}
     names = {
-        clip: name if name in listed else composed(name.replace("\\", "/"))
-        for clip, name in names.items()
+        clip: composed(clip.name.replace("\\", "/")) for clips in parts.values() for clip in clips
     }
     present = {*names.values()}
-    gone = [row["clip"] for row in rows if not present & {row["clip"], composed(row["clip"])}]
+    gone = [row["clip"] for row in rows if row["clip"] not in present]
     if len(gone) == len(rows):
         problem = f"lists no clip of the folder: {some_of(gone)}"
         remedy = f"name clips as {min(present)}, relative to the folder; or remove the file"
@@ -209,7 +207,7 @@ def _with_recordings(
         notes.append(
             f"{len(gone)} of {len(rows)} rows name no clip of the folder ({some_of(gone)})"
         )
-    if unlisted := sorted(present - listed):
+    if unlisted := sorted(present - sources.keys()):
         notes.append(f"{len(unlisted)} of {len(names)} clips are not listed ({some_of(unlisted)})")
     with_recordings = {
         split: [

@@ -13,7 +13,6 @@ from itertools import accumulate, chain
 from operator import attrgetter, itemgetter
 from pathlib import Path
 from shlex import quote
-from typing import NamedTuple
 
 import numpy as np
 
@@ -34,6 +33,7 @@ from onlooker.base.settings import suggestion
 from onlooker.base.text import composed, relative_name, some_of
 from onlooker.data.recordings import clips_by_file
 from onlooker.data.scenes import connected
+from onlooker.data.split import ClipSet, Overlaps
 from onlooker.data.tables import ListTable, read_table, table_kind
 from onlooker.video.reader import VideoReader, frame_bounds
 
@@ -46,31 +46,11 @@ SPLIT_NAMES = {
     **dict.fromkeys(("test", "testing"), "test"),
 }
 
-_APART = 0.001  # seconds between the ends of two clips that are the same part of a file
 _NAMED = 3  # wrong rows that an error names
 _TIME_COLUMNS = ("start", "end")
 _FRAME_COLUMNS = ("start_frame", "end_frame")
 # suffixes of the files that `onlooker convert` reads, besides tables
 _ANNOTATIONS = (".json", ".eaf", ".vtt", ".boris", ".gz")
-
-
-class Overlaps(NamedTuple):
-    """Intervals with different labels that share a part of a file.
-
-    Args:
-        text: the first two of them, with a whole file if there is one, and how many others there are.
-        has_whole: whether one of them is a whole file.
-    """
-
-    text: str
-    has_whole: bool
-
-    def error(self, path: Path) -> ClipError:
-        """The error for a list in which they are not possible."""
-        remedy = "correct the times, or give both the same label; or fit states, which may overlap: --when states"
-        if self.has_whole:
-            remedy = "remove the row of the whole file, or give it a start and an end"
-        return ClipError(path, self.text, remedy)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,26 +75,7 @@ class ListedLabel(Segment):
         """The end may be inf; other times are checked where they are read."""
 
 
-class ClipList(NamedTuple):
-    """What `read_list` found.
-
-    Args:
-        parts: the clips by split, all under "" if there is no split: one for each label of the
-            recordings, in the order of the list.
-        missing: an error for each clip that does not exist.
-        notes: how the file was understood, a sentence each.
-        recordings: one for each file (`resolved`), with its unknown time and the second scorer.
-        overlaps: of clips with different labels; None: there are none.
-    """
-
-    parts: dict[str, list[Clip]]
-    missing: list[ClipError]
-    notes: list[str]
-    recordings: list[Recording]
-    overlaps: Overlaps | None
-
-
-def read_list(path: Path, asked: SetConfig | None = None) -> ClipList:
+def read_list(path: Path, requested: SetConfig | None = None) -> ClipSet:
     """The recordings of a CSV file: `path,label` and optionally `start`, `end`, `split`,
     `recording`, `subject`, `tier` and `scorer`: if several people have labeled a file, its clips
     are the labels of the first one. Labels of one tier never overlap.
@@ -125,7 +86,7 @@ def read_list(path: Path, asked: SetConfig | None = None) -> ClipList:
     the second is. Columns may have other usual names (`read_table`). Recordings: `_groups`.
 
     Args:
-        asked: the subjects and tiers to read, and the classes; rows of other classes may
+        requested: the subjects and tiers to read, and the classes; rows of other classes may
             overlap.
 
     Raises:
@@ -134,7 +95,7 @@ def read_list(path: Path, asked: SetConfig | None = None) -> ClipList:
             splits, wrong times, a tier that overlaps itself, no row of a subject or tier, or a
             class without clips, for which the model would silently lack an output.
     """
-    asked = asked or SetConfig()
+    requested = requested or SetConfig()
     if path.suffix.lower() in _ANNOTATIONS or table_kind(path) != "list":
         remedy = f"run `onlooker convert {quote(str(path))} list.csv`, and give list.csv"
         raise ClipError(path, "labels of an annotation program, not a list of clips", remedy)
@@ -143,14 +104,22 @@ def read_list(path: Path, asked: SetConfig | None = None) -> ClipList:
     notes = _understand(path, table)
     rows = _read_rows(path, table)
     shared = _shared_subjects(rows)
-    files = _by_scorer(_requested(path, rows, asked))
-    listed = _rows_of_clips(path, [row for scorers in files.values() for row in scorers[0]])
-    overlaps = _overlaps(path, [rows[0] for rows in listed.values()], asked)
-    existing = {clip: rows for clip, rows in listed.items() if os.path.exists(file_of(clip))}
-    missing = _missing(path, table, listed=listed, existing=existing)
+    files = _by_scorer(_requested(path, rows, requested))
+    clips = _rows_of_clips(path, [row for scorers in files.values() for row in scorers[0]]).values()
+    listed = [first for first, *_ in clips]
+    overlaps = _overlaps(path, listed, requested)
+    present = {row.path for row in listed if os.path.exists(file_of(row.path))}
+    existing = [row for row in listed if row.path in present]
+    missing = _missing(
+        path,
+        table,
+        missing=[row for row in listed if row.path not in present],
+        existing=existing,
+    )
     notes += _notes(listed, files)
-    groups = _groups(path.parent, [*chain.from_iterable(existing.values())], notes, shared=shared)
-    parts = _by_split(path, [rows[0] for rows in existing.values()], groups, shared=shared)
+    of_existing = [row for rows in clips for row in rows if row.path in present]
+    groups = _groups(path.parent, of_existing, notes, shared=shared)
+    parts = _by_split(path, existing, groups, shared=shared)
     recordings = [
         Recording(
             file,
@@ -162,7 +131,7 @@ def read_list(path: Path, asked: SetConfig | None = None) -> ClipList:
         )
         for file, scorers in files.items()
     ]
-    return ClipList(parts, missing, notes, recordings=recordings, overlaps=overlaps)
+    return ClipSet(path, parts, missing, notes=notes, recordings=recordings, overlaps=overlaps)
 
 
 def _read_rows(path: Path, table: ListTable) -> list[ListedLabel]:
@@ -206,12 +175,13 @@ def _read_rows(path: Path, table: ListTable) -> list[ListedLabel]:
     return rows
 
 
-def _requested(path: Path, rows: Sequence[ListedLabel], asked: SetConfig) -> list[ListedLabel]:
+def _requested(path: Path, rows: Sequence[ListedLabel], requested: SetConfig) -> list[ListedLabel]:
     """The rows of the requested subjects and tiers. Unknown time without a subject or tier counts
     for all of them.
     """
-    requested = [*rows]
-    for column, names in (("subject", names_of(asked.subject)), ("tier", names_of(asked.tier))):
+    chosen = [*rows]
+    columns = {"subject": names_of(requested.subject), "tier": names_of(requested.tier)}
+    for column, names in columns.items():
         values = {*map(composed, names)}
         present = {getattr(row, column) for row in rows if row.label} - {""}
         if absent := sorted(values - present):
@@ -220,12 +190,12 @@ def _requested(path: Path, rows: Sequence[ListedLabel], asked: SetConfig) -> lis
                 remedy = f"its {column}s are {some_of(sorted(present))}"
             raise ClipError(path, f"no row has the {column} {absent[0]}", remedy)
         if values:
-            requested = [
+            chosen = [
                 row
-                for row in requested
+                for row in chosen
                 if getattr(row, column) in (values if row.label else values | {""})
             ]
-    return requested
+    return chosen
 
 
 def _shared_subjects(rows: Iterable[ListedLabel]) -> set[str]:
@@ -243,37 +213,33 @@ def _by_scorer(rows: Iterable[ListedLabel]) -> dict[Path, list[list[ListedLabel]
     return {file: [*scorers.values()] for file, scorers in files.items()}
 
 
-def _rows_of_clips(path: Path, rows: Iterable[ListedLabel]) -> dict[Path, list[ListedLabel]]:
-    """The rows with labels of each clip, in the order of the list: several may do the same at the
-    same time.
-
-    Two labels of equal times become two clips. The second one ends a millisecond earlier, because a
-    run finds features, scores and errors by the paths of clips. A later end could overlap what
-    follows.
+def _rows_of_clips(
+    path: Path, rows: Iterable[ListedLabel]
+) -> dict[tuple[Path, str], list[ListedLabel]]:
+    """The rows of each clip, by its path and label, in the order of the list: several may do the
+    same at the same time. A whole file has a single label.
 
     Raises:
         ClipError: an unknown split, or a duplicate.
     """
-    listed: dict[Path, list[ListedLabel]] = {}
+    listed = defaultdict[tuple[Path, str], list[ListedLabel]](list)
     for row in sorted(rows, key=attrgetter("line")):
         if not row.label:
             continue
         if row.split and row.split not in SPLIT_NAMES:
             problem = f"line {row.line}: split {row.split!r}"
             raise ClipError(path, problem, f"expected one of {', '.join(SPLIT_NAMES)}")
-        new = row
-        while new.span != WHOLE and any(
-            other.label != new.label for other in listed.get(new.path, ())
-        ):
-            end = new.end - _APART
-            new = replace(new, end=end, path=with_interval(file_of(new.path), new.start, end))
-        names = new.recording, new.subject, new.tier
-        for other in listed.setdefault(new.path, []):
-            is_same = names == (other.recording, other.subject, other.tier)
-            if is_same or (other.label, other.split) != (new.label, new.split):
-                problem = f"line {new.line} is a duplicate of line {other.line}: {new.path}"
+        same_clip = listed[row.path, "" if row.span == WHOLE else row.label]
+        for other in same_clip:
+            is_same = (row.recording, row.subject, row.tier) == (
+                other.recording,
+                other.subject,
+                other.tier,
+            )
+            if is_same or (other.label, other.split) != (row.label, row.split):
+                problem = f"line {row.line} is a duplicate of line {other.line}: {row.path}"
                 raise ClipError(path, problem, "keep one of them")
-        listed[new.path].append(new)
+        same_clip.append(row)
     return listed
 
 
@@ -281,49 +247,45 @@ def _missing(
     path: Path,
     table: ListTable,
     *,
-    listed: Mapping[Path, Sequence[ListedLabel]],
-    existing: Collection[Path],
+    missing: Sequence[ListedLabel],
+    existing: Sequence[ListedLabel],
 ) -> list[ClipError]:
-    """An error for each clip that does not exist.
+    """An error for each clip that does not exist; the arguments are the first rows of clips.
 
     Raises:
         ClipError: none of the clips exists, or none of a class.
     """
-    missing = [
-        ClipError(
-            clip,
-            f"not found (line {rows[0].line} of {path}, class {rows[0].label})",
-            "correct its path, which is relative to the list",
-        )
-        for clip, rows in listed.items()
-        if clip not in existing
-    ]
     if not existing:
         problem = "no row has a label"
         if missing:
             problem = f"none of its clips exists ({len(table.rows)}), such as {missing[0].path}"
         raise ClipError(path, problem, "paths are relative to the list; correct them, or move it")
-    existing_labels = {row.label for clip in existing for row in listed[clip]}
-    labels = [row.label for rows in listed.values() for row in rows]
-    if lost := [label for label in labels if label not in existing_labels]:
+    labels = {row.label for row in existing}
+    if lost := [row.label for row in missing if row.label not in labels]:
         problem = f"none of the clips of class {lost[0]} exists ({lost.count(lost[0])})"
         raise ClipError(path, problem, "add some, or remove the class from the list")
-    return missing
+    return [
+        ClipError(
+            row.path,
+            f"not found (line {row.line} of {path}, class {row.label})",
+            "correct its path, which is relative to the list",
+        )
+        for row in missing
+    ]
 
 
 def _notes(
-    listed: Mapping[Path, Sequence[ListedLabel]],
-    files: Mapping[Path, Sequence[Sequence[ListedLabel]]],
+    listed: Iterable[ListedLabel], files: Mapping[Path, Sequence[Sequence[ListedLabel]]]
 ) -> list[str]:
     """Which labels are in which tiers, and what is unknown or labeled twice, a sentence each.
 
     Args:
-        listed: by clip.
-        files: by file and scorer.
+        listed: the first row of each clip.
+        files: the rows by file and scorer.
     """
     notes = list[str]()
     labels = defaultdict[str, set[str]](set)
-    for row, *_ in listed.values():
+    for row in listed:
         if row.tier:
             labels[row.tier].add(row.label)
     if len(labels) > 1:
@@ -484,14 +446,14 @@ def _with_times(path: Path, line: int, row: Mapping[str, str], *, table: ListTab
     return with_interval(file, bounds[int(start)], bounds[int(end)])
 
 
-def _overlaps(path: Path, rows: Iterable[ListedLabel], asked: SetConfig) -> Overlaps | None:
+def _overlaps(path: Path, rows: Iterable[ListedLabel], requested: SetConfig) -> Overlaps | None:
     """The clips of the requested classes that share a part of a file and differ in label; None if
     there are none.
 
     Raises:
         ClipError: two of them are of one tier.
     """
-    classes = [*map(composed, names_of(asked.classes))]
+    classes = [*map(composed, names_of(requested.classes))]
     by_file = defaultdict[Path, list[tuple[float, float, ListedLabel]]](list)
     for row in rows:
         if not classes or row.label in classes:
@@ -526,9 +488,11 @@ def _pair_text(*pair: ListedLabel) -> str:
     )
 
 
-def fill_gaps(parts: Mapping[str, list[Clip]], label: str, recordings: Iterable[Recording]) -> int:
-    """Add clips of a class to a list, from the gaps between its intervals (`cut_gaps`); returns
-    their number.
+def fill_gaps(
+    parts: Mapping[str, Sequence[Clip]], label: str, recordings: Iterable[Recording]
+) -> dict[str, list[Clip]]:
+    """The clips of a list by split, with clips of another class from the gaps between its intervals
+    (`cut_gaps`).
 
     They have the recording and the split of the interval before them, or of the first one.
 
@@ -543,7 +507,7 @@ def fill_gaps(parts: Mapping[str, list[Clip]], label: str, recordings: Iterable[
         if WHOLE not in {times for times, _ in clips}
     }
     random = np.random.default_rng(0)
-    count = 0
+    filled = {split: [*clips] for split, clips in parts.items()}
     lengths = map_ahead(_seconds, [file_of(clips[0][1].path) for clips in files.values()])
     for (file, clips), seconds in zip(files.items(), lengths, strict=True):
         labeled = [times for times, _ in clips]
@@ -551,9 +515,8 @@ def fill_gaps(parts: Mapping[str, list[Clip]], label: str, recordings: Iterable[
             before = bisect_left(labeled, (start,)) - 1
             clip = clips[max(before, 0)][1]
             path = with_interval(file_of(clip.path), start, end)
-            parts[split_of[clip]].append(replace(clip, path=path, label=label))
-            count += 1
-    return count
+            filled[split_of[clip]].append(replace(clip, path=path, label=label))
+    return filled
 
 
 def cut_gaps(
@@ -569,7 +532,7 @@ def cut_gaps(
     Different lengths would tell the classes apart. Times are rounded to milliseconds.
     """
     lengths = np.array([end - start for start, end in intervals])
-    parts = list[Times]()
+    gaps = list[Times]()
     ordered = sorted([*intervals, *unknown])
     begins = accumulate((end for _, end in ordered), max, initial=0.0)
     for start, (following, _) in zip(begins, [*ordered, (seconds, seconds)], strict=True):
@@ -583,9 +546,9 @@ def cut_gaps(
             at = round(at + length, 3)
         at = start + random.uniform(0, end - at)  # anywhere in the gap
         for length in in_gap:
-            parts.append((round(at, 3), round(at + length, 3)))
+            gaps.append((round(at, 3), round(at + length, 3)))
             at += length
-    return sorted(parts[i] for i in random.permutation(len(parts))[: len(intervals)])
+    return sorted(gaps[i] for i in random.permutation(len(gaps))[: len(intervals)])
 
 
 def _seconds(file: Path) -> float:
@@ -597,18 +560,20 @@ def _seconds(file: Path) -> float:
         return 0.0
 
 
-def check_classes(asked: Sequence[str], classes: Iterable[str], data_set: str) -> tuple[str, ...]:
-    """The classes that were asked for; all if none were.
+def check_classes(
+    requested: Sequence[str], classes: Iterable[str], data_set: str
+) -> tuple[str, ...]:
+    """The requested classes; all if none are.
 
     Raises:
         ValueError: an unknown class, one given twice, or fewer than two.
     """
     classes = tuple(classes)
-    asked = tuple(map(composed, asked))
-    for name in asked:
+    requested = tuple(map(composed, requested))
+    for name in requested:
         if name not in classes:
             raise ValueError(f"{data_set} has no class {name!r}; {suggestion(name, classes)}")
-    used = asked or classes
+    used = requested or classes
     if len(set(used)) < max(2, len(used)):
         raise ValueError(f"classes are {', '.join(used)}; expected at least 2, each once")
     return used

@@ -8,13 +8,14 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from onlooker.base.config import SetConfig
 from onlooker.base.files import check_regular
 from onlooker.base.intervals import file_of, split_interval
-from onlooker.base.records import Clip, ClipError, InputError, clip_name
+from onlooker.base.records import Clip, ClipError, InputError, Recording, clip_name
 from onlooker.base.settings import field_of
 from onlooker.video.container import accessing
 from onlooker.video.image_sequence import find_images
@@ -356,3 +357,116 @@ def _folds(clips: Sequence[Clip], folds: int, seed: int) -> list[tuple[list[Clip
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     parts = splitter.split(labels, labels, groups)
     return [([clips[i] for i in outside], [clips[i] for i in inside]) for outside, inside in parts]
+
+
+class Overlaps(NamedTuple):
+    """Intervals with different labels that share a part of a file.
+
+    Args:
+        text: the first two of them, with a whole file if there is one, and how many others there are.
+        has_whole: whether one of them is a whole file.
+    """
+
+    text: str
+    has_whole: bool
+
+    def error(self, path: Path) -> ClipError:
+        """The error for a list in which they are not possible."""
+        remedy = "correct the times, or give both the same label; or fit states, which may overlap: --when states"
+        if self.has_whole:
+            remedy = "remove the row of the whole file, or give it a start and an end"
+        return ClipError(path, self.text, remedy)
+
+
+@dataclass(frozen=True)
+class ClipSet:
+    """The clips of a folder or a list.
+
+    Args:
+        parts: clips by split (training, validation, test); all under "" if no splits are given; of
+            a list one for each label of the recordings, in the order of the list.
+        left_out: an error for each clip that is listed or linked but does not exist.
+        notes: what a user should know about how the clips were found, a sentence each.
+        recordings: of a list, one for each file (`resolved`), with its unknown time and the second
+            scorer; of a run, only recordings with unknown time.
+        overlaps: of clips of a list with different labels.
+        requested: the settings of the set: which classes and intervals.
+    """
+
+    path: Path
+    parts: Mapping[str, Sequence[Clip]]
+    left_out: Sequence[ClipError] = ()
+    notes: Sequence[str] = ()
+    requested: SetConfig = field(default_factory=SetConfig)
+    recordings: Sequence[Recording] = ()
+    overlaps: Overlaps | None = None
+
+    def require_apart(self, *, finds_states: bool = False) -> None:
+        """Raise a ClipError if clips with different labels overlap; states may, unless one of them
+        is a whole file, or events were asked for.
+
+        Args:
+            finds_states: whether the model finds states.
+        """
+        may_be_states = finds_states and self.requested.when != "events"
+        if self.overlaps and not (may_be_states and not self.overlaps.has_whole):
+            raise self.overlaps.error(self.path)
+
+    def with_recordings(self, clips: Iterable[Clip]) -> "ClipSet":
+        """The same set with the recordings of these clips."""
+        by_path = {clip.path: clip.recording for clip in clips}
+        parts = {
+            name: [replace(clip, recording=by_path.get(clip.path, clip.recording)) for clip in part]
+            for name, part in self.parts.items()
+        }
+        return replace(self, parts=parts)
+
+    @property
+    def clips(self) -> tuple[Clip, ...]:
+        return tuple(clip for part in self.parts.values() for clip in part)
+
+    @property
+    def test(self) -> tuple[Clip, ...]:
+        """The clips of the given test split (validation, if there is none); all clips if no splits
+        are given.
+        """
+        return tuple(self.parts.get("test") or self.parts.get("validation") or self.clips)
+
+    def require_classes(self, classes: Collection[str]) -> None:
+        """Raise a ClipError if a clip of `test` has another class."""
+        if unknown := sorted({clip.label for clip in self.test} - {*classes}):
+            remedy = f"the model knows {', '.join(classes)}"
+            raise ClipError(self.path, f"classes {', '.join(unknown)}", remedy)
+
+    @property
+    def split(self) -> Split | None:
+        """The given split; None if none is given.
+
+        Without a validation split, a sixth of the training clips is used for it, the same in every
+        run, so that runs can be combined. Without a test split, the validation split is the test
+        split, as in Kinetics and ImageNet.
+
+        Raises:
+            ClipError: no training or test clips, or a class without training clips.
+        """
+        if "" in self.parts:
+            return None
+        training = self.parts.get("training", ())
+        if not training or len(self.parts) < 2 or not all(self.parts.values()):
+            counts = ", ".join(f"{name} {len(part)}" for name, part in self.parts.items())
+            raise ClipError(
+                self.path,
+                f"splits are {counts}",
+                "expected training and test, or training and validation",
+            )
+        if unknown := sorted(
+            {clip.label for clip in self.clips} - {clip.label for clip in training}
+        ):
+            raise ClipError(
+                self.path,
+                f"no training clips of class {unknown[0]}",
+                "add some, or leave the class out",
+            )
+        if len(self.parts) == 2:
+            return hold_out_validation(training, self.test)
+        return Split(tuple(training), tuple(self.parts["validation"]), tuple(self.parts["test"]))

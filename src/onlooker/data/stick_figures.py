@@ -412,9 +412,9 @@ def write_recordings(
             rng = np.random.default_rng([seed, 2, number])
             poses, states = _life(round(seconds * fps), fps, rng)
             write(part / f"person-{number}.mp4", _drawn_life(poses, rng, fps), fps=fps)
-            which = "train" if 3 * number < 2 * recordings else "test"
+            split = "train" if 3 * number < 2 * recordings else "test"
             for label, begin, end in states:
-                lists[which] += f"person-{number}.mp4,{begin / fps:g},{end / fps:g},{label}\n"
+                lists[split] += f"person-{number}.mp4,{begin / fps:g},{end / fps:g},{label}\n"
         for name, text in lists.items():
             write_bytes(part / f"{name}.csv", text.encode())
     return folder

@@ -9,7 +9,6 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 from typing import Literal
 
@@ -71,6 +70,7 @@ _MAY_BE_EMPTY = (
     "scorer",
     "cut_from",
 )
+_GIVE_TABLE = "give a table in UTF-8"
 _FOLDS = "cross-validation makes its own (--folds); for a split of yours, name it train or test in a column split"
 _VIDEO = re.compile(rf"(?i)(.+?(?:{'|'.join(map(re.escape, sorted(SUFFIXES)))}))(?:\s+(.+))?")
 
@@ -123,7 +123,8 @@ def read_table(path: Path, columns: Sequence[str], optional: Sequence[str] = ())
     remedy = (
         f"give a CSV file with the columns {' and '.join(columns)}, in UTF-8 (Excel: CSV UTF-8)"
     )
-    delimiter, lines = read_rows(path, meanings, remedy)
+    delimiter, all_lines = read_rows(path, meanings, remedy)
+    lines = [line for line in all_lines if any(line[1])]
     header = lines[0][1]
     names = _columns(path, header, meanings)
     if not names and len(header) == len(columns) and _VIDEO.fullmatch(header[0]):
@@ -191,9 +192,9 @@ def table_kind(path: Path) -> Literal["list", "events", "frames"]:
     video, by onset and duration (`events.tsv` of BIDS); or its frames (`read_frames`).
     """
     with suppress(ValueError):  # `read_table` says what is wrong
-        header, rows = _open_rows(path)
-        names = {_plain(name) for name in header}
-        cells = next(rows, [])
+        _, rows = read_rows(path, (), _GIVE_TABLE)
+        names = {_plain(name) for name in next(rows)[1]}
+        _, cells = next(rows, (0, []))
         if {"onset", "duration"} <= names and not names & {*_COLUMN_NAMES["end"].split()}:
             return "events"
         if not names & _LISTED:
@@ -214,11 +215,12 @@ def read_frames(path: Path) -> tuple[list[str], NDArray[np.int64], NDArray[np.in
     Raises:
         ValueError: a frame has two rows, or a row another number of columns.
     """
-    header, rows = _open_rows(path)
+    _, rows = read_rows(path, (), _GIVE_TABLE)
+    _, header = next(rows)
     is_numbered = _plain(header[0]) in _FRAME_NUMBER
     columns = {place: list[int]() for place in range(int(is_numbered), len(header))}
     numbers = list[int]()
-    for row, cells in zip(count(), rows, strict=False):
+    for row, (_, cells) in enumerate(rows):
         if len(cells) != len(header):
             raise ValueError(f"row {row + 1} has {len(cells)} fields below {len(header)} columns")
         numbers.append(int(float(cells[0])) if is_numbered else row)
@@ -233,22 +235,6 @@ def read_frames(path: Path) -> tuple[list[str], NDArray[np.int64], NDArray[np.in
     names = [header[place] for place in columns]
     states = np.array([*columns.values()], np.int8).reshape(len(names), len(numbers)).T
     return names, np.array(numbers, np.int64), states
-
-
-def _open_rows(path: Path) -> tuple[list[str], Iterator[list[str]]]:
-    """The header of a table, and its rows, one by one: there may be hundreds of columns."""
-    lines = read_text(path, "give a table in UTF-8").splitlines()
-    reader = csv.reader(lines, delimiter=max(",;\t", key=lines[0].count))
-
-    def rows() -> Iterator[list[str]]:
-        try:
-            yield from ([cell.strip() for cell in row] for row in reader if row)
-        except csv.Error as error:
-            problem = f"line {reader.line_num} cannot be read as CSV ({error})"
-            raise ClipError(path, problem, "save it again as CSV in UTF-8") from error
-
-    lines_of_cells = rows()
-    return next(lines_of_cells, []), lines_of_cells
 
 
 def read_text(path: Path, remedy: str) -> str:
@@ -278,12 +264,13 @@ def read_text(path: Path, remedy: str) -> str:
 
 def read_rows(
     path: Path, names: Collection[str], remedy: str
-) -> tuple[str, list[tuple[int, list[str]]]]:
-    """The delimiter, and the fields of the lines that are not empty, with their numbers.
+) -> tuple[str, Iterator[tuple[int, list[str]]]]:
+    """The delimiter, and the fields of each line that is not empty, with its number; one by one,
+    because there may be hundreds of columns.
 
     Args:
         names: of columns; the delimiter that gives most of them is chosen. A space means that
-            lines have a path and a value.
+            lines have a path and a value. None are given: any.
         remedy: what to do if there is no such file, or no CSV.
 
     Raises:
@@ -297,18 +284,22 @@ def read_rows(
         return sum(_plain(field) in names for field in fields), len(fields)
 
     delimiter = max(",;\t|", key=columns_with)
-    if delimiter not in header:
-        lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1)]
-        return " ", [(number, _path_and_label(line)) for number, line in lines if line]
+    if names and delimiter not in header:
+        lines = ((number, line.strip()) for number, line in enumerate(text.splitlines(), 1))
+        return " ", ((number, _path_and_label(line)) for number, line in lines if line)
     reader = csv.reader(
         io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True
     )
-    try:
-        rows = [(reader.line_num, [field.strip() for field in fields]) for fields in reader]
-    except csv.Error as error:
-        problem = f"line {reader.line_num} cannot be read as CSV ({error})"
-        raise ClipError(path, problem, "save it again as CSV in UTF-8") from error
-    return delimiter, [row for row in rows if any(row[1])]
+
+    def rows() -> Iterator[tuple[int, list[str]]]:
+        try:
+            for fields in filter(None, reader):
+                yield reader.line_num, [field.strip() for field in fields]
+        except csv.Error as error:
+            problem = f"line {reader.line_num} cannot be read as CSV ({error})"
+            raise ClipError(path, problem, "save it again as CSV in UTF-8") from error
+
+    return delimiter, rows()
 
 
 def _path_and_label(line: str) -> list[str]:

@@ -64,46 +64,49 @@ _GIVE_ORIGINAL = "put the original beside the labels, or name it there"
 
 
 def read_labels(
-    path: Path,
+    paths: Iterable[Path],
     requested: Requested = DEFAULTS,
     left_out: Counter[str] | None = None,
-    *,
-    names: dict[str, str] | None = None,
 ) -> list[Recording]:
-    """The recordings that a file in one of `FORMATS` labels, in seconds of the clock of players:
-    one for each video, or several if its labels are of several splits or groups.
+    """The recordings that files in `FORMATS` label, in seconds of the clock of players: one for
+    each video, or several if its labels are of several splits or groups. Of labels that differ in
+    score alone, the best one is kept.
 
     A video is searched for beside the file; it may be absent. One without labels is left out.
 
     Args:
-        requested: what the file does not say.
-        left_out: counts what is in the file and not among the labels, by its kind.
-        names: what other files call each video, by its path; the names of this file are added.
+        requested: what the files do not say.
+        left_out: counts what is in the files and not among the labels, by its kind.
 
     Raises:
         ValueError: an unknown format, a missing or impossible value (which one is named), several
             names for one video, a drawn clip in place of it, or no labels.
     """
     left_out = Counter() if left_out is None else left_out
-    names = {} if names is None else names
-    videos = defaultdict[Video, list[Segment]](list)
-    with reading(path, remedy=EXPORT_AGAIN):
-        pairs = _format_of(path).read(path, requested, left_out)
-        for video, label in sorted(pairs, key=lambda pair: pair[1].start):
-            _require_one_name(path, video, names)
-            if not label.label or not ends_before(video.path, label.end):
-                videos[video].append(label)
-                continue
-            left_out["intervals that end after their video"] += 1
-            if label.start < (end := length_of(video.path)):
-                videos[video].append(unknown_time(label.start, end))
-    labeled = {
-        video.path for video, labels in videos.items() if any(label.label for label in labels)
-    }
-    if not labeled:
-        more = f"; left out: {count_of(left_out)}" if left_out else ""
-        remedy = "label times, and export them again; see docs/connect.md"
-        raise ClipError(path, f"no time intervals{more}", remedy)
+    names = dict[str, str]()
+    recordings = defaultdict[Video, list[Segment]](list)
+    for path in paths:
+        videos = defaultdict[Video, list[Segment]](list)
+        with reading(path, remedy=EXPORT_AGAIN):
+            pairs = _format_of(path).read(path, requested, left_out)
+            for video, label in sorted(pairs, key=lambda pair: pair[1].start):
+                _require_one_name(path, video, names)
+                if not label.label or not ends_before(video.path, label.end):
+                    videos[video].append(label)
+                    continue
+                left_out["intervals that end after their video"] += 1
+                if label.start < (end := length_of(video.path)):
+                    videos[video].append(unknown_time(label.start, end))
+        labeled = {
+            video.path for video, labels in videos.items() if any(label.label for label in labels)
+        }
+        if not labeled:
+            more = f"; left out: {count_of(left_out)}" if left_out else ""
+            remedy = "label times, and export them again; see docs/connect.md"
+            raise ClipError(path, f"no time intervals{more}", remedy)
+        for video, labels in videos.items():
+            if video.path in labeled:
+                recordings[video] += labels
     return [
         Recording(
             video.path,
@@ -112,8 +115,7 @@ def read_labels(
             group=video.group,
             split=video.split,
         )
-        for video, labels in videos.items()
-        if video.path in labeled
+        for video, labels in zip(recordings, map(_distinct, recordings.values()), strict=True)
     ]
 
 
@@ -131,25 +133,6 @@ def _require_one_name(path: Path, video: Video, names: dict[str, str]) -> None:
         raise ClipError(
             path, f"{earlier} and {video.name} are both read as {video.path}", _ONE_NAME
         )
-
-
-def merged(recordings: Iterable[Recording]) -> list[Recording]:
-    """Recordings of several files as one for each video, split and group: their labels in order; of
-    labels that differ in score alone, the best one.
-    """
-    by_video = defaultdict[tuple[Path, str, str], list[Segment]](list)
-    for recording in recordings:
-        by_video[recording.path, recording.split, recording.group] += recording.segments
-    return [
-        Recording(
-            path,
-            tuple(label for label in _distinct(segments) if label.label),
-            tuple(label.span for label in _distinct(segments) if not label.label),
-            group=group,
-            split=split,
-        )
-        for (path, split, group), segments in by_video.items()
-    ]
 
 
 def _distinct(segments: Iterable[Segment]) -> list[Segment]:

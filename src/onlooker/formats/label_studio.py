@@ -138,25 +138,19 @@ def _result_intervals(video: Path, result: _Result, rate: float) -> Iterator[Seg
     value = result.get("value", {})  # a relation of two results has none
     score = 1 if result.get("score") is None else result["score"]
     labels = value.get("timelinelabels") or value.get("labels") or value.get("choices") or ()
-    is_timeline = "timelinelabels" in value or "ranges" in value
-    for start, end in _timeline(video, value, rate) if is_timeline else _sound(value):
+    times = list[Times]()
+    if "timelinelabels" in value or "ranges" in value:
+        # frames count from 1, and the last one is included
+        times = [
+            (_seconds(video, span["start"] - 1, rate), _seconds(video, span["end"], rate))
+            for span in value["ranges"]
+        ]
+    elif "start" in value and not value.keys() & {"text", "startOffset"}:
+        times = [(value["start"], value["end"])]  # of a sound track; of a text, characters
+    for start, end in times:
         if not labels:
             yield unknown_time(start, end)
         yield from (make_label(label, start, end, score=score) for label in labels)
-
-
-def _timeline(video: Path, value: Mapping[str, Any], rate: float) -> list[Times]:
-    """The times of labels of a video's timeline: frames from 1, the last one included."""
-    return [
-        (_seconds(video, span["start"] - 1, rate), _seconds(video, span["end"], rate))
-        for span in value["ranges"]
-    ]
-
-
-def _sound(value: Mapping[str, Any]) -> list[Times]:
-    """The times of labels of a sound track, in seconds; of a text, start and end count characters."""
-    is_sound = "start" in value and not value.keys() & {"text", "startOffset"}
-    return [(value["start"], value["end"])] if is_sound else []
 
 
 def write(path: Path, recordings: Sequence[Recording], fps: float | None) -> None:

@@ -19,7 +19,7 @@ from queue import SimpleQueue
 from threading import Event as Signal
 from threading import Thread
 from time import monotonic, sleep
-from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from urllib.error import HTTPError
 from urllib.parse import quote
 from urllib.request import HTTPRedirectHandler, Request, build_opener
@@ -203,21 +203,6 @@ class Publishers:
                 ending.callback(publisher.close)
             for publisher in self._publishers:
                 ending.callback(publisher.stop, seconds)
-
-    @property
-    def _connected(self) -> Signal:
-        # programs of earlier versions wait for a broker by what `open_publisher` returns
-        ((_, sink),) = self._sinks
-        return cast(_Mqtt, sink)._connected
-
-
-def open_publisher(
-    address: str, sources: Sequence[str], on_lost: Callable[[ClipError], None]
-) -> Publishers:
-    """`Publishers` of one address, open: the way of earlier versions, which the next one removes."""
-    publishers = Publishers([address], on_lost)
-    publishers.open(sources)
-    return publishers
 
 
 class _Publisher:

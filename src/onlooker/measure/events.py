@@ -258,12 +258,6 @@ def event_figures(pairs: Sequence[Pair]) -> dict[str, Any]:
     }
 
 
-<<<<<<< HEAD
-def mistakes(
-    true: Timeline, predicted: Timeline
-) -> tuple[list[Segment], list[tuple[Segment, Segment]], list[Segment]]:
-    """The mistakes that `event_figures` counts in one recording.
-=======
 def _quiet_hours(pairs: Sequence[Pair]) -> float:
     """Hours outside of the true events and of unknown time."""
     seconds = 0.0
@@ -273,9 +267,10 @@ def _quiet_hours(pairs: Sequence[Pair]) -> float:
     return max(seconds, 0.0) / 3600
 
 
-class Mistakes(NamedTuple):
-    """The mistakes in the events of a recording.
->>>>>>> times
+def mistakes(
+    true: Timeline, predicted: Timeline
+) -> tuple[list[Segment], list[tuple[Segment, Segment]], list[Segment]]:
+    """The mistakes that `event_figures` counts in one recording.
 
     Returns:
         The true events that no predicted one overlaps; the true events that only events of other

@@ -109,16 +109,16 @@ def check(clips: Path | str | ClipSet, quiet: bool = False) -> Checked:
     try:
         # whether training would fit states or events
         decision = Decision(sorted({clip.label for clip in fitted}))
-        when = clip_set.asked.when
+        when = clip_set.requested.when
         times = plan_times(fitted, decision, when=when, recordings=clip_set.recordings)
     except InputError as error:
         if planned:  # else clips that cannot be trained on are a finding already
             findings.append(Finding("times", error.found, _REFUSED, remedy=error.remedy))
     seen = fact_findings(
         readable,
-        list(facts.values()),
+        [facts[clip.path] for clip in readable],
         planned,
-        filled=composed(clip_set.asked.fill or ""),
+        filled=composed(clip_set.requested.fill or ""),
         are_bouts=len(times.recordings) > 0,
     )
     findings += [*seen, *label_findings(clip_set.clips)]
@@ -193,7 +193,7 @@ def plan_joined_split(
         partial(plan_split, model=model, seed=seed),
         readable,
         np.stack([images[clip.path] for clip in readable]),
-        by_scene=clip_set.asked.scenes,
+        by_scene=clip_set.requested.scenes,
     )
 
 
@@ -247,7 +247,7 @@ def hints(clip_set: ClipSet, split: Split | None, nothing: str | None = None) ->
         )
         yield f"{count} of {len(clips)} clips {what}: splits keep them together, in {groups} group{'s' * (groups > 1)}"
     yield from clip_set.notes
-    fill = clip_set.asked.fill
+    fill = clip_set.requested.fill
     if filled := sum(clip.label == fill for clip in clips):
         yield f"{filled} clips of {fill} are from the gaps between the intervals; --fill '' for none"
     images = (image for clip in clips if clip.path.is_dir() for image in left_out_images(clip.path))

@@ -235,7 +235,10 @@ def _prepare(
     if callable(splits):
         return dict(
             plan_joined(
-                splits, samples.clips, read_thumbnails(samples, data), by_scene=clips.asked.scenes
+                splits,
+                samples.clips,
+                read_thumbnails(samples, data),
+                by_scene=clips.requested.scenes,
             )
         ), skipped
     unreadable = {error.path for error in skipped}

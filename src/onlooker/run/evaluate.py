@@ -245,7 +245,8 @@ def new_clips(
     if not decision.states:
         clips.require_apart()
     trained_on = {clip.path for clip in copies_of(read_json(run / "split.json"), clips.test)}
-    if len(trained_on) == len(clips.test):
+    test = tuple(clip for clip in clips.test if clip.path not in trained_on)
+    if not test:
         raise ClipError(
             clips.path,
             "the model was trained on all of these clips",
@@ -255,7 +256,7 @@ def new_clips(
         ClipError(path, "the model was trained on it", "it cannot be used for testing")
         for path in sorted(trained_on)
     ]
-    return tuple(clip for clip in clips.test if clip.path not in trained_on), errors
+    return test, errors
 
 
 def evaluate_recordings(run: Path, clips: ClipSet) -> dict[str, Any]:

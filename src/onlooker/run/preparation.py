@@ -71,7 +71,7 @@ def new_run(
     require_one_nothing(classes, settings.training.nothing)
     name = settings.model.name
     finds_states = fitter_of(find_recipe(name)).finds_states
-    if clips.asked.when == "states" and not finds_states:
+    if clips.requested.when == "states" and not finds_states:
         raise ValueError(f"{name} tells no states; leave out --when states")
     clips.require_apart(finds_states=finds_states)
     seed = settings.training.seed
@@ -81,7 +81,7 @@ def new_run(
         require_divisible(clips.clips, has_test=not is_cross_validated(clips.clips, name))
     net = build(settings, classes)
     as_read = _as_read(
-        settings, clips.clips, classes, when=clips.asked.when, recordings=clips.recordings
+        settings, clips.clips, classes, when=clips.requested.when, recordings=clips.recordings
     )
     # before clips are read; containers seldom lack a rate, and are opened to be read alone
     raw = [clip.path for clip in clips.clips if not states_rate(clip.path)]
@@ -102,7 +102,7 @@ def new_run(
         settings,
         split=split,
         skipped=skipped,
-        requested=clips.asked,
+        requested=clips.requested,
         notes=tuple(clips.notes),
         background=tuple(background),
         recordings=clips.recordings,

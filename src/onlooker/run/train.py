@@ -317,7 +317,7 @@ def train_run(
                 prepared = resumed_run(run, folder, strict)
             else:
                 if isinstance(clips, Path):
-                    clips = read_set(clips, asked=which or SetConfig(), fills=True)
+                    clips = read_set(clips, requested=which or SetConfig(), fills=True)
                 prepared = new_run(
                     run, clips, settings, split=split, strict=strict, background=background
                 )
@@ -384,7 +384,10 @@ def train_final(clips: ClipSet, run: Path, settings: Settings) -> Path:
     )
     plan = partial(hold_out_validation, seed=settings.training.seed)
     split = plan_joined(
-        plan, samples.clips, read_thumbnails(samples, settings.data), by_scene=clips.asked.scenes
+        plan,
+        samples.clips,
+        read_thumbnails(samples, settings.data),
+        by_scene=clips.requested.scenes,
     )
     with lock_run(run):
         continue_run(
