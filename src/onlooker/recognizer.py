@@ -142,11 +142,6 @@ class Recognizer:
         """Frames per second of the clips of training, and of streams; None: unknown."""
         return self.decision.frame_rate
 
-    @property
-    def clip_seconds(self) -> float:
-        """Seconds of the longest clip of training."""
-        return self.decision.clip_seconds
-
     def __repr__(self) -> str:
         return f"Recognizer({type(self.model).__name__}, {reprlib.repr(self.classes)})"
 
@@ -609,9 +604,8 @@ class Recognizer:
             if unusual:
                 unusual[number] = bool(prediction.unusual)
             decided[number] = prediction.decided
-            if thresholds is None:
-                threshold = self.decision.threshold
-                thresholds = np.full(len(samples), np.nan if threshold is None else threshold)
+            if thresholds is None:  # NaN where there is none
+                thresholds = np.full(len(samples), self.decision.threshold, np.float64)
             thresholds[number] = prediction.decision.threshold
         frame_scores, scores = zip(*results, strict=True)
         targets = np.array(samples.targets, dtype=np.int64)

@@ -15,7 +15,8 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
 from onlooker.base.parallel import map_ahead
-from onlooker.measure.metrics import balancing_weights
+from onlooker.measure.held_out import HeldOut
+from onlooker.training.search import Trial
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -168,12 +169,14 @@ def regress(
             basis, z = np.linalg.qr(z.T)
             z = np.ascontiguousarray(z.T)
         rows = one_batch(z, y)
-    layers = []
-    for weight, bias in _fitted(rows, len(present), methods=methods, M=M, balanced=balanced):
-        whole = weight if basis is None else weight @ basis.T
-        outputs = with_absent_classes(whole, bias, present, num_classes=num_classes)
-        layers.append(LinearLayer(center, scale, *outputs))
-    return layers
+    fitted = _fitted(rows, len(present), methods=methods, M=M, balanced=balanced)
+    outputs = (
+        with_absent_classes(
+            weight if basis is None else weight @ basis.T, bias, present, num_classes=num_classes
+        )
+        for weight, bias in fitted
+    )
+    return [LinearLayer(center, scale, *output) for output in outputs]
 
 
 def _standardized(
@@ -330,19 +333,14 @@ def _batch_loss(layer: Floats, weights: Floats, batch: Batch) -> tuple[float, Fl
 
 
 def best_temperature(logits: Floats, y: Ints, balanced: bool = False) -> float:
-    """The temperature among `_TEMPERATURES` with the lowest log loss of logits `B K`."""
-    weights = balancing_weights(y) if balanced else np.ones(len(y))
-    return min(_TEMPERATURES, key=lambda T: _log_loss(logits / T, y, weights))
+    """The temperature among `_TEMPERATURES` with the lowest log loss of logits `B K` (`Trial`)."""
+    groups = y.astype(str)  # which do not count here
 
+    def loss(temperature: float) -> float:
+        held_out = HeldOut(softmax(logits / temperature, 1), y, groups)
+        return Trial.of(held_out, balanced=balanced).loss
 
-def _log_loss(logits: Floats, y: Ints, weights: Floats) -> float:
-    """Weighted mean log loss with one correct and one wrong clip added, as in `fit_temperature`:
-    without them, a few clips that are all correct would favor the most confident method.
-    """
-    scores = softmax(logits, 1).clip(1e-30)
-    confidence = scores.max(axis=1).mean().clip(0, 1 - 1e-12)
-    loss = -(weights * np.log(scores[np.arange(len(y)), y])).sum()
-    return float((loss - np.log(confidence) - np.log1p(-confidence)) / len(y))
+    return min(_TEMPERATURES, key=loss)
 
 
 def held_out_logits(
