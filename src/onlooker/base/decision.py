@@ -49,8 +49,9 @@ def score_logits(scores: "Tensor") -> "Tensor":
 
 
 @dataclass(frozen=True)
-class StateChain:
-    """States that exclude each other, and how long they last (`stream.segmenters.semi_markov.Decoder`).
+class TierStates:
+    """The states of a tier, which exclude each other, and how long they last
+    (`stream.segmenters.semi_markov.Decoder`).
 
     Args:
         classes: their positions among the classes; -1: none of these states.
@@ -126,7 +127,7 @@ class Decision(Config):
     clip_seconds: float = setting(
         0.0, "Length of the longest clip of training (`Recognizer.longest`).", minimum=0
     )
-    states: Sequence[StateChain] = setting(
+    states: Sequence[TierStates] = setting(
         (),
         "Chains of states: one state of each goes on at every moment; none: events are found.",
     )
@@ -181,7 +182,7 @@ class Decision(Config):
         curve = field_of(values, "curve", dict | None)
         stored["curve"] = AlarmCurve.from_dict(curve) if curve else None
         chains = field_of({"states": values["states"] or []}, "states", list[dict[str, Any]])
-        stored["states"] = tuple(map(StateChain.from_dict, chains))
+        stored["states"] = tuple(map(TierStates.from_dict, chains))
         return cls(**stored)
 
     def to_dict(self) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from scipy.special import log_softmax
 from torch import Tensor
 
 from onlooker.base.config import DataConfig, StreamConfig
-from onlooker.base.decision import Decision, StateChain
+from onlooker.base.decision import Decision, TierStates
 from onlooker.base.fisher import fisher_vector
 from onlooker.base.progress import tracked
 from onlooker.base.records import Recording, Segment, clip_name
@@ -249,7 +249,7 @@ class _FittedTier(NamedTuple):
         table: what was tried.
     """
 
-    chain: StateChain
+    chain: TierStates
     paths: list[Ints]
     text: str
     table: tuple[TriedCandidate, ...]
@@ -285,7 +285,7 @@ def _fit_tier(tests: "_StateTests", number: int, logs: Sequence[Floats]) -> _Fit
         f"{100 * figures['accuracy']:.0f} % of the time right, "
         f"F1@50 {figures['segmental_f1']['50']:.0f}"
     )
-    fitted = StateChain(tier.classes, medians, spreads, weight=weight.value, threshold=threshold)
+    fitted = TierStates(tier.classes, medians, spreads, weight=weight.value, threshold=threshold)
     return _FittedTier(fitted, paths, text, table=weight.table)
 
 
