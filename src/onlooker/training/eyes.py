@@ -191,7 +191,7 @@ class _LayerTests:
                 for name, option in _COPIES.items()
                 if option["copies"] <= len(clips.copies)
             },
-            "motion": motion if requested else {},
+            "motion": {} if requested in (None, "pictures") else motion,
             "weight of motion": _MOTION_WEIGHTS if requested in ("auto", "both") else {},
             "eyes": _EYES if requested == "auto" else {},
         }
@@ -278,7 +278,11 @@ def choose_eyes(clips: ClipStatistics, folds: int = FOLDS) -> LayerChoice:
     rows = clips.sampled()
     if len(rows) < len(clips.y):
         return _chosen_by_sample(clips, rows)
-    candidate = _default(clips)
+    copies = 2 if clips.copies else 0
+    candidate = Candidate(copies=copies, balanced=clips.class_weights == "balanced")
+    if clips.motion is not None and clips.motion.eyes != "auto":
+        requested = {**_EYES, "both": _MOTION_WEIGHTS["1"]}[clips.motion.eyes]
+        candidate = candidate._replace(**requested)
     divided = [*clips.folds(folds)]
     if not divided:
         scores = np.full((len(clips.y), clips.num_classes), np.nan)
@@ -301,16 +305,6 @@ def choose_eyes(clips: ClipStatistics, folds: int = FOLDS) -> LayerChoice:
         temperature=layer.temperature * factor,
         table=tuple(table),
     )
-
-
-def _default(clips: ClipStatistics) -> Candidate:
-    """What clips get that cannot be divided, and the default of all others."""
-    candidate = Candidate(
-        copies=2 if clips.copies else 0, balanced=clips.class_weights == "balanced"
-    )
-    if clips.motion is None or clips.motion.eyes == "auto":
-        return candidate
-    return candidate._replace(**{**_EYES, "both": _MOTION_WEIGHTS["1"]}[clips.motion.eyes])
 
 
 def _chosen_by_sample(clips: ClipStatistics, rows: Ints) -> LayerChoice:
@@ -340,10 +334,8 @@ def _chosen_by_sample(clips: ClipStatistics, rows: Ints) -> LayerChoice:
 def _motion_layer(clips: ClipStatistics, choice: LayerChoice, rows: Ints) -> LinearLayer | None:
     if not choice.factors[1] or clips.motion is None:
         return None
-    x = clips.motion.x[rows]
-    y = clips.y[rows]
     (layer,) = regress(
-        one_batch(x, y),
+        one_batch(clips.motion.x[rows], clips.y[rows]),
         clips.num_classes,
         methods=(choice.candidate.motion,),
         balanced=choice.candidate.balanced,

@@ -186,20 +186,19 @@ class ClipStatistics(NamedTuple):
 
 @one_thread
 def fit_layer(
-    model: VideoModel,
+    net: LinearClassifier,
     clips: ClipStatistics,
     candidate: Candidate,
     *,
     factor: float = 1.0,
 ) -> None:
-    """Fit the layer of pictures to all clips, and set it on a `LinearClassifier`; a ValueError for
-    clips of a single class.
+    """Fit the layer of pictures to all clips, and set it on a model; a ValueError for clips of a
+    single class.
 
     Args:
         factor: of the logits.
     """
     layer = fitted_layer(clips, candidate).scaled(factor)
-    net = cast(LinearClassifier, model)
     center = np.tile(layer.center, (net.window, 1))
     scale = np.tile(layer.scale, (net.window, 1))
     if clips.early is not None:
