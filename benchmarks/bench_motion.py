@@ -25,7 +25,7 @@ from threadpoolctl import threadpool_limits
 
 import onlooker
 from onlooker.data.stick_figures import ACTIONS, StickFigures, write_set
-from onlooker.video.motion_words import WORDS, MotionEye, MotionEyeState, Words
+from onlooker.video.motion_words import WORDS, MotionEye, MotionMemory, Words
 
 Floats = NDArray[np.float64]
 Pixels = NDArray[np.uint8]
@@ -53,7 +53,7 @@ def clip(frames: int) -> Pixels:
 
 def steps(eye: MotionEye, frames: Pixels) -> int:
     """The largest state in bytes, of all frames."""
-    state: MotionEyeState | None = None
+    state: MotionMemory | None = None
     largest = 0
     for t, frame in enumerate(frames):
         state, _ = eye.step(frame, t / RATE, state)

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 import onlooker.export
 from onlooker.base.config import DataConfig, Modality, StreamConfig
-from onlooker.base.decision import Decision, StateChain
+from onlooker.base.decision import Decision, TierStates
 from onlooker.data.transforms import to_video
 from onlooker.export import export
 from onlooker.models.heads import Head
@@ -378,8 +378,8 @@ def test_states_are_those_of_a_stream(spread: float, tmp_path: Path) -> None:
     weight = torch.randn(5, L, M) / M**0.5
     model.set_heads({"state": Head(weight, torch.randn(5))}, lengths)
     chains = (
-        StateChain([0, 2, -1], [1.0, 5.0, 1.0], [0.5, 0.6, 0.7], weight=0.4),
-        StateChain([3, -1], [1.0, 5.0], [0.5, 0.6], weight=0.4),
+        TierStates([0, 2, -1], [1.0, 5.0, 1.0], [0.5, 0.6, 0.7], weight=0.4),
+        TierStates([3, -1], [1.0, 5.0], [0.5, 0.6], weight=0.4),
     )
     decision = Decision(("jump", "nothing", "run", "talk"), states=chains, frame_rate=5.0)
     data = DataConfig(frames=4, size=32, normalization="half", eyes="pictures")

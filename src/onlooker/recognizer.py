@@ -335,8 +335,9 @@ class Recognizer:
         """
         sample = sample or self.read(path)
         motion = None if sample.motion is None else torch.from_numpy(sample.motion)[None]
-        classified = self.classify(torch.from_numpy(sample.pixels)[None], motion)
-        (frame_scores,), maps, whole, distances = classified
+        (frame_scores,), maps, whole, distances = self.classify(
+            torch.from_numpy(sample.pixels)[None], motion
+        )
         unusual = self.decision.is_unusual(distances)
         prediction = Prediction(
             Path(path),
@@ -610,11 +611,10 @@ class Recognizer:
                     thresholds = np.full(len(samples), np.nan if threshold is None else threshold)
                 thresholds[number] = prediction.decision.threshold
         frame_scores, scores = zip(*results, strict=True)
-        targets = np.array(samples.targets, dtype=np.int64)
         return Evaluation(
             samples.names,
             self.decision,
-            targets,
+            np.array(samples.targets, dtype=np.int64),
             scores=np.stack(scores),
             frame_scores=frame_scores,
             skipped=tuple(skipped),

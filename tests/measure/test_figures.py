@@ -28,7 +28,6 @@ MEASURED = {
 }
 CROSS_VALIDATED: dict[str, Any] = {
     "chosen": "statistics: changes",
-    "statistics": "changes",
     "scenes": {"mixed": 0.9, "unseen": 0.75},
     "cross_validated": True,
     "labels_to_check": [{"name": "a", "label": "run", "predicted": "walk", "score": 0.875}],

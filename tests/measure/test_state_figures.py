@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import cohen_kappa_score, f1_score
 
-from onlooker.base.decision import Decision, StateChain
+from onlooker.base.decision import Decision, TierStates
 from onlooker.base.records import Segment
 from onlooker.measure.states import (
     RATE,
@@ -199,6 +199,6 @@ def test_the_tiers_of_a_model_are_its_chains_without_the_class_in_which_nothing_
 ):
     decision = Decision(("nod", "nothing", "sit", "stand"))
     assert tiers_of(decision) == [(["nod", "sit", "stand"], True)]
-    chains = [StateChain(k, [1.0] * len(k), [1.0] * len(k), weight=1) for k in ([0, 1], [2, 3])]
+    chains = [TierStates(k, [1.0] * len(k), [1.0] * len(k), weight=1) for k in ([0, 1], [2, 3])]
     tiers = tiers_of(replace(decision, states=tuple(chains)))
     assert tiers == [(["nod"], True), (["sit", "stand"], False)]

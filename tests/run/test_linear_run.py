@@ -259,7 +259,7 @@ def test_the_final_model_of_a_cross_validation_is_not_cross_validated(
     final = train_final(read_set(squares), tmp_path, complete(Settings(LINEAR, DATA, TRAIN)))
     assert torch.equal(load(final).model.head.weight, load(run).model.head.weight)  # type: ignore[union-attr]
     figures = read_json(final / "cross_validation.json")
-    assert set(figures) == {"chosen", "statistics", "tried", "labels_to_check"}
+    assert set(figures) == {"chosen", "tried", "labels_to_check"}
     with pytest.raises(ClipError, match="trained without a test split"):
         evaluate(tmp_path)
 

@@ -26,7 +26,7 @@ from eventful import eventful, untrained
 
 from onlooker.base.alarm_curve import AlarmCurve
 from onlooker.base.config import DataConfig
-from onlooker.base.decision import Decision, StateChain
+from onlooker.base.decision import Decision, TierStates
 from onlooker.base.files import NotWritableError
 from onlooker.base.records import Prediction
 from onlooker.cli import app
@@ -419,7 +419,7 @@ def test_every_value_of_the_decision_is_in_the_digest() -> None:
         "threshold": 0.4,
         "curve": AlarmCurve([1.0], [1.0], [0.0], [0.0], 0.0, 1.0, []),
         "clip_seconds": 1.5,
-        "states": (StateChain([0], [1.0], [1.0], weight=1.0),),
+        "states": (TierStates([0], [1.0], [1.0], weight=1.0),),
         "novelty_limit": 3.0,
         "class_shares": range(1, 1 + len(recognizer.classes)),
         "nothing": "",

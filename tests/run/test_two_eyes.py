@@ -55,14 +55,15 @@ def run(tmp_path_factory: pytest.TempPathFactory, clips: Path) -> Path:
 def test_motion_is_chosen_where_pictures_do_not_tell_the_class(run: Path) -> None:
     figures = onlooker.TrainedRun.read(run).figures
     assert figures is not None
-    assert figures.eyes is not None
-    accuracies = {tried.name: tried.accuracy for tried in figures.eyes}
+    assert figures.tried is not None
+    eyes = [tried for tried in figures.tried if tried.choice == "eyes"]
+    accuracies = {tried.candidate: tried.accuracy for tried in eyes}
     assert accuracies["pictures"] < 0.8
     assert min(accuracies["motion"], accuracies["both"]) == 1
     assert figures.accuracy == 1, "the eyes are chosen again in each fold"
     chosen = RunRecord.read(run).settings.data.eyes
     assert chosen in ("motion", "both")
-    assert figures.eyes[0].name == chosen
+    assert [tried.candidate for tried in eyes if tried.is_chosen] == [chosen]
     assert f"eyes {chosen} (log loss 0." in str(figures.chosen)
     report = (run / "report.html").read_text(encoding="utf-8")
     assert f"eyes {chosen} (log loss 0." in report

@@ -17,7 +17,7 @@ from moving_belts import RATE, belt
 from torch import Tensor
 
 from onlooker.base.config import DataConfig, StreamConfig
-from onlooker.base.decision import Decision, StateChain
+from onlooker.base.decision import Decision, TierStates
 from onlooker.base.fisher import fisher_vector
 from onlooker.base.records import Floats
 from onlooker.data.transforms import to_video
@@ -129,7 +129,7 @@ def test_states_are_told_by_the_motion_around_a_frame_as_it_was_in_training(
     M = model.num_features
     nothing = torch.zeros(2, M), torch.ones(2, M), torch.zeros(3, 2, M), torch.zeros(3)
     model.set_heads({"state": head(nothing)}, (6, 8))
-    chain = StateChain([0, 1, 2], [1.0] * 3, [0.5] * 3, 0.4)
+    chain = TierStates([0, 1, 2], [1.0] * 3, [0.5] * 3, 0.4)
     decision = replace(recognizer.decision, states=(chain,))
     earlier = Recognizer(model, recognizer.data, decision)
     assert not earlier.streams().eyes, "as models of earlier versions, for clips alone"

@@ -7,7 +7,7 @@ import torch
 from made_heads import event_heads, head
 
 from onlooker.base.config import DataConfig
-from onlooker.base.decision import Decision, StateChain
+from onlooker.base.decision import Decision, TierStates
 from onlooker.models.heads import Head
 from onlooker.models.linear import LinearClassifier
 from onlooker.models.registry import create_model
@@ -71,8 +71,8 @@ def stateful() -> Recognizer:
     bias = -(weight * (bright + dark)[None, None] / 2).sum((1, 2))
     net.set_heads({"state": Head(weight, bias)}, (4,))
     chains = (
-        StateChain([1, 2], [2.0, 2.0], [0.6, 0.6], weight=0.4),
-        StateChain([0, -1], [2.0, 2.0], [0.6, 0.6], weight=0.4),
+        TierStates([1, 2], [2.0, 2.0], [0.6, 0.6], weight=0.4),
+        TierStates([0, -1], [2.0, 2.0], [0.6, 0.6], weight=0.4),
     )
     return Recognizer(
         net, DATA, Decision(("eat", "sit", "walk"), states=chains, frame_rate=5.0)

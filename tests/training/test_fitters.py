@@ -45,7 +45,8 @@ class NearestMean(Fitter):
         assert isinstance(context.settings.training, MeanConfig)
         clips = samples.subset(split.training)
         groups = [group_of(clip) for clip in clips.clips]
-        x, y, *_ = statistics_of(model, clips, groups, data=context.settings.data).clips
+        statistics, _ = statistics_of(model, clips, groups, data=context.settings.data)
+        x, y, *_ = statistics
         center = x.mean(0)
         scale = x.std(0) + 1e-6
         means = np.stack(

@@ -28,8 +28,8 @@ from onlooker.training.forward import encode_samples
 from onlooker.training.linear import (
     FOLDS,
     INNER_FOLDS,
+    SETS,
     ClipStatistics,
-    EncodedClips,
     MotionVectors,
     fit_layer,
     fitted_layer,
@@ -71,18 +71,17 @@ def stored(model: LinearClassifier, samples: TensorDataset) -> TensorDataset:
 
 def statistics(
     model: LinearClassifier, samples: TensorDataset, groups: str = ""
-) -> EncodedClips:
+) -> ClipStatistics:
     """The statistics of samples, of which each is a recording, or all are of one."""
-    numbers = samples.tensors[2].tolist()
-    return statistics_of(
-        model, samples, [groups or str(number) for number in numbers], data=DATA
-    )
+    recordings = [groups or str(number) for number in samples.tensors[2].tolist()]
+    clips, _ = statistics_of(model, samples, recordings, data=DATA)
+    return clips
 
 
 def fitted(model: LinearClassifier, samples: TensorDataset) -> LayerChoice:
-    clips, early, _ = statistics(model, samples)
+    clips = statistics(model, samples)
     choice = choose_eyes(clips)
-    fit_layer(model, clips, choice.candidate, early=early)
+    fit_layer(model, clips, choice.candidate)
     return choice
 
 
@@ -235,17 +234,17 @@ def test_it_learns_and_is_deterministic() -> None:
 def test_the_first_frames_of_a_stream_are_standardized_as_first_frames_were() -> None:
     training = squares([0, 1, 2] * 11, 1)
     net = made()
-    clips, early, _ = statistics(net, training, "one")
+    clips = statistics(net, training, "one")
     assert clips.x.dtype == np.float32
     assert clips.x.base is None, "the statistics after each frame are not kept"
     features = encoded(net, training)
     for count in range(1, features.shape[1]):
         values = net.statistics(features[:, :count])[:, -1].double().numpy()
-        np.testing.assert_allclose(early[0][count - 1], values.mean(0), atol=1e-6)
-        np.testing.assert_allclose(early[1][count - 1], values.std(0), atol=1e-6)
-    fit_layer(net, clips, choose_eyes(clips).candidate, early=early)
-    ends = torch.stack([net.head.center[-1], net.head.scale[-1]])
+        np.testing.assert_allclose(clips.early[0][count - 1], values.mean(0), atol=1e-6)
+        np.testing.assert_allclose(clips.early[1][count - 1], values.std(0), atol=1e-6)
     fit_layer(net, clips, choose_eyes(clips).candidate)
+    ends = torch.stack([net.head.center[-1], net.head.scale[-1]])
+    fit_layer(net, clips._replace(early=None), choose_eyes(clips).candidate)
     assert torch.equal(ends, torch.stack([net.head.center[0], net.head.scale[0]]))
 
 
@@ -275,10 +274,10 @@ def test_the_choice_equals_a_naive_cross_validation() -> None:
             (label, method): loss.min()
             for method, loss in zip(METHODS, of_methods, strict=True)
         }
-    assert (choice.statistics_set, choice.candidate.method) == min(
-        losses, key=lambda key: losses[key]
-    )
-    assert choice.statistics_set == "changes and order"
+    name, method = min(losses, key=lambda key: losses[key])
+    assert f"statistics {name}, {method} (" in summary(choice.table)
+    assert (choice.candidate.statistics, choice.candidate.method) == (SETS[name], method)
+    assert name == "changes and order"
     assert (choice.held_out.scores.argmax(1) == y).mean() > 0.5
 
 
@@ -350,13 +349,14 @@ def seen_twice(pictures: float, motion: float) -> ClipStatistics:
 
 def test_motion_counts_only_if_it_is_clearly_better() -> None:
     choice = choose_eyes(seen_twice(1, 0))
-    losses = {figures.name: figures.log_loss for figures in choice.eye_figures}
-    assert losses["both"] < losses["pictures"] < losses["motion"]
-    assert choice.eyes == choice.eye_figures[0].name == "pictures", "by chance"
-    outcomes = {row.candidate: row.outcome for row in choice.table if row.choice == "eyes"}
-    assert outcomes["both"] == "better than the default, but within one standard error"
+    tried = {row.candidate: row for row in choice.table if row.choice == "eyes"}
+    assert tried["both"].loss < tried["pictures"].loss < tried["motion"].loss
+    assert choice.candidate.eyes == "pictures", "by chance"
+    assert tried["pictures"].is_chosen
+    assert tried["both"].outcome == "better than the default, but within one standard error"
     choice = choose_eyes(seen_twice(0.4, 0.4))
-    assert choice.eyes == choice.eye_figures[0].name != "pictures"
+    assert choice.candidate.eyes != "pictures"
+    assert f"eyes {choice.candidate.eyes} (" in summary(choice.table)
 
 
 def test_of_many_clips_a_sample_of_all_classes_and_recordings_chooses(
@@ -428,15 +428,15 @@ def test_copies_are_parts_of_the_frames_and_mirrored_frames() -> None:
     net = made()
     training = squares([0, 1, 2] * 3, 1)
     frames = training.tensors[0]
-    clips = statistics(net, training).clips
+    clips = statistics(net, training)
     mirrored = net.statistics(net.encode_video(to_video(frames.flip(3), "half")))[:, -1]
     np.testing.assert_allclose(clips.copies[2], mirrored.double().detach().numpy(), atol=1e-6)
     # Of frames that are bright in one corner only, one crop has more of it than the other.
     frames[:] = 0
     frames[:, :, :3, 13:] = 255
-    upper_right, lower_left, _ = statistics(net, training).clips.copies
+    upper_right, lower_left, _ = statistics(net, training).copies
     frames[:] = 0
-    black = statistics(net, training).clips.x
+    black = statistics(net, training).x
     np.testing.assert_allclose(lower_left, black, atol=1e-6)
     assert np.abs(upper_right - black).max() > 1e-3
 
@@ -444,7 +444,7 @@ def test_copies_are_parts_of_the_frames_and_mirrored_frames() -> None:
 def test_many_clips_and_stored_features_have_no_copies() -> None:
     net = made()
     for samples in (squares([0, 1, 2] * 22, 1), stored(net, squares([0, 1, 2], 1))):
-        assert statistics(net, samples, "one").clips.copies == ()
+        assert statistics(net, samples, "one").copies == ()
 
 
 def test_copies_are_used_if_they_help() -> None:
@@ -508,13 +508,13 @@ def test_a_clip_and_its_reverse_are_told_apart(action: str, people: int) -> None
     frames, targets, _ = reversed_clips(action, people // 2, seed=5).tensors
     net = configured(DEFAULT, 2).eval()
     groups = [str(index // 2) for index in range(len(training))]
-    clips, early, _ = statistics_of(net, training, groups, data=DEFAULT_DATA, copies=False)
+    clips, _ = statistics_of(net, training, groups, data=DEFAULT_DATA, copies=False)
     choice = choose_eyes(clips)
     assert set(ORDERED) < set(choice.candidate.statistics)
     losses = {row.candidate: row.loss or 0 for row in choice.table}
     method = choice.candidate.method
     assert losses[f"changes and order, {method}"] < 0.5 < losses[f"changes, {method}"]
-    fit_layer(net, clips, choice.candidate, early=early)
+    fit_layer(net, clips, choice.candidate)
     with torch.inference_mode():
         features = (encode_samples(net, sample[None], DEFAULT_DATA) for sample in frames)
         logits = torch.cat([net.forward_features(each).logits[:, -1] for each in features])

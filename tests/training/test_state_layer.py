@@ -14,7 +14,7 @@ from made_heads import head
 from moving_squares import frames_of
 
 from onlooker.base.config import When
-from onlooker.base.decision import Decision, StateChain
+from onlooker.base.decision import Decision, TierStates
 from onlooker.base.intervals import with_interval
 from onlooker.base.records import Clip, Recording, Segment
 from onlooker.data.sets import read_set
@@ -84,7 +84,7 @@ def test_a_step_tells_what_the_whole_video_does() -> None:
 
 
 def test_a_saved_model_tells_the_same(tmp_path: Path) -> None:
-    chain = StateChain([0, 1, 2], [1.0, 5.0, 1.0], [0.5, 0.6, 0.7], 0.4)
+    chain = TierStates([0, 1, 2], [1.0, 5.0, 1.0], [0.5, 0.6, 0.7], 0.4)
     decision = Decision(CLASSES, states=(chain,), frame_rate=5.0)
     saved = Recognizer(model(), DATA, decision)
     saved.save(tmp_path / "model")
@@ -104,7 +104,7 @@ def test_a_stream_tells_the_states_of_the_frames_around_which_windows_are(
     tmp_path: Path,
 ) -> None:
     recording(tmp_path / "a.mp4", [("left", 2), ("rest", 3), ("right", 2.4)])
-    chain = StateChain([0, 1, 2], [1.0, 5.0, 1.0], [0.5, 0.6, 0.7], 0.4)
+    chain = TierStates([0, 1, 2], [1.0, 5.0, 1.0], [0.5, 0.6, 0.7], 0.4)
     recognizer = Recognizer(model(), DATA, Decision(CLASSES, states=(chain,), frame_rate=5.0))
     prediction = recognizer.predict(tmp_path / "a.mp4")
     reader = VideoReader(tmp_path / "a.mp4")

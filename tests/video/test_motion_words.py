@@ -14,7 +14,7 @@ from onlooker.base.fisher import PARTS, fisher_vector
 from onlooker.video.motion_words import (
     WORDS,
     MotionEye,
-    MotionEyeState,
+    MotionMemory,
     Words,
     _blocks,
     _cells,
@@ -173,7 +173,7 @@ def test_what_does_not_follow_begins_anew(frame: tuple[float, Pixels]) -> None:
     assert not row.any()
 
 
-def arrays_of(state: MotionEyeState) -> list[NDArray[np.generic]]:
+def arrays_of(state: MotionMemory) -> list[NDArray[np.generic]]:
     return [state.frame, *state.earlier, *([] if state.cells is None else [state.cells])]
 
 

@@ -79,7 +79,7 @@ def recognizers(name: str, run: Path) -> Mapping[str, tuple[Recognizer, Split]]:
         net = model(len(classes), True, ENCODER)
         training = encoded.subset(positions)
         choice, decision = fit_layers(net, training, Decision(classes), stream_clips={})
-        fitted[number] = Recognizer(net, replace(data, eyes=choice.eyes), decision), split
+        fitted[number] = Recognizer(net, replace(data, eyes=choice.candidate.eyes), decision), split
     return fitted
 
 

@@ -48,8 +48,9 @@ def score_logits(scores: "Tensor") -> "Tensor":
 
 
 @dataclass(frozen=True)
-class StateChain(Config):
-    """States that exclude each other, and how long they last (`stream.segmenters.semi_markov.Decoder`).
+class TierStates(Config):
+    """The states of a tier, which exclude each other, and how long they last
+    (`stream.segmenters.semi_markov.Decoder`).
 
     Args:
         classes: their positions among the classes; -1: none of these states.
@@ -116,7 +117,7 @@ class Decision(Config):
     clip_seconds: float = setting(
         0.0, "Length of the longest clip of training (`Recognizer.longest`).", minimum=0
     )
-    states: Sequence[StateChain] = setting(
+    states: Sequence[TierStates] = setting(
         (),
         "Chains of states: one state of each goes on at every moment; none: events are found.",
     )

@@ -262,7 +262,6 @@ def convert(
     """Convert labels of time intervals, such as those of an annotation program, to a CSV file to
     train on.
     """
-    from onlooker.base.records import Recording
     from onlooker.formats.annotations import find_writer, read_labels, unknown_seconds
     from onlooker.formats.labels import Requested, count_of
 

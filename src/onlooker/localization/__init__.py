@@ -75,7 +75,7 @@ def localize(prediction: Prediction, frames: Pixels, *, still: bool = False) -> 
     return replace(prediction, heat=heat[place], points=points[place], tubes=tubes)
 
 
-class BoxState(NamedTuple):
+class BoxMemory(NamedTuple):
     """What finding the next boxes of a stream needs.
 
     Args:
@@ -90,8 +90,8 @@ class BoxState(NamedTuple):
 
 
 def find_boxes(
-    before: BoxState | None, attention: ArrayLike, frame: Pixels, *, still: bool = False
-) -> tuple[Floats, Rectangles, BoxState]:
+    before: BoxMemory | None, attention: ArrayLike, frame: Pixels, *, still: bool = False
+) -> tuple[Floats, Rectangles, BoxMemory]:
     """The heat map of one frame, `30 40`; its rectangles, the best path's first; and the new state.
 
     Args:
@@ -110,13 +110,13 @@ def find_boxes(
     heat_map = to_share(heat)
     boxes = find_rectangles(heat_map)
     if not len(boxes.weights):
-        return heat_map, boxes, BoxState(motion_state, heat, paths)
+        return heat_map, boxes, BoxMemory(motion_state, heat, paths)
     sums = boxes.weights if paths is None else linked(paths, boxes)[0]
     order = np.argsort(-sums, kind="stable")
     ordered = Rectangles(*(part[order] for part in boxes))
     limited = np.maximum(sums - sums.max(), -_LEAD).astype(np.float32)
     paths = Rectangles(ordered.corners, limited[order])
-    return heat_map, ordered, BoxState(motion_state, heat, paths)
+    return heat_map, ordered, BoxMemory(motion_state, heat, paths)
 
 
 class Track(NamedTuple):

@@ -41,17 +41,6 @@ class DoubtfulLabel(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EyeFigures(Config):
-    """What a model with some eyes (`DataConfig.eyes`) reaches in the cross-validation that chose
-    them.
-    """
-
-    name: str
-    log_loss: float
-    accuracy: float
-
-
-@dataclass(frozen=True, kw_only=True)
 class TriedCandidate(Config):
     """A candidate of a search (`training.search`).
 
@@ -136,8 +125,6 @@ class CrossValidationFigures(Config):
 
     chosen: str | None = None
     tried: Sequence[TriedCandidate] | None = None
-    statistics: str | None = None
-    eyes: Sequence[EyeFigures] | None = None
     states: HeldOutStates | None = None
     scenes: Leakage | None = None
     copies: Leakage | None = None
@@ -215,9 +202,6 @@ class Figures(CrossValidationFigures, _EvaluationFigures):
         balanced: classes weighed equally in training because that was asked for.
         chosen: what the searches of the training chose, in a line.
         tried: their candidates, each with its loss and why it was chosen or not.
-        statistics: the statistics that the linear model uses.
-        eyes: pictures, motion and both in the cross-validation that chose, the chosen one first;
-            each has `name`, `log_loss` and `accuracy`.
         states: of recordings, for a model of states. If they overlap, the figures of clips
             say little: answers are compared with labels of other groups, too.
         scenes: the accuracy if clips of one scene were both trained on and tested.

@@ -293,11 +293,10 @@ class LinearClassifier(VideoModel):
         return max((self.window, *(self.lengths[:1] if "state_motion" in self.heads else ())))
 
     def forward_features(self, features: Tensor, others: Others = NO_OTHERS) -> Output:
-        B, T = features.shape[:2]
         W = self.window
         frames, moments = self._frames(features)
-        self.check_others(others, (B, T))
-        seen = torch.arange(1, T + 1, device=frames.device)
+        self.check_others(others, features.shape[:2])
+        seen = torch.arange(1, features.shape[1] + 1, device=frames.device)
         by_motion = dict[str, Tensor]()
         if "motion" in others:
             rows = rounded_motion(others["motion"].to(frames.dtype))
@@ -307,20 +306,22 @@ class LinearClassifier(VideoModel):
             windows = self.state_statistics(features)
         elif self.lengths:
             windows = windowed(frames, moments, self.lengths, W=W)
-        statistics = self._statistics(frames, moments)
-        standardized = self.head.standardized(statistics, seen.clamp_max(W) - 1)
-        output = self._output(standardized, windows, by_motion, seen=seen)
-        distance = self.head.farther(self.head.distances(standardized), by_motion.get("clip"))
         sums = F.pad(frames, (0, 0, 0, 0, W - 1, 0)).unfold(1, W, 1).sum(-1)
         differences = frames - sums / seen.clamp_max(W)[:, None, None]
+        output = self._output(self._statistics(frames, moments), windows, by_motion, seen=seen)
         attention = self._attention(frames.flatten(0, 1), differences.flatten(0, 1))
-        return output._replace(attention=attention.unflatten(0, (B, T)), distance=distance)
+        return output._replace(attention=attention.unflatten(0, frames.shape[:2]))
 
     def step_features(
         self, features: Tensor, state: LinearMemory, others: Others = NO_OTHERS
     ) -> tuple[Output, LinearMemory]:
         self.check_others(others, features.shape[:1])
-        frames, by_motion, memory = self._remembered(features, state, others)
+        memory, after = self._remembered(features, state, others)
+        frames = memory.levels.to(memory.units.dtype) * memory.units
+        by_motion = dict[str, Tensor]()
+        if self.motion_features:
+            rows = motion_rows(memory.motion, memory.motion_units)
+            by_motion = self._by_motion(partial(newest_sums, rows))
         lengths = sorted({*self.lengths, self.window})
         statistics, differences = newest_windows(
             frames, memory.seen, self.positions, lengths=lengths, W=self.window
@@ -328,18 +329,16 @@ class LinearClassifier(VideoModel):
         place = lengths.index(self.window)
         seen = memory.seen[:, 0]
         windows = statistics[:, [lengths.index(n) for n in self.lengths]]
-        rows = seen.clamp_max(self.window).long() - 1
-        standardized = self.head.standardized(statistics[:, place], rows)
-        output = self._output(standardized, windows, by_motion, seen=seen)
+        output = self._output(statistics[:, place], windows, by_motion, seen=seen)
         if "low_rate_event" in self.heads:
             low_rate = self.score_windows(windows, seen, by_motion.get("window"), low_rate=True)
             output = output._replace(low_rate=low_rate)
         attention = self._attention(frames[:, -1], differences[:, place])
-        return output._replace(attention=attention), memory
+        return output._replace(attention=attention), after
 
     def _output(
         self,
-        standardized: Tensor,
+        statistics: Tensor,
         windows: Tensor | None,
         motion: Mapping[str, Tensor],
         *,
@@ -348,16 +347,24 @@ class LinearClassifier(VideoModel):
         """The outputs of the heads at frames of videos or streams.
 
         Args:
-            standardized: statistics of the last W frames, `… M`.
+            statistics: of the last W frames, `… M`.
             windows: statistics of the windows, `… L M`; None: there are none.
             motion: what `_by_motion` gives; empty: nothing moves.
             seen: number of frames so far, `…`.
         """
-        output = Output(self.head.with_motion(self.head(standardized), motion.get("clip")))
+        standardized = self.head.standardized(statistics, seen.clamp_max(self.window).long() - 1)
+        distance = self.head.farther(self.head.distances(standardized), motion.get("clip"))
+        logits = self.head.with_motion(self.head(standardized), motion.get("clip"))
+        output = Output(logits, distance=distance)
         if windows is None or not self.lengths:
             return output
         if "state" in self.heads:
-            return output._replace(states=self._state_logits(windows, motion.get("state")))
+            head = self.heads["state"]
+            states = torch.einsum("...lm,rlm->...lr", head.standardized(windows), head.weight)
+            states = states + head.bias / len(self.lengths)
+            if "state" in motion:
+                states = states + F.pad(motion["state"], (0, 0, 0, len(self.lengths) - 1))
+            return output._replace(states=states)
         return output._replace(windows=self.score_windows(windows, seen, motion.get("window")))
 
     def _by_motion(self, sums: Callable[[Sequence[int]], Iterator[Tensor]]) -> dict[str, Tensor]:
@@ -378,42 +385,32 @@ class LinearClassifier(VideoModel):
 
     def _remembered(
         self, features: Tensor, memory: LinearMemory, others: Others
-    ) -> tuple[Tensor, dict[str, Tensor], LinearMemory]:
-        """The last S frames `B S D N` of streams, what their motion adds to each head (`_by_motion`),
-        and the memory after the newest frame.
+    ) -> tuple[LinearMemory, LinearMemory]:
+        """The memory of all frames that the newest one needs; and without the oldest one, for the
+        next frame.
         """
         level, unit = self._rounded(features[:, None])
-        if "state" in self.heads:
-            memory = self._with_past(memory, level, unit)
-        levels = torch.cat((memory.levels, level.to(memory.levels.dtype)), 1)
-        units = torch.cat((memory.units, unit), 1)
-        # views would keep the oldest frame in memory
-        after = memory._replace(
-            seen=(memory.seen + 1).clamp_max(self._span),
-            levels=levels[:, 1:].clone(),
-            units=units[:, 1:].clone(),
-        )
-        by_motion = dict[str, Tensor]()
+        level = level.to(memory.levels.dtype)
+        newest = {"levels": level, "units": unit}
+        if "state" in self.heads:  # filled with copies of the first frame
+            is_known = memory.seen > 0
+            memory = memory._replace(
+                seen=memory.seen.where(is_known, float(self._span)),
+                levels=memory.levels.where(is_known[..., None, None], level),
+                units=memory.units.where(is_known[..., None, None], unit),
+            )
         if self.motion_features:
             # `len(features)` would fix the number of streams in an exported graph
-            nothing = units.new_zeros(features.shape[0], 1 + self.motion_features)
-            root, root_unit = motion_roots(others.get("motion", nothing).to(units.dtype)[:, None])
-            roots = torch.cat((memory.motion, root.to(memory.motion.dtype)), 1)
-            root_units = torch.cat((memory.motion_units, root_unit), 1)
-            by_motion = self._by_motion(partial(newest_sums, motion_rows(roots, root_units)))
-            after = after._replace(
-                motion=roots[:, 1:].clone(), motion_units=root_units[:, 1:].clone()
-            )
-        return levels.to(units.dtype) * units, by_motion, after
-
-    def _with_past(self, memory: LinearMemory, level: Tensor, unit: Tensor) -> LinearMemory:
-        """The memory, filled with copies of the next frame where it has none yet."""
-        is_empty = (memory.seen == 0)[..., None, None]
-        return memory._replace(
-            seen=memory.seen.where(~is_empty[..., 0, 0], float(self._span)),
-            levels=memory.levels.where(~is_empty, level.to(memory.levels.dtype)),
-            units=memory.units.where(~is_empty, unit),
-        )
+            nothing = unit.new_zeros(features.shape[0], 1 + self.motion_features)
+            root, root_unit = motion_roots(others.get("motion", nothing).to(unit.dtype)[:, None])
+            newest |= {"motion": root.to(memory.motion.dtype), "motion_units": root_unit}
+        whole = {
+            name: torch.cat((getattr(memory, name), values), 1) for name, values in newest.items()
+        }
+        memory = memory._replace(seen=(memory.seen + 1).clamp_max(self._span), **whole)
+        # views would keep the oldest frame in memory
+        kept = {name: values[:, 1:].clone() for name, values in whole.items()}
+        return memory, memory._replace(**kept)
 
     def initial_state(self, batch_size: int) -> LinearMemory:
         D = self.encoder.num_features
@@ -463,17 +460,6 @@ class LinearClassifier(VideoModel):
         before = self.lengths[-1] - 1
         past = features[:, :1].expand(-1, before, -1, -1, -1)
         return self.window_statistics(torch.cat((past, features), 1))[:, before:]
-
-    def _state_logits(self, statistics: Tensor, motion: Tensor | None) -> Tensor:
-        """The share `… L R` of each window in the logits of states, from statistics `… L M` and the
-        logits of motion of the shortest window, `… 1 R`, if there are any.
-        """
-        head = self.heads["state"]
-        shares = torch.einsum("...lm,rlm->...lr", head.standardized(statistics), head.weight)
-        shares = shares + head.bias / len(self.lengths)
-        if motion is not None:
-            shares = shares + F.pad(motion, (0, 0, 0, len(self.lengths) - 1))
-        return shares
 
     def score_windows(
         self,
@@ -539,26 +525,27 @@ class LinearClassifier(VideoModel):
         the root of the spread at the clip. What is usual, m, is subtracted from all alike.
         """
         frames = self._frames(features[None])[0][0]
-        T, _, N = frames.shape
+        T = len(frames)
         before = min(T, self.window) - 1
         layer = (weights @ self.head.weight) / self.head.scale[before]
         mean, spread, change, largest, *ordered = layer.unflatten(0, (len(self.names), -1))
         differences = frames - frames.mean(0)
         squares = differences.square()
-        deviations = squares.mean(0).sqrt()
         changes = F.pad(frames.diff(dim=0).abs(), (0, 0, 0, 0, 1, 0))
-        highest, peak_times = changes.max(0)
-        peaks = torch.zeros_like(changes).scatter_(0, peak_times[None], highest[None])
+        times = changes.argmax(0, keepdim=True)
+        peaks = torch.zeros_like(changes).scatter_(0, times, changes.amax(0, keepdim=True))
         order = torch.stack(ordered).unflatten(0, (self.positions.shape[1], WAVES))
         cosine = cosines(torch.tensor([T]), T)[0].to(frames)
         waves = torch.einsum("tk,nj,jkd->tdn", cosine, self.positions, order)
-        added = torch.einsum("d,tdn->tn", mean / T, frames)
-        added += torch.einsum("d,tdn->tn", spread / T, squares / deviations.clamp_min(_SMALLEST))
-        added += torch.einsum("d,tdn->tn", change / max(1, T - 1), changes)
-        added += torch.einsum("d,tdn->tn", largest, peaks)
-        added += (waves * differences).sum(1)
-        usual = (layer @ self.head.center[before]) / T
-        return ((added - usual) / N).unflatten(1, self.grid)
+        added = (waves * differences).sum(1) - (layer @ self.head.center[before]) / T
+        for weight, values in (
+            (mean / T, frames),
+            (spread / T, squares / squares.mean(0).sqrt().clamp_min(_SMALLEST)),
+            (change / max(1, T - 1), changes),
+            (largest, peaks),
+        ):
+            added += torch.einsum("d,tdn->tn", weight, values)
+        return (added / len(self.positions)).unflatten(1, self.grid)
 
     def class_directions(self) -> Tensor:
         """The g of each class and of each of `names`, weights that differ between classes per unit

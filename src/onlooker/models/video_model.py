@@ -87,8 +87,8 @@ class Output(NamedTuple):
             (`SemiMarkovSegmenter`): `B T L R` or `B L R`; None for a model without a head of states.
         attended: class scores from the attended features alone, `B T K`, for an auxiliary loss; None
             for a model without one, and of a step.
-        distance: how far the frames so far are from the training clips, `B T`
-            (`LinearLayer.distances`). None for a model that does not know, and of a step.
+        distance: how far the frames so far are from the training clips, `B T` or `B`
+            (`LinearLayer.distances`). None for a model that does not know.
         low_rate: as `windows`, by heads for streams that lack frames; None for a model without them,
             and of a whole video.
     """

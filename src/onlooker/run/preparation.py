@@ -23,7 +23,7 @@ from onlooker.run.check import is_cross_validated, overview, plan_joined_split
 from onlooker.run.features import encoded_clips
 from onlooker.run.record import RunRecord, check_content, read_scenes, write_scenes
 from onlooker.training.encoders import compared_size
-from onlooker.training.fitters import complete, fitter_of
+from onlooker.training.fitters import fitter_of
 from onlooker.training.processes import launched
 from onlooker.training.times import plan_times
 from onlooker.video.rates import RATE_NOTE
@@ -70,7 +70,7 @@ def new_run(
     classes = tuple(sorted({clip.label for clip in clips.clips}))
     require_one_nothing(classes, settings.training.nothing)
     name = settings.model.name
-    finds_states = fitter_of(find_recipe(name)).finds_states
+    finds_states = fitter_of(find_recipe(name)).fits_recordings
     if clips.requested.when == "states" and not finds_states:
         raise ValueError(f"{name} tells no states; leave out --when states")
     clips.require_apart(finds_states=finds_states)
@@ -167,25 +167,6 @@ def build(settings: Settings, classes: Sequence[str]) -> VideoModel:
         )
     torch.manual_seed(settings.training.seed)
     return configured(settings, len(classes))
-
-
-def with_encoder(
-    record: RunRecord, encoder: str, clips: Sequence[Clip], *, size: int, has_motion: bool
-) -> tuple[VideoModel, Settings, ClipFrames]:
-    """The untrained model of a run with another encoder, its settings, and samples of some of the
-    run's clips for it.
-
-    Args:
-        size: height and width of the frames.
-        has_motion: whether the samples have motion words.
-    """
-    model, data, training = record.settings
-    model = replace(model, encoder=encoder, pretrained=None)
-    data = replace(data, size=size, normalization="auto")
-    settings = complete(Settings(model, data, training))
-    as_read = settings.data if has_motion else replace(settings.data, eyes="pictures")
-    samples, _ = read_clips(clips, record.classes, as_read)
-    return build(settings, record.classes), settings, samples
 
 
 def _read(

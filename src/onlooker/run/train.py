@@ -46,7 +46,7 @@ from onlooker.models.registry import find_recipe
 from onlooker.recognizer import Recognizer, expected_events, length_text, rate_text
 from onlooker.report.summary import Advice, advice, first_line
 from onlooker.run.evaluate import write_report
-from onlooker.run.preparation import PreparedRun, new_run, resumed_run, with_encoder
+from onlooker.run.preparation import PreparedRun, new_run, resumed_run
 from onlooker.run.record import (
     CROSS_VALIDATION,
     REPORT,
@@ -299,7 +299,7 @@ def train_run(
     """
     if tensorboard:
         require_tensorboard()
-    if background and not fitter_of(find_recipe(settings.model.name)).takes_background:
+    if background and not fitter_of(find_recipe(settings.model.name)).fits_recordings:
         raise ValueError(f"background has no effect in {settings.model.name}; leave it out")
     background = [path.absolute() for path in background_files(background)]
     folder = root_of(clips.path if isinstance(clips, ClipSet) else clips)
@@ -417,8 +417,7 @@ def _fit(
         decision,
         run=prepared.run,
         cross_validate=cross_validate,
-        with_encoder=partial(with_encoder, record, has_motion=prepared.samples.has_motion),
-        times=_times(prepared, decision) if fitter.finds_states else TimesPlan(),
+        times=_times(prepared, decision) if fitter.fits_recordings else TimesPlan(),
         writer=writer,
         background=record.background,
     )

@@ -27,7 +27,7 @@ from onlooker.base.config import DataConfig, StreamConfig
 from onlooker.base.decision import Decision
 from onlooker.base.records import Box, ClipError, Event, Floats, Segment, Step
 from onlooker.data.transforms import to_video
-from onlooker.localization import BoxState, find_boxes
+from onlooker.localization import BoxMemory, find_boxes
 from onlooker.localization.boxes import peaks
 from onlooker.models.video_model import Output, VideoModel
 from onlooker.models.windows import interpolated
@@ -100,7 +100,7 @@ class StreamMemory:
 
     model: Any
     segments: Any = None
-    box_memory: BoxState | None = None
+    box_memory: BoxMemory | None = None
     begun: tuple[Event, ...] = ()
     boxes: tuple[TimedBox, ...] = ()
     last: Step | None = None

@@ -5,22 +5,25 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from statistics import median
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from onlooker.base.config import AUTO_ENCODER, Settings
 from onlooker.base.records import Clip, ClipError
-from onlooker.data.clips import ClipFrames, read_header
+from onlooker.data.clips import ClipFrames, read_clips, read_header
 from onlooker.data.samples import LEAST_SIDE
 from onlooker.data.split import group_of
 from onlooker.measure.figures import TriedCandidate
 from onlooker.models.encoders.lite0 import LITE0, LITE0_SIZE
+from onlooker.models.registry import configured
 from onlooker.training.events import MOST_CLIPS
 from onlooker.training.eyes import encoder_trial
 from onlooker.training.fitter import FitContext
-from onlooker.training.linear import FEW, ClipStatistics, EncodedClips, statistics_of
+from onlooker.training.linear import FEW, ClipStatistics, statistics_of
 from onlooker.training.search import search, untested
 
 _OPENED = 20  # clips whose size is looked at
@@ -43,7 +46,8 @@ class EncoderChoice(NamedTuple):
     Args:
         samples: all clips for this encoder.
         context: what the fitter is given, with the model that has this encoder, and its settings.
-        encoded: the clips.
+        clips: their statistics.
+        features: of the clips that streams are made of, by their positions, `T D h w` float16.
         candidates: the clips by all encoders that were compared, the default first; empty: none
             were, or some clips were enough.
         table: what was tried.
@@ -51,9 +55,17 @@ class EncoderChoice(NamedTuple):
 
     samples: ClipFrames
     context: FitContext
-    encoded: EncodedClips
+    clips: ClipStatistics
+    features: dict[int, Tensor]
     candidates: tuple[ClipStatistics, ...] = ()
     table: tuple[TriedCandidate, ...] = ()
+
+    def with_clips(self, **changes: Any) -> Self:
+        """With other values of these fields of the clips, by all encoders."""
+        return self._replace(
+            clips=self.clips._replace(**changes),
+            candidates=tuple(clips._replace(**changes) for clips in self.candidates),
+        )
 
 
 def choose_encoder(samples: ClipFrames, context: FitContext) -> EncoderChoice:
@@ -69,24 +81,23 @@ def choose_encoder(samples: ClipFrames, context: FitContext) -> EncoderChoice:
     requested = context.settings
     context = replace(context, settings=requested.with_defaults)
     if not _is_open(requested):
-        return EncoderChoice(samples, context, encode(samples, context))
+        return encode(samples, context)
     if not _large_enough(samples.clips):
         why = f"most clips are smaller than {LEAST_SIDE} pixels"
         row = untested("encoder", context.settings.model.encoder, why)
-        return EncoderChoice(samples, context, encode(samples, context), table=(row,))
+        return encode(samples, context)._replace(table=(row,))
     return _compare(samples, context)
 
 
-def encode(samples: ClipFrames, context: FitContext, *, copies: bool = True) -> EncodedClips:
-    """The statistics of clips by the encoder of the context's model, and the features of the clips
-    that streams are made of.
+def encode(samples: ClipFrames, context: FitContext, *, copies: bool = True) -> EncoderChoice:
+    """The clips by the encoder of the context's model.
 
     Args:
         copies: as in `statistics_of`.
     """
     settings = context.settings
     nothing = context.decision.nothing_class
-    encoded = statistics_of(
+    clips, features = statistics_of(
         context.model,
         samples,
         [group_of(clip) for clip in samples.clips],
@@ -95,10 +106,8 @@ def encode(samples: ClipFrames, context: FitContext, *, copies: bool = True) -> 
         with_features=_of_streams(np.array(samples.targets), nothing),
         copies=copies,
     )
-    statistics = encoded.clips._replace(
-        nothing=nothing, class_weights=settings.training.class_weights
-    )
-    return encoded._replace(clips=statistics)
+    clips = clips._replace(nothing=nothing, class_weights=settings.training.class_weights)
+    return EncoderChoice(samples, context, clips, features=features)
 
 
 def _of_streams(targets: NDArray[np.int64], nothing: int | None) -> list[int]:
@@ -157,29 +166,34 @@ def _compare(samples: ClipFrames, context: FitContext) -> EncoderChoice:
     Args:
         samples, context: for the smaller encoder.
     """
-    size = max(context.settings.data.size, LITE0_SIZE)
-    model, settings, large_samples = context.with_encoder(LITE0, samples.clips, size=size)
+    requested = context.settings
+    settings = requested._replace(
+        model=replace(requested.model, encoder=LITE0, pretrained=True),
+        data=replace(
+            requested.data,
+            size=max(requested.data.size, LITE0_SIZE),
+            normalization="lite0",
+            eyes=requested.data.eyes if samples.has_motion else "pictures",
+        ),
+    )
+    large_samples, _ = read_clips(samples.clips, samples.classes, settings.data)
+    torch.manual_seed(settings.training.seed)
+    net = configured(settings, len(samples.classes))
+    lite0 = encode(large_samples, replace(context, model=net, settings=settings))
     clips = large_samples.clips
     positions = compared(clips)
-    lite0_context = replace(context, model=model, settings=settings)
-    lite0 = EncoderChoice(large_samples, lite0_context, encode(large_samples, lite0_context))
-    trial = encoder_trial(lite0.encoded.clips.subset(positions))
+    trial = encoder_trial(lite0.clips.subset(positions))
     if not np.isfinite(trial.losses).any():
         row = untested("encoder", LITE0, "clips of too few recordings to compare others")
         return lite0._replace(table=(row,))
     small_samples = samples.subset([clips[place] for place in positions])
-    small = EncoderChoice(small_samples, context, encode(small_samples, context, copies=False))
-    trials = {
-        LITE0: trial,
-        context.settings.model.encoder: encoder_trial(small.encoded.clips),
-    }
+    small = encode(small_samples, context, copies=False)
+    trials = {LITE0: trial, requested.model.encoder: encoder_trial(small.clips)}
     name, table = search("encoder", trials, trials.__getitem__)
     is_complete = len(positions) == len(clips)
-    if not is_complete:
-        small = small._replace(samples=samples)
     if name != LITE0 and (not is_complete or len(clips) <= FEW):
         # altered copies of few clips are missing
-        small = small._replace(encoded=encode(small.samples, context))
-    candidates = (lite0.encoded.clips, small.encoded.clips) if is_complete else ()
+        small = encode(small_samples if is_complete else samples, context)
+    candidates = (lite0.clips, small.clips) if is_complete else ()
     encoder = lite0 if name == LITE0 else small
     return encoder._replace(candidates=candidates, table=table)

@@ -3,7 +3,7 @@ pictures (statistics of sampled frames), motion (words of all frames), or both, 
 probabilities are added.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import product
@@ -20,7 +20,7 @@ from onlooker.base.config import Eyes
 from onlooker.base.fisher import fisher_vector
 from onlooker.base.progress import tracked
 from onlooker.data.findings import IMBALANCE
-from onlooker.measure.figures import EyeFigures, TriedCandidate
+from onlooker.measure.figures import TriedCandidate
 from onlooker.measure.held_out import HeldOut
 from onlooker.measure.metrics import balancing_weights
 from onlooker.models.heads import Head
@@ -38,7 +38,6 @@ from onlooker.training.linear import (
 )
 from onlooker.training.regression import (
     METHODS,
-    Batches,
     Floats,
     Ints,
     LinearLayer,
@@ -53,21 +52,31 @@ from onlooker.training.search import Trial, search
 
 __all__ = ["choose_eyes", "motion_vectors"]
 
-# Weights of the log probabilities of pictures and of motion, the default of each first. The layer of
-# pictures stays where motion alone is better: attention and events are found by it.
-_WEIGHTS: dict[Eyes, tuple[tuple[float, float], ...]] = {
-    "pictures": ((1.0, 0.0),),
-    "motion": ((1e-3, 1.0),),
-    "both": ((1.0, 1.0), (1.0, 0.25), (1.0, 0.5), (1.0, 2.0)),
+_Options = Mapping[str, dict[str, Any]]
+
+# What is chosen: candidates by their names, the default first, as changes of a `Candidate`.
+_WEIGHTINGS: _Options = {
+    "by numbers of clips": {"balanced": False},
+    "equal": {"balanced": True},
 }
-# Numbers of altered copies of each clip. Two crops are the default, and copies are made of few clips
-# only, by a trial that was tested on other recordings of hand gestures and Weizmann
-# (results/answered.md): figures of few clips of these two sets are a little too high.
-_COPIES = {2: "two crops of each clip", 0: "none", 3: "two crops and the mirror image of each clip"}
-_SET_NAMES = {statistics: name for name, statistics in SETS.items()}
-_BALANCED = ("by numbers of clips", "equal")
-_STATISTICS = "statistics"
-_EYES = "eyes"
+# Two crops are the default, and copies are made of few clips only, by a trial that was tested on
+# other recordings of hand gestures and Weizmann (results/answered.md): figures of few clips of these
+# two sets are a little too high.
+_COPIES: _Options = {
+    "two crops of each clip": {"copies": 2},
+    "none": {"copies": 0},
+    "two crops and the mirror image of each clip": {"copies": 3},
+}
+_MOTION_WEIGHTS: _Options = {
+    f"{weight:g}": {"eyes": "both", "weights": (1.0, weight)} for weight in (1.0, 0.25, 0.5, 2.0)
+}
+# The layer of pictures stays where motion alone is better: attention and events are found by it.
+_EYES: _Options = {
+    "pictures": {"eyes": "pictures", "weights": (1.0, 0.0)},
+    "motion": {"eyes": "motion", "weights": (1e-3, 1.0)},
+    "both": {"eyes": "both"},  # with the weights that were chosen before
+}
+_CLASS_WEIGHTS = "class weights"
 _SPANNING = 1000  # maximum number of clips whose motion spans the space of the layer
 _BATCH = 2000  # clips whose Fisher vectors are in memory at once
 
@@ -94,37 +103,9 @@ class LayerChoice:
     sample_temperature: float | None = None
 
     @property
-    def eyes(self) -> Eyes:
-        """The eyes of the model, as in `DataConfig`."""
-        return self.candidate.eyes
-
-    @property
-    def statistics_set(self) -> str | None:
-        """The name of the statistics (`SETS`); None if they were not chosen."""
-        is_chosen = any(row.choice == _STATISTICS for row in self.table)
-        return _SET_NAMES.get(self.candidate.statistics) if is_chosen else None
-
-    @property
-    def eye_figures(self) -> list[EyeFigures]:
-        """Pictures, motion and both in cross-validation, the chosen one first; empty if they were
-        not chosen.
-        """
-        rows = [row for row in self.table if row.choice == _EYES and row.loss is not None]
-        return [
-            EyeFigures(name=row.candidate, log_loss=row.loss or 0.0, accuracy=row.accuracy or 0.0)
-            for row in sorted(rows, key=lambda row: not row.is_chosen)
-        ]
-
-    @property
     def of_sample(self) -> "LayerChoice":
         """The same choice for layers fitted to as many clips as the choice was made with."""
         return replace(self, temperature=self.sample_temperature or self.temperature)
-
-    def tempered(self, factor: float) -> "LayerChoice":
-        """The same choice with another temperature, also of the predictions."""
-        scores = softmax(np.log(self.held_out.scores.clip(1e-300)) / factor, 1)
-        held_out = replace(self.held_out, scores=scores)
-        return replace(self, held_out=held_out, temperature=self.temperature * factor)
 
     def held_out_logits(
         self, clips: ClipStatistics, *, train_rows: Ints, test_rows: Ints
@@ -177,8 +158,7 @@ class _LayerTests:
     def __init__(self, clips: ClipStatistics, folds: Sequence[tuple[Ints, Ints]]) -> None:
         self.clips = clips
         self.folds = folds
-        self._of_pictures = cache(self._fit_pictures)
-        self._of_motion = cache(self._fit_motion)
+        self._fitted = cache(self._tempered)
 
     @property
     def methods(self) -> list[Method]:
@@ -191,18 +171,43 @@ class _LayerTests:
         default = Candidate().method
         return sorted((m for m in METHODS if m.name in names), key=lambda m: m != default)
 
+    @property
+    def options(self) -> dict[str, _Options]:
+        """What is chosen, one after another."""
+        clips = self.clips
+        counts = np.unique(clips.y, return_counts=True)[1]
+        differ = clips.class_weights == "auto" and counts.max() > IMBALANCE * counts.min()
+        layers = product(SETS.items(), self.methods)
+        requested = clips.motion and clips.motion.eyes
+        motion = {str(method): {"motion": method, **_EYES["motion"]} for method in self.methods}
+        return {
+            _CLASS_WEIGHTS: _WEIGHTINGS if differ else {},
+            "statistics": {
+                f"{name}, {method}": {"statistics": statistics, "method": method}
+                for (name, statistics), method in layers
+            },
+            "altered copies": {
+                name: option
+                for name, option in _COPIES.items()
+                if option["copies"] <= len(clips.copies)
+            },
+            "motion": {} if requested in (None, "pictures") else motion,
+            "weight of motion": _MOTION_WEIGHTS if requested in ("auto", "both") else {},
+            "eyes": _EYES if requested == "auto" else {},
+        }
+
     def layer(self, candidate: Candidate) -> LayerChoice:
         """The layers of a candidate, at one of a few temperatures."""
         clips = self.clips
-        logits, temperature = self._of_pictures(
-            candidate.statistics, candidate.copies, candidate.balanced
-        )[candidate.method]
+        balanced = candidate.balanced
+        of_pictures = self._fitted(candidate.statistics, candidate.copies, balanced=balanced)
+        logits, temperature = of_pictures[candidate.method]
         factors = candidate.weights
         if factors[1] and clips.motion is not None:
-            moved, motion_temperature = self._of_motion(candidate.balanced)[candidate.motion]
+            moved, motion_temperature = self._fitted(balanced=balanced)[candidate.motion]
             logits = factors[0] * logits + factors[1] * _where_moving(moved, clips.motion)
             tested = np.isfinite(logits).all(1)
-            common = best_temperature(logits[tested], clips.y[tested], candidate.balanced)
+            common = best_temperature(logits[tested], clips.y[tested], balanced)
             logits = logits / common
             factors = (factors[0], factors[1] * temperature / motion_temperature)
             temperature *= common
@@ -212,10 +217,6 @@ class _LayerTests:
     def loss(self, candidate: Candidate) -> Trial:
         """The log loss."""
         return Trial.of(self.layer(candidate).held_out, balanced=candidate.balanced)
-
-    def loss_of_motion(self, candidate: Candidate) -> Trial:
-        """The log loss with motion alone."""
-        return self.loss(candidate._replace(weights=_WEIGHTS["motion"][0]))
 
     def errors(self, candidate: Candidate) -> Trial:
         """Wrong answers, where all classes weigh equally: log losses with different weights of the
@@ -231,30 +232,36 @@ class _LayerTests:
         measure = "mean error of the classes"
         return Trial(errors, held_out.groups, held_out.accuracy, measure=measure)
 
-    def _fit_pictures(
-        self, statistics: tuple[str, ...], copies: int, balanced: bool
+    def _tempered(
+        self, statistics: tuple[str, ...] = (), copies: int = 0, *, balanced: bool
     ) -> dict[Method, Tempered]:
-        columns = self.clips.columns(statistics)
+        """Log probabilities `B K` of each method at its best temperature, and this temperature;
+        without `statistics`, of motion.
+        """
+        clips = self.clips
+        if statistics:
+            columns = clips.columns(statistics)
+            x = np.ascontiguousarray(clips.x[:, columns], np.float64)
+        else:
+            assert clips.motion is not None
+            x = clips.motion.x
         folds = (
-            (partial(self.clips.batches, train_rows, columns, copies), test_rows)
+            (
+                partial(clips.batches, train_rows, columns, copies)
+                if statistics
+                else one_batch(x[train_rows], clips.y[train_rows]),
+                test_rows,
+            )
             for train_rows, test_rows in self.folds
         )
-        x = np.ascontiguousarray(self.clips.x[:, columns], np.float64)
-        return self._tempered(x, folds, balanced=balanced)
-
-    def _fit_motion(self, balanced: bool) -> dict[Method, Tempered]:
-        assert self.clips.motion is not None
-        x = self.clips.motion.x
-        y = self.clips.y
-        folds = ((one_batch(x[rows], y[rows]), test_rows) for rows, test_rows in self.folds)
-        return self._tempered(x, folds, balanced=balanced, one_scale=True)
-
-    def _tempered(
-        self, x: Floats, folds: Iterable[tuple[Batches, Ints]], **options: bool
-    ) -> dict[Method, Tempered]:
-        """Log probabilities `B K` of each method at its best temperature, and this temperature."""
         tempered = held_out_logits(
-            x, self.clips.y, self.clips.num_classes, folds=folds, methods=self.methods, **options
+            x,
+            clips.y,
+            clips.num_classes,
+            folds=folds,
+            methods=self.methods,
+            balanced=balanced,
+            one_scale=not statistics,
         )
         return {
             method: (log_softmax(logits, 1), temperature)
@@ -271,7 +278,11 @@ def choose_eyes(clips: ClipStatistics, folds: int = FOLDS) -> LayerChoice:
     rows = clips.sampled()
     if len(rows) < len(clips.y):
         return _chosen_by_sample(clips, rows)
-    candidate = _default(clips)
+    copies = 2 if clips.copies else 0
+    candidate = Candidate(copies=copies, balanced=clips.class_weights == "balanced")
+    if clips.motion is not None and clips.motion.eyes != "auto":
+        requested = {**_EYES, "both": _MOTION_WEIGHTS["1"]}[clips.motion.eyes]
+        candidate = candidate._replace(**requested)
     divided = [*clips.folds(folds)]
     if not divided:
         scores = np.full((len(clips.y), clips.num_classes), np.nan)
@@ -279,76 +290,21 @@ def choose_eyes(clips: ClipStatistics, folds: int = FOLDS) -> LayerChoice:
         return LayerChoice(candidate, held_out, factors=candidate.weights)
     tests = _LayerTests(clips, divided)
     table = list[TriedCandidate]()
-
-    def choose(
-        choice: str,
-        options: Iterable[dict[str, Any]],
-        name: Callable[[Candidate], str],
-        *,
-        test: Callable[[Candidate], Trial] = tests.loss,
-    ) -> None:
-        nonlocal candidate
-        candidates = [candidate._replace(**option) for option in options]
-        if len(candidates) > 1:
-            candidate, rows = search(choice, candidates, test, name=name)
-            table.extend(rows)
-
-    weightings = (False, True) if _differ_in_numbers(clips) else ()
-    choose(
-        "class weights",
-        ({"balanced": balanced} for balanced in weightings),
-        lambda option: _BALANCED[option.balanced],
-        test=tests.errors,
-    )
-    layers = product(SETS.values(), tests.methods)
-    choose(
-        _STATISTICS,
-        ({"statistics": names, "method": method} for names, method in layers),
-        lambda option: f"{_SET_NAMES[option.statistics]}, {option.method}",
-    )
-    copies = (count for count in _COPIES if count <= len(clips.copies))
-    choose("altered copies", ({"copies": count} for count in copies), lambda o: _COPIES[o.copies])
-    if clips.motion is not None:
-        choose(
-            "motion",
-            ({"motion": method} for method in tests.methods),
-            lambda option: str(option.motion),
-            test=tests.loss_of_motion,
-        )
-        if clips.motion.eyes in ("auto", "both"):
-            choose(
-                "weight of motion",
-                ({"eyes": "both", "weights": weights} for weights in _WEIGHTS["both"]),
-                lambda option: f"{option.weights[1]:g}",
-            )
-        if clips.motion.eyes == "auto":
-            weights = {eyes: options[0] for eyes, options in _WEIGHTS.items()}
-            weights["both"] = candidate.weights
-            choose(
-                _EYES,
-                ({"eyes": eyes, "weights": pair} for eyes, pair in weights.items()),
-                lambda option: option.eyes,
-            )
+    for choice, options in tests.options.items():
+        if len(options) > 1:
+            names = {candidate._replace(**option): name for name, option in options.items()}
+            test = tests.errors if choice == _CLASS_WEIGHTS else tests.loss
+            candidate, tried = search(choice, names, test, name=names.__getitem__)
+            table += tried
     layer = tests.layer(candidate)
     factor = layer.held_out.temperature(balanced=candidate.balanced)
-    return replace(layer.tempered(factor), table=tuple(table))
-
-
-def _default(clips: ClipStatistics) -> Candidate:
-    """What clips get that cannot be divided, and the default of all others."""
-    candidate = Candidate(
-        copies=2 if clips.copies else 0, balanced=clips.class_weights == "balanced"
+    scores = softmax(np.log(layer.held_out.scores.clip(1e-300)) / factor, 1)
+    return replace(
+        layer,
+        held_out=replace(layer.held_out, scores=scores),
+        temperature=layer.temperature * factor,
+        table=tuple(table),
     )
-    if clips.motion is None or clips.motion.eyes == "auto":
-        return candidate
-    eyes = clips.motion.eyes
-    return candidate._replace(eyes=eyes, weights=_WEIGHTS[eyes][0])
-
-
-def _differ_in_numbers(clips: ClipStatistics) -> bool:
-    """Whether classes may weigh equally, and their numbers of clips differ much."""
-    counts = np.unique(clips.y, return_counts=True)[1]
-    return clips.class_weights == "auto" and counts.max() > IMBALANCE * counts.min()
 
 
 def _chosen_by_sample(clips: ClipStatistics, rows: Ints) -> LayerChoice:
@@ -378,10 +334,8 @@ def _chosen_by_sample(clips: ClipStatistics, rows: Ints) -> LayerChoice:
 def _motion_layer(clips: ClipStatistics, choice: LayerChoice, rows: Ints) -> LinearLayer | None:
     if not choice.factors[1] or clips.motion is None:
         return None
-    x = clips.motion.x[rows]
-    y = clips.y[rows]
     (layer,) = regress(
-        one_batch(x, y),
+        one_batch(clips.motion.x[rows], clips.y[rows]),
         clips.num_classes,
         methods=(choice.candidate.motion,),
         balanced=choice.candidate.balanced,
@@ -407,17 +361,9 @@ def motion_weights(
 
 
 @one_thread
-def fit_eyes(
-    model: LinearClassifier,
-    clips: ClipStatistics,
-    choice: LayerChoice,
-    *,
-    early: tuple[Floats, Floats] | None = None,
-) -> None:
-    """Fit the chosen layers to all clips, and set them on a model; `early` and errors are explained
-    in `fit_layer`.
-    """
-    fit_layer(model, clips, choice.candidate, early=early, factor=choice.factors[0])
+def fit_eyes(model: LinearClassifier, clips: ClipStatistics, choice: LayerChoice) -> None:
+    """Fit the chosen layers to all clips, and set them on a model; errors as in `fit_layer`."""
+    fit_layer(model, clips, choice.candidate, factor=choice.factors[0])
     layer = motion_weights(clips, choice)
     if layer is not None:
         model.set_heads({"motion": Head(*layer)})
@@ -450,7 +396,9 @@ def cross_validated(
     for train_rows, test_rows in tracked(folds, "fitting", len(folds), title=title):
         fold_clips = clips
         if choice is None and encoded:
-            fold_clips = _better_encoded(encoded, train_rows)
+            trials = [encoder_trial(option.subset(train_rows), INNER_FOLDS) for option in encoded]
+            place = search("encoder", range(len(encoded)), trials.__getitem__).value
+            fold_clips = encoded[place]
         fold_choice = choice or choose_eyes(fold_clips.subset(train_rows), INNER_FOLDS)
         logits = fold_choice.held_out_logits(fold_clips, train_rows=train_rows, test_rows=test_rows)
         scores[test_rows] = softmax(logits / fold_choice.temperature, 1)
@@ -458,13 +406,6 @@ def cross_validated(
         if threshold is not None:
             thresholds[test_rows] = threshold
     return HeldOut(scores, clips.y, clips.groups, nothing=clips.nothing), thresholds
-
-
-def _better_encoded(encoded: Sequence[ClipStatistics], rows: Ints) -> ClipStatistics:
-    """The clips by the better encoder, chosen with the clips at some positions."""
-    trials = [encoder_trial(clips.subset(rows), INNER_FOLDS) for clips in encoded]
-    place = search("encoder", range(len(encoded)), trials.__getitem__).value
-    return encoded[place]
 
 
 def encoder_trial(clips: ClipStatistics, folds: int = FOLDS) -> Trial:

@@ -179,9 +179,11 @@ class _Training:
         data: DataConfig,
         train: TrainConfig,
     ) -> None:
-        weights = (
-            _balanced(training, model.num_classes) if train.class_weights == "balanced" else None
-        )
+        weights = None
+        if train.class_weights == "balanced":  # inverse to the numbers of clips, 1 on average
+            targets = np.asarray(training.targets)  # type: ignore[attr-defined]  # of clips
+            weights = torch.ones(model.num_classes)
+            weights[targets] = torch.from_numpy(balancing_weights(targets)).float()
         self.fitting = Fitting(model, data, train, class_weights=weights).to(choose_device())
         self.train_config = train
         self.processes = launched()
@@ -391,16 +393,6 @@ def fit(
         _load_weights(state.fitting, best)
         model.eval()
     return state.curves
-
-
-def _balanced(training: Dataset[Any], num_classes: int) -> Tensor:
-    """The weight of each class in the loss, inverse to its number of clips; the mean over clips is
-    1.
-    """
-    targets = np.asarray(training.targets)  # type: ignore[attr-defined]  # of clips
-    weights = np.ones(num_classes, np.float32)
-    weights[targets] = balancing_weights(targets)
-    return torch.from_numpy(weights)
 
 
 def _optimizer_of(

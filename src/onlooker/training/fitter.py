@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from onlooker.base.config import FitConfig, Settings
 from onlooker.base.decision import Decision
-from onlooker.base.records import Clip, Curves, Evaluation
+from onlooker.base.records import Curves, Evaluation
 from onlooker.data.clips import ClipFrames
 from onlooker.data.split import Split
 from onlooker.measure.figures import CrossValidationFigures, HeldOutStates, TriedCandidate
@@ -19,15 +19,6 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 __all__ = ["Fitted", "Fitter"]
-
-
-class WithEncoder(Protocol):
-    """Makes the untrained model with another encoder, its complete settings, and samples for it."""
-
-    def __call__(
-        self, encoder: str, clips: Sequence[Clip], *, size: int
-    ) -> tuple[VideoModel, Settings, ClipFrames]:
-        """`size`: height and width of the frames."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +34,6 @@ class FitContext:
         cross_validate: whether predictions are wanted for all clips, each by a model that was
             fitted without it and its recording (`Fitted.held_out`).
         times: the recordings that states are fitted to, if the times of the clips give states.
-        with_encoder: makes the model with another encoder, for frames of a size, and samples of
-            some clips for it.
         writer: for TensorBoard; None: none.
         background: recordings in which none of the classes happens.
     """
@@ -54,7 +43,6 @@ class FitContext:
     decision: Decision
     run: Path
     cross_validate: bool
-    with_encoder: WithEncoder
     times: TimesPlan = field(default_factory=TimesPlan)
     writer: "SummaryWriter | None" = None
     background: Sequence[Path] = ()
@@ -109,21 +97,17 @@ class Fitter(Protocol):
         settings: the class of `Settings.training`; its fields are options of `onlooker.train`.
         uses: which of the settings that only some fitters take into account it does: augmentation,
             `frozen` and `precision`.
-        chooses_encoder: whether the encoder may be `auto`, for the fitter to choose one.
-        cross_validates: whether few clips are all fitted to, and tested by cross-validation
-            (`Fitted.held_out`), unless there are test clips.
-        finds_states: whether it can fit states to recordings (`FitContext.times`).
-        takes_background: whether it fits to recordings in which none of the classes happens, and
-            tests on them (`FitContext.background`).
+        cross_validates: whether it chooses by cross-validation: the encoder may be `auto`, and few
+            clips are all fitted to, and tested (`Fitted.held_out`), unless there are test clips.
+        fits_recordings: whether it can fit states to recordings (`FitContext.times`), and takes
+            recordings in which none of the classes happens (`FitContext.background`).
         is_distributed: whether the processes that torchrun started share the work.
     """
 
     settings: type[FitConfig] = FitConfig
     uses: frozenset[str] = frozenset()
-    chooses_encoder: bool = False
     cross_validates: bool = False
-    finds_states: bool = False
-    takes_background: bool = False
+    fits_recordings: bool = False
     is_distributed: bool = False
 
     def fit(self, samples: ClipFrames, split: Split, context: FitContext) -> Fitted:

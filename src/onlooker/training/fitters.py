@@ -193,7 +193,7 @@ def _with_defaults(requested: Settings, explicit: Collection[str]) -> Settings:
         data = replace(data, eyes="auto")
     is_given = {"encoder", "pretrained", "weights", "normalization"} & {*explicit}
     is_small = "size" in explicit and data.size < LITE0_SIZE
-    if fitter_of(recipe).chooses_encoder and not (is_given or is_small):
+    if fitter_of(recipe).cross_validates and not (is_given or is_small):
         model = replace(model, encoder=AUTO_ENCODER)
     return Settings(model, data, training)
 
@@ -210,12 +210,9 @@ def _reset(settings: Settings, names: Collection[str]) -> Settings:
     model, data, training = settings
     if "eyes" in names:
         data = replace(data, eyes=DataConfig.eyes)
-    model_values = {f.name: getattr(model, f.name) for f in fields(ModelConfig)}
-    training_values = {f.name: getattr(training, f.name) for f in fields(training)}
-    for values in (model_values, training_values):
-        for name in {*values} & {*names}:
-            del values[name]
-    return Settings(ModelConfig(**model_values), data, type(training)(**training_values))
+    own: dict[str, Any] = {f.name: f.default for f in fields(model) if f.name in names}
+    of_fit: dict[str, Any] = {f.name: f.default for f in fields(training) if f.name in names}
+    return Settings(replace(model, **own), data, replace(training, **of_fit))
 
 
 def _of_its_fitter(requested: Settings, explicit: Collection[str]) -> Settings:
@@ -238,9 +235,8 @@ def _of_its_fitter(requested: Settings, explicit: Collection[str]) -> Settings:
 def _resolved(settings: Settings) -> Settings:
     model, data, training = settings
     recipe = find_recipe(model.name)
-    fitter = fitter_of(recipe)
     encoder = settings.with_defaults.model.encoder
-    if not fitter.chooses_encoder:
+    if not fitter_of(recipe).cross_validates:
         model = replace(model, encoder=encoder)
     if training.features:
         if model.frozen is False:

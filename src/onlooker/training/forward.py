@@ -39,11 +39,9 @@ def forward_samples(
         others: features of the other eyes; see `VideoModel.forward_features`.
     """
     samples = samples.to(_device(model))
-    if others:
+    if others or samples.dtype == torch.float16:
         rows = {name: features.to(samples.device) for name, features in others.items()}
         return model.forward_features(encode_samples(model, samples, data), rows)
-    if samples.dtype == torch.float16:
-        return model.forward_features(_stored(samples))
     video = to_video(samples, data.normalization, data.flow_channels)
     if augmented:
         # the places of pixels need more than the 8 bits of bf16
@@ -72,7 +70,7 @@ def encode_samples(
     """
     samples = samples.to(_device(model))
     if samples.dtype == torch.float16:
-        return _stored(samples)
+        return samples.float().movedim(-1, -3)
     frames = samples.flatten(0, -4)
     parts = (
         to_video(part, data.normalization, data.flow_channels)
@@ -88,11 +86,6 @@ def uses_bf16(precision: Precision = "auto") -> bool:
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-
-
-def _stored(features: Tensor) -> Tensor:
-    """Stored features `… h w D` as a model reads them, `… D h w`."""
-    return features.float().movedim(-1, -3)
 
 
 def _device(model: VideoModel) -> torch.device:

@@ -111,6 +111,8 @@ class ClipStatistics(NamedTuple):
         nothing: the class in which nothing happens (`answer.nothing_class`).
         class_weights: as in `FitConfig`.
         motion: motion words of the clips; None: without them.
+        early: mean and standard deviation over clips of the statistics after 1 to W - 1 frames,
+            `W-1 M` each; None: the first frames of a stream are standardized like whole clips.
     """
 
     x: Statistics
@@ -121,12 +123,14 @@ class ClipStatistics(NamedTuple):
     nothing: int | None = None
     class_weights: ClassWeights = "none"
     motion: MotionVectors | None = None
+    early: tuple[Floats, Floats] | None = None
 
     def subset(self, rows: Ints) -> "ClipStatistics":
         """The clips at some positions."""
         motion = self.motion
         return self._replace(
-            motion=None if motion is None else motion._replace(x=motion.x[rows]),
+            motion=motion and motion._replace(x=motion.x[rows]),
+            early=None,
             x=self.x[rows],
             y=self.y[rows],
             groups=self.groups[rows],
@@ -180,45 +184,27 @@ class ClipStatistics(NamedTuple):
                 yield train_rows, test_rows
 
 
-class EncodedClips(NamedTuple):
-    """Statistics, classes and recordings of the encoded clips.
-
-    Args:
-        early: mean and standard deviation over clips of the statistics after 1 to W - 1 frames,
-            `W-1 M` each.
-        features: of some clips by their positions, `T D h w` float16.
-    """
-
-    clips: ClipStatistics
-    early: tuple[Floats, Floats]
-    features: dict[int, Tensor]
-
-
 @one_thread
 def fit_layer(
-    model: VideoModel,
+    net: LinearClassifier,
     clips: ClipStatistics,
     candidate: Candidate,
     *,
-    early: tuple[Floats, Floats] | None = None,
     factor: float = 1.0,
 ) -> None:
-    """Fit the layer of pictures to all clips, and set it on a `LinearClassifier`; a ValueError for
-    clips of a single class.
+    """Fit the layer of pictures to all clips, and set it on a model; a ValueError for clips of a
+    single class.
 
     Args:
-        early: as in `EncodedClips`; without it, the statistics of the first frames of a stream are
-            standardized like whole clips.
         factor: of the logits.
     """
     layer = fitted_layer(clips, candidate).scaled(factor)
-    net = cast(LinearClassifier, model)
     center = np.tile(layer.center, (net.window, 1))
     scale = np.tile(layer.scale, (net.window, 1))
-    if early is not None:
+    if clips.early is not None:
         count = len(clips.columns(candidate.statistics))
         columns = np.flatnonzero(layer.standardizes)
-        mean, deviation = (statistics[:, columns] for statistics in early)
+        mean, deviation = (statistics[:, columns] for statistics in clips.early)
         center[:-1, columns] = mean
         scale[:-1, columns] = standard_scale(mean, deviation, count)
     net.set_heads({"clip": Head(layer.weight, layer.bias, center=center, scale=scale)})
@@ -271,7 +257,7 @@ def statistics_of(
     title: str = "encoding clips",
     with_features: Collection[int] = (),
     copies: bool = True,
-) -> EncodedClips:
+) -> tuple[ClipStatistics, dict[int, Tensor]]:
     """Encode clips; moves the model to a GPU if there is one.
 
     Args:
@@ -282,6 +268,9 @@ def statistics_of(
         title: of the progress bar.
         with_features: positions of the clips whose features are returned.
         copies: make altered copies if there are few clips.
+
+    Returns:
+        The clips; and the features of some by their positions, `T D h w` float16.
 
     Raises:
         ValueError: clips of a single class, or features that are not finite.
@@ -295,7 +284,7 @@ def statistics_of(
     # Only sums are kept: statistics after each frame of all clips would take as much memory as the
     # frames.
     sums = torch.zeros(2, net.window - 1, net.num_features, dtype=torch.float64)
-    few = copies and len(groups) <= FEW and not data.flow_channels
+    copies = copies and len(groups) <= FEW and not data.flow_channels
     batches = DataLoader(samples, _CLIP_BATCH)
     for frames, targets, positions in tracked(batches, "encoding clips", len(batches), title=title):
         features = encode_samples(net, frames, data, at_once=_FRAME_BATCH)
@@ -307,21 +296,20 @@ def statistics_of(
         values = net.statistics(features).cpu()
         x[positions.numpy()] = values[:, -1]
         y[positions.numpy()] = targets
-        if few and frames.dtype == torch.uint8:
+        if copies and frames.dtype == torch.uint8:
             altered.append(_statistics_of_copies(net, frames, data))
-        sums = sums + _early_sums(values, net.window)
+        early = values[:, torch.arange(net.window - 1).clamp_max(values.shape[1] - 1)].double()
+        sums += torch.stack([early.sum(0), early.square().sum(0)])
     _check_clips(x, y)
-    return EncodedClips(
-        ClipStatistics(
-            x,
-            y,
-            np.asarray(groups),
-            num_classes=net.num_classes,
-            copies=tuple(torch.cat(altered, 1).numpy()) if altered else (),
-        ),
-        _mean_and_deviation(sums / len(x)),
-        features_by_clip,
-    )
+    mean, square = sums / len(x)
+    return ClipStatistics(
+        x,
+        y,
+        np.asarray(groups),
+        num_classes=net.num_classes,
+        copies=tuple(torch.cat(altered, 1).numpy()) if altered else (),
+        early=(mean.numpy(), (square - mean.square()).clamp_min(0).sqrt().numpy()),
+    ), features_by_clip
 
 
 def _statistics_of_copies(net: LinearClassifier, frames: Tensor, data: DataConfig) -> Tensor:
@@ -330,20 +318,6 @@ def _statistics_of_copies(net: LinearClassifier, frames: Tensor, data: DataConfi
         encode_samples(net, copy, data, at_once=_FRAME_BATCH) for copy in altered_copies(frames)
     )
     return torch.stack([net.statistics(copy)[:, -1].cpu() for copy in copies])
-
-
-def _mean_and_deviation(means: Tensor) -> tuple[Floats, Floats]:
-    """The mean and the standard deviation, from the means of values and of their squares, `2 …`."""
-    mean, square = means
-    return mean.numpy(), (square - mean.square()).clamp_min(0).sqrt().numpy()
-
-
-def _early_sums(values: Tensor, window: int) -> Tensor:
-    """Sums over clips, `2 W-1 M`, of statistics `B T M` after 1 to W - 1 frames, and of their
-    squares.
-    """
-    early = values[:, torch.arange(window - 1).clamp_max(values.shape[1] - 1)].double()
-    return torch.stack([early.sum(0), early.square().sum(0)])
 
 
 def _check_clips(x: Statistics, y: Ints) -> None:

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from onlooker.base.config import Eyes, FitConfig
+from onlooker.base.config import FitConfig
 from onlooker.base.decision import Decision
 from onlooker.base.progress import note
 from onlooker.base.records import ClipError, Evaluation
@@ -36,7 +36,6 @@ from onlooker.training.eyes import (
 from onlooker.training.fitter import FitContext, Fitted, Fitter
 from onlooker.training.footage import Footage
 from onlooker.training.linear import ClipStatistics
-from onlooker.training.regression import Floats
 from onlooker.training.search import summary
 from onlooker.training.states import fit_states
 from onlooker.training.still_evidence import still_evidence
@@ -57,27 +56,30 @@ class LinearFitter(Fitter):
 
     settings = FitConfig
     uses = frozenset({"eyes"})
-    chooses_encoder = True
     cross_validates = True
-    finds_states = True
-    takes_background = True
+    fits_recordings = True
 
     def fit(self, samples: ClipFrames, split: Split, context: FitContext) -> Fitted:
         clips = samples.subset((*split.training, *split.validation))
         times = context.times
-        encoder = _with_motion(choose_encoder(clips, context), context.settings.data.eyes)
+        eyes = context.settings.data.eyes  # maybe auto, which the settings of the encoder are not
+        encoder = choose_encoder(clips, context)
+        if encoder.samples.has_motion:
+            encoder = encoder.with_clips(
+                motion=motion_vectors(encoder.samples.motion, len(encoder.samples), eyes)
+            )
         net = cast(LinearClassifier, encoder.context.model)
         choice, decision = _fit_clips(net, encoder, is_stream=not times.recordings)
         notes = {"times": times.why} if times.why else {}
-        still = still_evidence(net, encoder.encoded.features, np.array(encoder.samples.targets))
+        still = still_evidence(net, encoder.features, np.array(encoder.samples.targets))
         if still is not None:
             net.set_heads({"static_scene": still})
             notes["where"] = _STILL_TEXT
         table = [*encoder.table, *choice.table]
-        data = replace(encoder.context.settings.data, eyes=choice.eyes)
+        data = replace(encoder.context.settings.data, eyes=choice.candidate.eyes)
         states = None
         if times.recordings:
-            requested = replace(data, eyes=context.settings.data.eyes)
+            requested = replace(data, eyes=eyes)
             states = fit_states(net, times.recordings, decision, data=requested)
             net.set_heads(states.heads, states.lengths)
             decision = states.decision
@@ -88,8 +90,6 @@ class LinearFitter(Fitter):
         figures = CrossValidationFigures(
             chosen=summary(table),
             tried=table,
-            statistics=choice.statistics_set,
-            eyes=choice.eye_figures or None,
             states=states and states.held_out,
         )
         if figures.states:
@@ -106,40 +106,22 @@ class LinearFitter(Fitter):
         )
 
 
-def _with_motion(encoder: EncoderChoice, eyes: Eyes) -> EncoderChoice:
-    """With the motion words of the clips, if there are any.
-
-    `eyes`: the requested ones; the settings of the encoder have the default in place of `auto`.
-    """
-    samples = encoder.samples
-    if not samples.has_motion:
-        return encoder
-    motion = motion_vectors(samples.motion, len(samples), eyes)
-    encoded = encoder.encoded
-    return encoder._replace(
-        encoded=encoded._replace(clips=encoded.clips._replace(motion=motion)),
-        candidates=tuple(clips._replace(motion=motion) for clips in encoder.candidates),
-    )
-
-
 def _fit_clips(
     net: LinearClassifier, encoder: EncoderChoice, *, is_stream: bool
 ) -> tuple[LayerChoice, Decision]:
     """The layers of classes and, if the model is for streams of events, of events."""
     context = encoder.context
-    encoded = encoder.encoded
     rate = context.decision.frame_rate or RATE
-    stream_clips, seconds = _stream_clips(encoder.samples, encoded.features, rate)
+    stream_clips, seconds = _stream_clips(encoder.samples, encoder.features, rate)
     background = None
     if context.background:
         data = context.settings.data
         background = background_of(context.background, net, data, rate=rate)
     return fit_layers(
         net,
-        encoded.clips,
+        encoder.clips,
         replace(context.decision, clip_seconds=seconds),
         stream_clips=stream_clips if is_stream else {},
-        early=encoded.early,
         background=background,
     )
 
@@ -164,14 +146,14 @@ def _with_test(
     doubtful_labels = None
     if len(decision.states) < 2:  # else another class of another group is no doubt
         doubtful_labels = labels_to_check(evaluation)
-    figures = fitted.figures or CrossValidationFigures()
+    assert fitted.figures is not None
     leakage = _leakage(encoder, evaluation, layers)
     return replace(
         fitted,
         decision=decision.with_threshold(threshold),
         held_out=evaluation if is_complete else None,
         figures=replace(
-            figures,
+            fitted.figures,
             cross_validated=is_complete,
             labels_to_check=doubtful_labels,
             scenes=leakage.get("scenes"),
@@ -186,7 +168,6 @@ def fit_layers(
     decision: Decision,
     *,
     stream_clips: Mapping[int, Footage],
-    early: tuple[Floats, Floats] | None = None,
     background: Background | None = None,
 ) -> tuple[LayerChoice, Decision]:
     """Choose, fit and set the layers of classes and of events of a model.
@@ -195,7 +176,6 @@ def fit_layers(
         clips: what the layers are fitted to.
         decision: its classes and its frame rate.
         stream_clips: clips at this frame rate, to make streams with events from, by their positions.
-        early: as in `EncodedClips`.
         background: see `fit_events`.
 
     Returns:
@@ -203,7 +183,7 @@ def fit_layers(
         clips are usual.
     """
     choice = choose_eyes(clips)
-    fit_eyes(model, clips, choice, early=early)
+    fit_eyes(model, clips, choice)
     layer = fit_events(
         model,
         clips,
@@ -246,8 +226,9 @@ def _tested(
         decision: of the evaluation.
         title: of the progress bar.
     """
-    clips = encoder.encoded.clips
-    held_out, thresholds = cross_validated(clips, choice, encoded=encoder.candidates, title=title)
+    held_out, thresholds = cross_validated(
+        encoder.clips, choice, encoded=encoder.candidates, title=title
+    )
     positions = np.flatnonzero(held_out.tested)
     if not len(positions):
         return None
@@ -276,13 +257,8 @@ def _leakage(
     if not any(map(is_joined, listed)):
         return {}
     groups = np.array([str(clip.path) if is_joined(clip) else group_of(clip) for clip in listed])
-    clips = encoder.encoded.clips._replace(groups=groups)
-    divided = encoder._replace(
-        encoded=encoder.encoded._replace(clips=clips),
-        candidates=tuple(encoded._replace(groups=groups) for encoded in encoder.candidates),
-    )
     title = "cross-validation without scenes"
-    mixed = _tested(divided, choice, evaluation.decision, title=title)
+    mixed = _tested(encoder.with_clips(groups=groups), choice, evaluation.decision, title=title)
     if mixed is None:
         return {}
     leakage = Leakage(mixed=measure(mixed).accuracy, unseen=measure(evaluation).accuracy)

@@ -169,12 +169,14 @@ def regress(
             basis, z = np.linalg.qr(z.T)
             z = np.ascontiguousarray(z.T)
         rows = one_batch(z, y)
-    layers = []
-    for weight, bias in _fitted(rows, len(present), methods=methods, M=M, balanced=balanced):
-        whole = weight if basis is None else weight @ basis.T
-        outputs = with_absent_classes(whole, bias, present, num_classes=num_classes)
-        layers.append(LinearLayer(center, scale, *outputs))
-    return layers
+    fitted = _fitted(rows, len(present), methods=methods, M=M, balanced=balanced)
+    outputs = (
+        with_absent_classes(
+            weight if basis is None else weight @ basis.T, bias, present, num_classes=num_classes
+        )
+        for weight, bias in fitted
+    )
+    return [LinearLayer(center, scale, *output) for output in outputs]
 
 
 def _standardized(
@@ -331,8 +333,8 @@ def _batch_loss(layer: Floats, weights: Floats, batch: Batch) -> tuple[float, Fl
 
 
 def best_temperature(logits: Floats, y: Ints, balanced: bool = False) -> float:
-    """The temperature among `_TEMPERATURES` with the lowest log loss of logits `B K`."""
-    groups = np.zeros(len(y), str)
+    """The temperature among `_TEMPERATURES` with the lowest log loss of logits `B K` (`Trial`)."""
+    groups = np.zeros(len(y), str)  # which do not count here
 
     def loss(temperature: float) -> float:
         held_out = HeldOut(softmax(logits / temperature, 1), y, groups)

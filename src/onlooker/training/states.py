@@ -20,7 +20,7 @@ from scipy.special import log_softmax
 from torch import Tensor
 
 from onlooker.base.config import DataConfig, StreamConfig
-from onlooker.base.decision import Decision, StateChain
+from onlooker.base.decision import Decision, TierStates
 from onlooker.base.fisher import fisher_vector
 from onlooker.base.intervals import Times
 from onlooker.base.progress import tracked
@@ -230,7 +230,7 @@ class _FittedTier(NamedTuple):
         table: what was tried.
     """
 
-    chain: StateChain
+    chain: TierStates
     pairs: list[Pair]
     text: str
     table: tuple[TriedCandidate, ...]
@@ -261,8 +261,8 @@ def _fit_tier(tests: "_StateTests", number: int, logs: Sequence[Floats]) -> _Fit
         f"{100 * accuracy:.0f} % of the time right, F1@50 {segmental_f1['50']:.0f}"
     )
     medians, spreads = tests.durations(number, range(len(tests.recordings)))
-    chain = StateChain(tier.classes, medians, spreads, weight=weight, threshold=threshold)
-    return _FittedTier(chain, pairs, text, table=table)
+    fitted = TierStates(tier.classes, medians, spreads, weight=weight, threshold=threshold)
+    return _FittedTier(fitted, pairs, text, table=table)
 
 
 def _quality(figures: Mapping[str, Any]) -> float:

@@ -77,8 +77,7 @@ class MotionSpread(NamedTuple):
 
 def usual_motion(clips: ClipStatistics) -> float | None:
     """As `usual_distance`, of the motion of clips (`MotionSpread.distances`)."""
-    if clips.motion is None:
-        return None
+    assert clips.motion is not None
     x = clips.motion.x
     return _usual(clips, lambda train, test: MotionSpread.of(x[train]).distances(x[test]))
 

@@ -71,7 +71,7 @@ _TINY = np.float32(1e-6)
 Cells = NDArray[np.float16]  # `rows columns 33`
 
 
-class MotionEyeState(NamedTuple):
+class MotionMemory(NamedTuple):
     """What computing the next blocks of a video needs: at most 64 KB.
 
     Args:
@@ -104,8 +104,8 @@ class Blocks(NamedTuple):
 
 
 def next_blocks(
-    frame: Pixels, time: float, state: MotionEyeState | None
-) -> tuple[MotionEyeState, Blocks | None]:
+    frame: Pixels, time: float, state: MotionMemory | None
+) -> tuple[MotionMemory, Blocks | None]:
     """The state after a frame, and the blocks that end with it; None: no bin ends.
 
     A frame of another size, one before the last one, or one after a gap begins anew.
@@ -119,7 +119,7 @@ def next_blocks(
         return state, None
     gray = _small_gray(frame)
     if state is None or state.frame.shape != gray.shape or not 0 < seconds <= _GAP:
-        return MotionEyeState(gray, time), None
+        return MotionMemory(gray, time), None
     cells = _cells(state.frame, gray, seconds) * np.float32(seconds)
     if state.cells is not None:
         cells += state.cells
@@ -153,7 +153,7 @@ def bin_ends(times: Sequence[float]) -> list[int]:
     return ends
 
 
-def last_blocks(state: MotionEyeState) -> Blocks | None:
+def last_blocks(state: MotionMemory) -> Blocks | None:
     """The blocks of a video that ends before its first blocks do: its bins are repeated. None:
     there were blocks, or nothing to compare.
     """
@@ -163,7 +163,7 @@ def last_blocks(state: MotionEyeState) -> Blocks | None:
     return _blocks(tuple(bins[len(bins) * number // _BINS] for number in range(_BINS)))
 
 
-def _bins(state: MotionEyeState) -> tuple[Cells, ...]:
+def _bins(state: MotionMemory) -> tuple[Cells, ...]:
     """The bins of a state, also that which is not finished."""
     if state.cells is None:
         return state.earlier
@@ -372,8 +372,8 @@ class MotionEye:
         self._none.flags.writeable = False
 
     def step(
-        self, frame: Pixels, time: float, state: MotionEyeState | None
-    ) -> tuple[MotionEyeState, Floats]:
+        self, frame: Pixels, time: float, state: MotionMemory | None
+    ) -> tuple[MotionMemory, Floats]:
         """The state after a frame; and the number of the blocks that end with it, and the sums of
         their contributions, `1+F`.
 
@@ -400,7 +400,7 @@ class MotionEye:
         """
         rows = np.zeros((len(times), 1 + self.num_features), np.float32)
         ends = np.array(times[:-1])
-        state: MotionEyeState | None = None
+        state: MotionMemory | None = None
         for time, frame in frames:
             state, row = self.step(frame, time, state)
             if row[0]:
@@ -420,7 +420,7 @@ class MotionEye:
             part.reshape(2, *words.means.shape)
             for part, words in zip(np.split(weights, sizes[:-1]), self.words, strict=True)
         ]
-        state: MotionEyeState | None = None
+        state: MotionMemory | None = None
         ends = list[float]()  # of bins that follow each other, after their beginning
         are_complete = False
         for time, frame in frames:
