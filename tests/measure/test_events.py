@@ -21,6 +21,7 @@ from onlooker.measure.events import (
     calibrated_curve,
     choose_threshold,
     scores_by_chance,
+    threshold_text,
 )
 from onlooker.measure.timeline import Pair, Timeline
 
@@ -42,6 +43,12 @@ def test_one_of_ten_events_may_be_missed_but_not_one_of_nine() -> None:
     scores = np.array([[p, 1 - p, 0] for p in (0.1, *[0.8] * 9, 0.2)])
     targets = np.array([0] * 10 + [NOTHING])
     assert choose_threshold(scores, targets, nothing=NOTHING) == 0.8
+    expected = "0.80 for an event, else nothing (90 % of events found, 0 % false alarms, on the"
+    text = threshold_text(0.8, scores, targets, nothing=NOTHING)
+    assert text == f"{expected} clips of this choice)"
+    useless = threshold_text(0.1, scores, targets, nothing=NOTHING)
+    assert "100 % false alarms" in useless
+    assert useless.endswith("add clips in which nothing happens")
     assert choose_threshold(np.delete(scores, 1, 0), targets[1:], nothing=NOTHING) == 0.1
 
 

@@ -37,6 +37,7 @@ _POINTS = 40  # of a curve
 _SHIFTS = 100  # in time, of all predicted events of a stream
 # weight of the squares of a calibration's log slope and offset, next to one event
 _PRIOR = 3.0
+_USELESS = 0.5  # above this share of false alarms, a threshold is of no use
 
 
 def choose_threshold(
@@ -60,6 +61,26 @@ def choose_threshold(
     highest = event_scores(scores, nothing).max(1)
     missed = int((1 - min_found) * events.sum() + 1e-9)
     return float(np.sort(highest[events])[missed])
+
+
+def threshold_text(
+    threshold: float,
+    scores: NDArray[np.floating],
+    targets: NDArray[np.integer],
+    *,
+    nothing: int | None,
+) -> str:
+    """A threshold (`choose_threshold`), and its error rates on the clips that it was chosen with."""
+    events = targets != nothing
+    reported = event_scores(scores, nothing).max(1) >= threshold
+    false_alarms = float(reported[~events].mean())
+    text = (
+        f"{threshold:.2f} for an event, else nothing ({100 * reported[events].mean():.0f} % of "
+        f"events found, {100 * false_alarms:.0f} % false alarms, on the clips of this choice)"
+    )
+    if false_alarms <= _USELESS:
+        return text
+    return f"{text}; it does not tell events from nothing: add clips in which nothing happens"
 
 
 def calibrated_curve(pairs: Sequence[Pair]) -> AlarmCurve | None:

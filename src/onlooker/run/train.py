@@ -444,8 +444,6 @@ def _save(fitted: Fitted, run: Path) -> Recognizer:
     """Save the fitted model and its figures in the folder of a run, and print its notes."""
     recognizer = Recognizer(fitted.model, fitted.settings.data, fitted.decision)
     notes = {**fitted.notes, "frame rate": rate_text(recognizer)}
-    if fitted.decision.threshold is not None:
-        notes["threshold"] = f"{fitted.decision.threshold:.2f} for an event, else nothing"
     if expected := expected_events(recognizer, StreamConfig.alarms_per_hour):
         notes["clips"] = length_text(recognizer)
         notes["when"] = expected

@@ -12,7 +12,7 @@ from onlooker.base.decision import Decision
 from onlooker.base.records import ClipError
 from onlooker.data.clips import ClipFrames
 from onlooker.data.split import Split
-from onlooker.measure.events import choose_threshold
+from onlooker.measure.events import choose_threshold, threshold_text
 from onlooker.measure.metrics import balancing_weights, fit_temperature
 from onlooker.models.video_model import VideoModel
 from onlooker.training.fit import fit
@@ -51,7 +51,7 @@ class GradientFitter(Fitter):
         decision = context.decision
         if len(validation) >= _MIN_CALIBRATION and not launched().rank:
             try:
-                decision = calibrated(decision, model, validation, settings=settings)
+                decision, notes = calibrated(decision, model, validation, settings=settings)
             except ClipError as error:  # a clip that was removed while the model was trained
                 notes["calibration"] = f"none: {error}"
         return Fitted(model, decision, settings, curves=curves, notes=notes)
@@ -59,9 +59,10 @@ class GradientFitter(Fitter):
 
 def calibrated(
     decision: Decision, model: VideoModel, validation: ClipFrames, *, settings: Settings
-) -> Decision:
+) -> tuple[Decision, dict[str, str]]:
     """The decision with the temperature, and the threshold of events if there is a class in which
-    nothing happens, that fit the validation clips. Classes weigh equally if they did in training.
+    nothing happens, that fit the validation clips; and what they say of the threshold. Classes weigh
+    equally if they did in training.
 
     Raises:
         ClipError: a clip was removed after it was read.
@@ -76,11 +77,15 @@ def calibrated(
         weights=balancing_weights(targets) if weighs_equally else None,
     )
     decision = replace(decision, temperature=temperature)
-    scores = [
-        decision.aggregate(decision.probabilities(clip_logits).numpy()) for clip_logits in logits
-    ]
-    threshold = choose_threshold(np.stack(scores), targets, nothing=decision.nothing_class)
-    return decision.with_threshold(threshold)
+    scores = np.stack(
+        [decision.aggregate(decision.probabilities(clip_logits).numpy()) for clip_logits in logits]
+    )
+    nothing = decision.nothing_class
+    threshold = choose_threshold(scores, targets, nothing=nothing)
+    if threshold is None:
+        return decision, {}
+    text = threshold_text(threshold, scores, targets, nothing=nothing)
+    return decision.with_threshold(threshold), {"threshold": text}
 
 
 @torch.inference_mode()

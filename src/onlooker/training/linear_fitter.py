@@ -19,7 +19,7 @@ from onlooker.base.records import ClipError, Evaluation
 from onlooker.data.clips import ClipFrames, read_header
 from onlooker.data.scenes import is_joined
 from onlooker.data.split import Split, group_of, shows_scenes, source_of
-from onlooker.measure.events import choose_threshold
+from onlooker.measure.events import choose_threshold, threshold_text
 from onlooker.measure.figures import CrossValidationFigures, Leakage
 from onlooker.measure.metrics import labels_to_check, measure
 from onlooker.models.linear import LinearClassifier
@@ -140,9 +140,12 @@ def _with_test(
     if evaluation is None:
         return fitted
     is_complete = is_test and len(evaluation.names) == len(encoder.samples)
-    threshold = choose_threshold(
-        evaluation.scores, evaluation.targets, nothing=decision.nothing_class
-    )
+    tested = evaluation.scores, evaluation.targets
+    nothing = decision.nothing_class
+    threshold = choose_threshold(*tested, nothing=nothing)
+    notes = fitted.notes
+    if threshold is not None:
+        notes = {**notes, "threshold": threshold_text(threshold, *tested, nothing=nothing)}
     doubtful_labels = None
     if len(decision.states) < 2:  # else another class of another group is no doubt
         doubtful_labels = labels_to_check(evaluation)
@@ -159,6 +162,7 @@ def _with_test(
             scenes=leakage.get("scenes"),
             copies=leakage.get("copies"),
         ),
+        notes=notes,
     )
 
 
