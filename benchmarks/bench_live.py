@@ -384,7 +384,7 @@ def enlarged(recognizer: Recognizer, size: int) -> Recognizer:
         size=size,
         lengths=given.lengths,
         heads={name: given.heads.outputs(name) for name in given.heads if name != "clip"},
-        motion_features=given.motion_features,
+        motion_features=given.eyes.get("motion", 0),
         window_novelty_limit=given.window_novelty_limit,
     )
     model.load_state_dict(given.state_dict())

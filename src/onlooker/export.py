@@ -85,7 +85,7 @@ def export(recognizer: Recognizer, folder: Path | str, *, opset: int = OPSET) ->
                 f"{TOLERANCE:g}; nothing is written"
             )
         program.save(graph, external_data=False)
-        if step.model.motion_features:
+        if "motion" in step.eyes:
             shutil.copyfile(WORDS, draft / MOTION_WORDS)
         file = {"bytes": graph.stat().st_size, "sha256": file_digest(graph)}
         write_json(
@@ -286,7 +286,7 @@ def _describe(recognizer: Recognizer, step: _PixelStep, opset: int) -> dict[str,
             "words": MOTION_WORDS,
             "version": VERSION,
         }
-        if step.eyes
+        if "motion" in step.eyes
         else None,
         "state": {
             name: {"shape": ["B", *shape], "next": f"next_{name}"}

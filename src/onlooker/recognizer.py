@@ -50,7 +50,13 @@ from onlooker.data.split import fingerprint, source_of
 from onlooker.formats.publish import Sink, publish
 from onlooker.localization import localize
 from onlooker.models.registry import find_class, missing_packages
-from onlooker.models.video_model import WEIGHTS, VideoModel, choose_device
+from onlooker.models.video_model import (
+    NO_OTHERS,
+    WEIGHTS,
+    Others,
+    VideoModel,
+    choose_device,
+)
 from onlooker.report.contrast import Contrast, blocks_on_grid, on_grid
 from onlooker.report.overlay import write_drawn
 from onlooker.storage import local
@@ -60,7 +66,7 @@ from onlooker.stream.segmenters.segmenter import Segmenter
 from onlooker.stream.sources import ON_TIME, stream_names
 from onlooker.stream.streams import Address, OnError, OnStatus, Streams, watch
 from onlooker.training.forward import encode_samples, forward_samples, memory_batches
-from onlooker.video.motion_words import WARM_UP, bin_ends, motion_eye, words_digest
+from onlooker.video.motion_words import WARM_UP, bin_ends, motion_eye
 from onlooker.video.rates import RATE, RATE_REMEDY
 from onlooker.video.reader import VideoReader, is_video
 from onlooker.video.sampling import Timing, equally_spaced
@@ -123,9 +129,10 @@ class Recognizer:
             raise ValueError(
                 f"chains of {outputs} states for a model with {model_outputs} outputs of states"
             )
-        if data.sees_motion != (model.motion_features > 0):
+        if (data.eyes != "pictures") != bool(model.eyes):
             raise ValueError(
-                f"eyes is {data.eyes!r} for a model with {model.motion_features} features of motion"
+                f"eyes is {data.eyes!r} for a model with {sum(model.eyes.values())} features of "
+                f"{' and '.join(model.eyes) or 'other eyes'}"
             )
         self.model = model.eval()
         self.data = data
@@ -316,8 +323,9 @@ class Recognizer:
         weights[self.classes.index(labels[1])] -= 1 / self.decision.temperature
         pictures = on_grid(self.model.evidence(maps, weights).float().cpu().numpy())
         motion = np.zeros_like(pictures)
-        if sample.motion is not None:
-            directions = weights @ self.model.motion_directions(torch.from_numpy(sample.motion))
+        if "motion" in sample.eyes:
+            words = torch.from_numpy(sample.eyes["motion"])
+            directions = weights @ self.model.motion_directions(words)
             frames = ((time, frame) for _, time, frame in _opened(path))
             blocks = motion_eye().shares(frames, directions.cpu().numpy())
             motion = blocks_on_grid(blocks, sample.times)
@@ -334,9 +342,9 @@ class Recognizer:
         as in training.
         """
         sample = sample or self.read(path)
-        motion = None if sample.motion is None else torch.from_numpy(sample.motion)[None]
+        others = {name: torch.from_numpy(rows)[None] for name, rows in sample.eyes.items()}
         (frame_scores,), maps, whole, distances = self.classify(
-            torch.from_numpy(sample.pixels)[None], motion
+            torch.from_numpy(sample.pixels)[None], others
         )
         unusual = self.decision.is_unusual(distances)
         prediction = Prediction(
@@ -436,32 +444,34 @@ class Recognizer:
         return recorded(reader.path, rows, streams.segmenter, end=end)
 
     @torch.inference_mode()
-    def classify(self, samples: Tensor, motion: Tensor | None = None) -> Classification:
+    def classify(self, samples: Tensor, others: Others = NO_OTHERS) -> Classification:
         """Classify clips, in batches that fit in memory.
 
         Args:
             samples: frames `B T H W C` uint8, already resized, or stored features `B T h w D`
                 float16.
-            motion: their motion words `B T 1+F`, for a model that has them (`Sample.motion`).
+            others: what the other eyes of the model see in them, `B T 1+F` each (`Sample.eyes`).
 
         Raises:
-            ValueError: no motion words for a model that has them.
+            ValueError: an eye of the model is left out.
         """
-        if motion is None and self.model.motion_features:
+        if missing := sorted(self.model.eyes.keys() - others.keys()):
             raise ValueError(
-                "the model needs the motion words of clips; give those of their samples (`read`)"
+                f"the model needs the {missing[0]} words of clips; give those of their samples (`read`)"
             )
         batches = memory_batches(samples)
-        rows = motion.split(len(batches[0])) if motion is not None else [None] * len(batches)
-        parts = [self._probabilities(*batch) for batch in zip(batches, rows, strict=True)]
+        rows = {name: others[name].split(len(batches[0])) for name in self.model.eyes}
+        parts = [
+            self._probabilities(batch, {name: split[i] for name, split in rows.items()})
+            for i, batch in enumerate(batches)
+        ]
         joined = (
             None if arrays[0] is None else np.concatenate(arrays)
             for arrays in zip(*parts, strict=True)
         )
         return Classification(*joined)  # type: ignore[arg-type]
 
-    def _probabilities(self, samples: Tensor, motion: Tensor | None) -> Classification:
-        others = {} if motion is None else {"motion": motion}
+    def _probabilities(self, samples: Tensor, others: Others) -> Classification:
         output = forward_samples(self.model, samples, self.data, others=others)
         attention = None if output.attention is None else output.attention.float().cpu().numpy()
         whole = None if output.windows is None else output.windows.whole.float().cpu().numpy()
@@ -586,10 +596,11 @@ class Recognizer:
         results = list[tuple[Floats, Floats]]()
         unusual = list[bool]()
         for frames, _, positions in DataLoader(samples, batch):
-            motion = None
-            if self.model.motion_features:
-                motion = torch.stack([samples.motion(position) for position in positions.tolist()])
-            classified = self.classify(frames, motion)
+            others = {
+                name: torch.stack([samples.features(name, i) for i in positions.tolist()])
+                for name in self.model.eyes
+            }
+            classified = self.classify(frames, others)
             results += [
                 (frame_scores, aggregate(frame_scores)) for frame_scores in classified.scores
             ]
@@ -647,7 +658,7 @@ class Recognizer:
             "model": type(self.model).__name__,
             "packages": self.model.packages,
             "weights": file_digest(folder / WEIGHTS),
-            **({"motion_words": words_digest()} if self.model.motion_features else {}),
+            **({"motion_words": motion_eye().digest} if "motion" in self.model.eyes else {}),
             **self.decision.to_dict(),
         }
         write_json(folder / RECORD, values)
@@ -770,7 +781,10 @@ def load(run: Path | str, device: str | torch.device = "auto") -> Recognizer:
                 f"{printable(stored)}: the model needs {names}, not installed; {remedy}"
             )
         kind = find_class(field_of(values, "model", str))
-        if "motion_words" in values and field_of(values, "motion_words", str) != words_digest():
+        if (
+            "motion_words" in values
+            and field_of(values, "motion_words", str) != motion_eye().digest
+        ):
             raise ValueError("motion_words are not those of this version; train again")
         data = DataConfig.from_field(values, "data")
         decision = Decision.from_dict(values)

@@ -77,9 +77,9 @@ def answers(model: LinearClassifier) -> list[Output]:
     random = torch.Generator().manual_seed(1)
     video = torch.rand(2, 9, 3, 32, 32, generator=random)
     others = dict[str, torch.Tensor]()
-    if model.motion_features:
+    if model.eyes.get("motion", 0):
         counts = torch.randint(0, 3, (2, 9, 1), generator=random).float()
-        words = torch.randn(2, 9, model.motion_features, generator=random)
+        words = torch.randn(2, 9, model.eyes.get("motion", 0), generator=random)
         others["motion"] = torch.cat((counts, counts * words), 2)
     outputs = [model(video, others)]
     state = None

@@ -144,7 +144,7 @@ def test_step_equals_forward() -> None:
         assert_close(in_step.windows.scores, scores, atol=1e-5, rtol=0)
         assert [(part.shape, part.dtype) for part in state] == constant
     assert output.windows.scores.std() > 0.05
-    assert state.motion.nbytes == 2 * 6 * F, "a byte for each word of the longest window"
+    assert state.roots.nbytes == 2 * 6 * F, "a byte for each word of the longest window"
 
 
 def with_states() -> LinearClassifier:
@@ -175,7 +175,7 @@ def test_the_motion_of_the_shortest_window_is_added_to_its_part_in_states(
     for t in range(9):
         in_step, state = model.step(video[:, t], state, {"motion": motion[:, t]})
         assert_close(in_step.states, whole[:, t], atol=1e-5, rtol=0)
-    assert state.motion.nbytes == 2 * 6 * F, "a byte for each word of its window"
+    assert state.roots.nbytes == 2 * 6 * F, "a byte for each word of its window"
     model.save_pretrained(tmp_path)
     loaded = LinearClassifier.from_pretrained(tmp_path)
     assert_close(loaded(video, {"motion": motion}).states, whole)
@@ -222,9 +222,41 @@ def test_the_head_is_saved_and_loaded(tmp_path: Path) -> None:
     plain.set_heads({"motion": Head(weight, torch.randn(4))})
     plain.save_pretrained(tmp_path / "both")
     loaded = LinearClassifier.from_pretrained(tmp_path / "both")
-    assert loaded.motion_features == F
+    assert loaded.eyes == {"motion": F}
     assert torch.equal(loaded.heads["motion"].weight, weight)
     assert_close(loaded(video, {"motion": rows(6, 1)}), plain(video, {"motion": rows(6, 1)}))
+
+
+@torch.no_grad()
+def test_two_eyes_are_added_alike_in_clips_and_streams_and_saved(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = made(0, lengths=(3, 7), heads={"state": 2})
+    widths = {"actor": 8, "motion": F}
+    model.set_heads({f"state_{name}": Head(torch.randn(2, n)) for name, n in widths.items()})
+    model.set_heads({name: Head(torch.randn(4, n)) for name, n in widths.items()})
+    model.head.set_factors("actor", gain=0.5, factor=1e4)
+    assert model.eyes == widths
+    video = torch.rand(2, 9, 3, 32, 32)
+    seen = {"motion": rows(), "actor": rows()[..., :9]}
+    added = [model(video, {name: seen[name]}) for name in widths]
+    both = model(video, seen)
+    pictures = model(video)
+    for name in ("logits", "states"):
+        one, other = (getattr(output, name) - getattr(pictures, name) for output in added)
+        assert_close(getattr(both, name), getattr(pictures, name) + one + other)
+        assert min(one.abs().max(), other.abs().max()) > 0.1
+    assert_close(both.distance, added[0].distance.maximum(added[1].distance))
+    assert (both.distance > pictures.distance).any()
+    model.save_pretrained(tmp_path)
+    loaded = LinearClassifier.from_pretrained(tmp_path)
+    again = loaded(video, seen)
+    for name in ("logits", "states", "distance"):
+        assert_close(getattr(again, name), getattr(both, name))
+    state = loaded.initial_state(2)
+    for t in range(9):
+        others = {name: words[:, t] for name, words in seen.items()}
+        in_step, state = loaded.step(video[:, t], state, others)
+        assert_close(in_step.states, both.states[:, t], atol=1e-5, rtol=0)
 
 
 @torch.no_grad()

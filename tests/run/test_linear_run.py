@@ -422,7 +422,7 @@ def test_background_gives_quiet_time_and_belongs_to_the_run(
     recognizer = load(run)
     halves = background_of([quiet / "0.mp4"], recognizer.model, recognizer.data, rate=10.0)
     pieces = [halves.read(piece) for piece in (*halves.fitted, *halves.held_out)]
-    assert [(len(piece.features), piece.motion) for piece in pieces] == [(150, None)] * 2
+    assert [(len(piece.features), piece.eyes) for piece in pieces] == [(150, {})] * 2
     with pytest.raises(ClipError, match=r"nowhere: no video there; give a video or a folder"):
         train_run(squares, tmp_path / "b", settings, background=[tmp_path / "nowhere"])
     other = Settings(ModelConfig("convalstm"), DATA, TRAIN)

@@ -77,7 +77,7 @@ def test_files_streams_and_an_export_have_the_same_states(
     np.testing.assert_allclose(watched, prediction.frame_scores, atol=1e-5)
     call("export", run, "--out", tmp_path / "export")  # compares it with the model
     about = json.loads((tmp_path / "export" / "step.json").read_text())
-    assert about["motion"]["shape"][1] == 1 + recognizer.model.motion_features
+    assert about["motion"]["shape"][1] == 1 + recognizer.model.eyes["motion"]
 
 
 def test_pieces_of_a_recording_have_the_motion_of_the_whole(

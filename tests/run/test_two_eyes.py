@@ -33,6 +33,7 @@ from onlooker.run.evaluate import evaluate
 from onlooker.run.record import RunRecord
 from onlooker.training.fitters import complete
 from onlooker.training.forward import forward_samples
+from onlooker.video.eyes import describe, eyes_of
 from onlooker.video.reader import VideoReader
 
 DATA = DataConfig(frames=4, size=16, eyes="both")
@@ -129,8 +130,7 @@ def test_just_above_the_longest_clip_the_classes_have_the_probabilities_of_a_cli
 def test_a_still_clip_has_the_answer_of_its_pictures(run: Path) -> None:
     recognizer = load(run)
     sample = recognizer.read(VideoReader(belt("still", seed=3), RATE))
-    assert sample.motion is not None
-    assert not sample.motion.any()
+    assert not sample.eyes["motion"].any()
     pictures = forward_samples(
         recognizer.model, torch.from_numpy(sample.pixels)[None], recognizer.data
     )
@@ -174,11 +174,10 @@ def test_one_pass_gives_the_frames_of_pictures_and_the_words_of_motion(
         np.testing.assert_array_equal(sample.indices, pictures.indices)
         np.testing.assert_array_equal(sample.times, pictures.times)
         assert (sample.size, sample.end) == (pictures.size, pictures.end)
-        assert sample.motion is not None
         frames = [(time, pixels) for _, time, pixels in VideoReader(part)]
-        expected = samples.motion_eye().describe(frames, sample.times.tolist())
-        np.testing.assert_array_equal(sample.motion, expected)
-    assert read_sample(path, DATA).motion[:, 0].sum() > 100
+        expected = describe(eyes_of("motion"), frames, sample.times.tolist())
+        np.testing.assert_array_equal(sample.eyes["motion"], expected["motion"])
+    assert read_sample(path, DATA).eyes["motion"][:, 0].sum() > 100
 
     monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path / "cache"))
     read = Mock(wraps=samples.read_all_frames)
@@ -192,10 +191,10 @@ def test_one_pass_gives_the_frames_of_pictures_and_the_words_of_motion(
     ), "also frames of another size do not need the motion again"
     sample = read_sample(listed[3].path, DATA)
     for stored in (first, again, larger):
-        np.testing.assert_array_equal(stored.motion(3), sample.motion)
+        np.testing.assert_array_equal(stored.features("motion", 3), sample.eyes["motion"])
     np.testing.assert_array_equal(first[3][0], sample.pixels)
     cached = cached_read(listed[3].path, DATA)
-    np.testing.assert_array_equal(cached.motion, sample.motion)
+    np.testing.assert_array_equal(cached.eyes["motion"], sample.eyes["motion"])
     np.testing.assert_array_equal(cached.pixels, sample.pixels)
 
 
@@ -256,12 +255,11 @@ def test_the_evidence_for_one_class_over_another_is_where_and_when_it_happens(
     np.testing.assert_allclose(opposite.evidence, -contrast.evidence, atol=1e-5)
 
     sample = recognizer.read(reader)
-    assert sample.motion is not None
     output = forward_samples(
         recognizer.model,
         torch.from_numpy(sample.pixels)[None],
         recognizer.data,
-        others={"motion": torch.from_numpy(sample.motion)[None]},
+        others={"motion": torch.from_numpy(sample.eyes["motion"])[None]},
     )
     biases = recognizer.model.head.bias + recognizer.model.heads["motion"].bias
     logits = (output.logits[0, -1] - biases).detach() / recognizer.decision.temperature

@@ -25,7 +25,7 @@ from onlooker.models.heads import Head
 from onlooker.models.linear import LinearClassifier
 from onlooker.recognizer import Recognizer
 from onlooker.stream.sources import Source, _Arrival
-from onlooker.training.states import _motion_vectors
+from onlooker.training.states import _eye_vectors
 from onlooker.video.motion_words import motion_eye
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import Pixels, resize
@@ -56,7 +56,7 @@ def by_definition(recognizer: Recognizer, clip: Path, taken: Sequence[int]) -> l
     scores = list[Floats]()
     model = recognizer.model
     motion_state = state = None
-    row = np.zeros(1 + model.motion_features, np.float32)
+    row = np.zeros(1 + model.eyes["motion"], np.float32)
     for index, time, pixels, frame in frames_of(recognizer, clip):
         motion_state, frame_row = motion_eye().step(pixels, time, motion_state)
         row += frame_row
@@ -133,19 +133,22 @@ def test_states_are_told_by_the_motion_around_a_frame_as_it_was_in_training(
     decision = replace(recognizer.decision, states=(chain,))
     earlier = Recognizer(model, recognizer.data, decision)
     assert not earlier.streams().eyes, "as models of earlier versions, for clips alone"
-    weight = torch.randn(3, model.motion_features)
+    weight = torch.randn(3, model.eyes["motion"])
     model.set_heads({"state_motion": Head(weight, torch.tensor([0.5, 0.0, 0.0]))})
     prediction = Recognizer(model, recognizer.data, decision).predict(clip)
     indices = np.arange(0, 76, 5)
     assert prediction.indices.tolist() == indices.tolist()
-    vectors = _motion_vectors(VideoReader(clip), indices, prediction.times, n=6, offset=3)
+    eyes = {"motion": motion_eye()}
+    vectors = _eye_vectors(
+        eyes, VideoReader(clip), indices, times=prediction.times, n=6, offset=3
+    )["motion"]
     logits = torch.from_numpy(vectors).float() @ weight.T + torch.tensor([0.5, 0.0, 0.0])
     expected = torch.where(torch.from_numpy(vectors).any(1, keepdim=True), logits, 0).softmax(1)
     np.testing.assert_allclose(prediction.frame_scores, expected, atol=5e-3)
     assert prediction.frame_scores.std(0).max() > 0.1
     # the blocks that end from three frames of the model before a frame until three after it
     motion_state = None
-    blocks = np.zeros((19, 1 + model.motion_features), np.float32)
+    blocks = np.zeros((19, 1 + model.eyes["motion"]), np.float32)
     for index, time, pixels in VideoReader(clip):
         motion_state, row = motion_eye().step(pixels, time, motion_state)
         blocks[-(-index // 5)] += row
@@ -177,9 +180,9 @@ def test_missed_slots_have_no_motion_of_their_own(recognizer: Recognizer) -> Non
     streams = recognizer.streams()
     for index in range(20):
         streams.step({"": (index, index / RATE, images[index])})
-    before = streams.memories[""].model.motion_units[0, :, 0]
+    before = streams.memories[""].model.root_units[0, :, 0]
     assert before.any()
     # .8 seconds later: 4 slots; across a gap no flow is computed
     streams.step({"": (20, 1.76, images[20])})
-    after = streams.memories[""].model.motion_units[0, :, 0]
+    after = streams.memories[""].model.root_units[0, :, 0]
     assert not after[-3:].any()

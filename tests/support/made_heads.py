@@ -1,19 +1,20 @@
 """Heads from a center, a scale, weights and a bias."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from onlooker.models.heads import Head
-from onlooker.models.linear import EVENT_HEADS, LinearClassifier
+from onlooker.models.heads import EVENT_HEADS, Head
+from onlooker.models.linear import LinearClassifier
 
 Parts = Sequence[ArrayLike | Tensor]
 
 
-def head(parts: Parts, **options: float | None) -> Head:
+def head(parts: Parts, **options: Any) -> Head:
     center, scale, weight, bias = parts
-    return Head(weight, bias, center=center, scale=scale, **options)  # type: ignore[arg-type]
+    return Head(weight, bias, center=center, scale=scale, **options)
 
 
 def event_heads(
@@ -23,7 +24,7 @@ def event_heads(
     are parts of four.
     """
     heads = {name: head(of_head) for name, of_head in zip(EVENT_HEADS, parts, strict=False)}
-    heads["window"] = head(parts[1], motion_gain=motion, limit=limit)
+    heads["window"] = head(parts[1], factors={"motion": (motion, 0.0)}, limit=limit)
     return heads
 
 

@@ -27,9 +27,9 @@ from onlooker.training.events import (
 from onlooker.training.eyes import LayerChoice, fit_eyes
 from onlooker.training.fitter import SegmentLayer
 from onlooker.training.footage import Footage, _with_motion, swaying, wandering
-from onlooker.training.linear import Candidate, ClipStatistics, MotionVectors
+from onlooker.training.linear import Candidate, ClipStatistics, EyeVectors
 from onlooker.training.regression import Method
-from onlooker.training.unusual import MotionSpread
+from onlooker.training.unusual import Spread
 
 RATE = 10.0
 USUAL = 12
@@ -336,7 +336,7 @@ def test_events_that_look_alike_are_named_by_their_motion(sees_motion: bool) -> 
         words[1 + int(y[number]) :: 2] = 30.0
         motion = torch.zeros(len(look_alike), 1 + F)
         motion[len(look_alike) // 2] = words
-        made.made_of[number] = Footage(look_alike, motion)
+        made.made_of[number] = Footage(look_alike, {"motion": motion})
     sampled = [
         clip.features[np.linspace(0, len(clip.features) - 1, USUAL).round()]
         for clip in made.made_of.values()
@@ -344,24 +344,24 @@ def test_events_that_look_alike_are_named_by_their_motion(sees_motion: bool) -> 
     with torch.no_grad():
         x = made.net.statistics(torch.stack(sampled))[:, -1].double().numpy()
     vectors = np.stack(
-        [fisher_vector(clip.motion.sum(0).numpy()) for clip in made.made_of.values()]
+        [fisher_vector(clip.eyes["motion"].sum(0).numpy()) for clip in made.made_of.values()]
     )
-    motion = MotionVectors(vectors.astype(np.float64), np.eye(F), "both")
-    made.clips = made.clips._replace(x=x, motion=motion)
+    motion = EyeVectors(vectors.astype(np.float64), np.eye(F))
+    made.clips = made.clips._replace(x=x, eyes={"motion": motion}, requested="both")
     choice = CHOICE
     if sees_motion:
-        choice = replace(CHOICE, factors=(1.0, 1.0))
+        choice = replace(CHOICE, factors={"pictures": 1.0, "motion": 1.0})
     fit_eyes(made.net, made.clips, choice)
     layer = made.layer(choice=choice)
     assert layer is not None
     window = layer.heads["window"]
-    gain, factor = window.motion_factors.tolist()
-    assert gain == (1.0 if sees_motion else 0.0)
     if sees_motion:  # two vectors, as far from their mean as the square root of their variance
-        limit = window.limit / (factor * MotionSpread.of(motion.x).square)
+        gain, factor = window.motion_factors.tolist()
+        assert gain == 1
+        limit = window.limit / (factor * Spread.of(motion.x).square)
         assert limit == pytest.approx(1, abs=0.3)
     else:
-        assert factor == 0
+        assert not hasattr(window, "motion_factors")
     assert layer.decision.curve is not None
     point = layer.decision.curve.operating_point(6)
     found = layer.decision.curve.recall[point]
@@ -376,7 +376,9 @@ def test_events_that_look_alike_are_named_by_their_motion(sees_motion: bool) -> 
     for number in (0, int(np.flatnonzero(y == 1)[0])):
         features, rows, _ = made.made_of[number]
         with torch.no_grad():
-            windows = made.net.forward_features(features[None], {"motion": rows[None]}).windows
+            windows = made.net.forward_features(
+                features[None], {"motion": rows["motion"][None]}
+            ).windows
         assert windows is not None
         complete = sum(length <= len(features) for length in layer.lengths)
         assert (windows.logits[0, -1, :complete].argmax(-1) == y[number]).all()

@@ -30,7 +30,7 @@ from onlooker.training.linear import (
     INNER_FOLDS,
     SETS,
     ClipStatistics,
-    MotionVectors,
+    EyeVectors,
     fit_layer,
     fitted_layer,
     statistics_of,
@@ -342,9 +342,8 @@ def seen_twice(pictures: float, motion: float) -> ClipStatistics:
     x[:, :8] += pictures * (2 * y[:, None] - 1)
     vectors = random.normal(0, 1, (40, 8)) + motion * (2 * y[:, None] - 1)
     groups = np.repeat(np.arange(10), 4).astype(str)
-    return ClipStatistics(
-        x, y, groups, num_classes=2, motion=MotionVectors(vectors, np.eye(8), "auto")
-    )
+    seen = {"motion": EyeVectors(vectors, np.eye(8))}
+    return ClipStatistics(x, y, groups, num_classes=2, eyes=seen)
 
 
 def test_motion_counts_only_if_it_is_clearly_better() -> None:

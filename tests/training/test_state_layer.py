@@ -375,31 +375,30 @@ def test_motion_is_added_where_something_moves_with_the_weight_of_the_lowest_los
                 [],
                 [labels],
                 samples=np.arange(0, 100, 2),
-                motion=motion.astype(np.float16),
+                eyes={"motion": motion.astype(np.float16)},
             )
         )
     groups = [*"aabbcc"]
     tests = cross_validation(frames, chain, groups)
     pictures = [[np.full((100, 3), -np.log(3))] for _ in frames]
     fit = tests.held_out
-    tests.held_out = lambda windows, C: fit(None, C) if windows is None else pictures
+    tests.held_out = lambda source, C: fit(source, C) if source == "motion" else pictures
     alone = states._Candidate(())
-    candidates = tests.motions(alone, is_requested=False)
+    candidates = tests.with_eye(alone, "motion", is_requested=False)
     assert candidates[0] == alone
-    assert tests.motions(alone, is_requested=True) == candidates[1:]
+    assert tests.with_eye(alone, "motion", is_requested=True) == candidates[1:]
     both = search("eyes", candidates, tests.trial).value
-    assert both.motion_weight > 0
+    assert both.eyes["motion"][0] > 0
     trial = tests.trial(both)
     assert trial.loss == min(tests.trial(candidate).loss for candidate in candidates)
     assert trial.loss < 0.5 < tests.trial(alone).loss
     assert trial.groups.tolist() == np.repeat([*"abc"], 100).tolist()
-    weight, bias = tests.motion_layer(both)
+    weight, bias = tests.eye_layer(both, "motion")
     for recording, (logs,) in zip(frames, tests.logits(both), strict=True):
         is_still = recording.labels[0] == 2
         assert np.allclose(logs[is_still], -np.log(3)), "pictures alone"
         assert (logs.argmax(1) == recording.labels[0])[~is_still].mean() > 0.95
-        assert recording.motion is not None
-        fitted = recording.motion @ weight.T + bias
+        fitted = recording.eyes["motion"] @ weight.T + bias
         assert (fitted.argmax(1) == recording.labels[0])[~is_still].mean() > 0.95
 
 

@@ -5,25 +5,22 @@ the statistics of all clips.
 import tracemalloc
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import cast
 
 import numpy as np
 import pytest
 import torch
 from scipy.special import softmax
-from torch import Tensor
 
 from onlooker.base.fisher import fisher_vector
-from onlooker.data.clips import ClipFrames
 from onlooker.measure.held_out import HeldOut
 from onlooker.models.linear import UNORDERED
 from onlooker.training import eyes, linear, regression
-from onlooker.training.eyes import LayerChoice, choose_eyes, cross_validated, motion_vectors
+from onlooker.training.eyes import LayerChoice, choose_eyes, cross_validated, eye_vectors
 from onlooker.training.linear import (
     INNER_FOLDS,
     Candidate,
     ClipStatistics,
-    MotionVectors,
+    EyeVectors,
     fitted_layer,
 )
 from onlooker.training.regression import (
@@ -118,8 +115,8 @@ def recorded(statistics: int = 64) -> ClipStatistics:
     random = np.random.default_rng(1)
     vectors = random.standard_normal((classes, 12))[y] + random.standard_normal((len(y), 12))
     groups = (np.arange(len(y)) // 10).astype(str)
-    motion = MotionVectors(vectors, np.eye(12), "both")
-    return ClipStatistics(x, y, groups, num_classes=classes, motion=motion)
+    seen = {"motion": EyeVectors(vectors, np.eye(12))}
+    return ClipStatistics(x, y, groups, num_classes=classes, eyes=seen, requested="both")
 
 
 @pytest.mark.parametrize("method", METHODS[1:3], ids=str)
@@ -159,10 +156,10 @@ def test_scores_and_distances_of_many_clips_are_those_of_all_rows(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clips = recorded()
-    candidate = Candidate(("change", "largest"), METHODS[1], motion=METHODS[2])
+    candidate = Candidate(("change", "largest"), METHODS[1], methods={"motion": METHODS[2]})
     untested = np.full((len(clips.y), clips.num_classes), np.nan)
     held_out = HeldOut(untested, clips.y, clips.groups)
-    choice = LayerChoice(candidate, held_out, factors=(0.5, 2.0))
+    choice = LayerChoice(candidate, held_out, factors={"pictures": 0.5, "motion": 2.0})
     expected, _ = cross_validated(clips, choice)
     distance = usual_distance(clips, candidate)
     monkeypatch.setattr(regression, "MANY", 100)
@@ -199,22 +196,12 @@ def test_the_temperature_is_that_of_layers_fitted_to_many_clips(
 
 def test_motion_is_read_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     sums = torch.rand(7, 3, 1 + 16, generator=torch.Generator().manual_seed(0)) - 0.3
-
-    class Samples:
-        def __len__(self) -> int:
-            return len(sums)
-
-        def motion(self, index: int) -> Tensor:
-            return sums[index]
-
-    samples = cast(ClipFrames, Samples())
     expected = np.stack([fisher_vector(part.sum(0)).numpy() for part in sums])
-    whole = motion_vectors(samples.motion, len(samples), "both")
+    whole = eye_vectors(sums.__getitem__, len(sums))
     np.testing.assert_allclose(whole.x @ whole.basis.T, expected, atol=1e-6)
     monkeypatch.setattr(eyes, "_BATCH", 3)
-    np.testing.assert_allclose(
-        motion_vectors(samples.motion, len(samples), "both").x, whole.x, atol=1e-6
-    )
+    again = eye_vectors(sums.__getitem__, len(sums))
+    np.testing.assert_allclose(again.x, whole.x, atol=1e-6)
 
 
 def test_statistics_of_all_clips_are_never_copied(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,9 +6,9 @@ import torch
 from scipy.stats import t
 
 from onlooker.models.linear import UNORDERED, LinearClassifier
-from onlooker.training.linear import Candidate, ClipStatistics, MotionVectors, fit_layer
+from onlooker.training.linear import Candidate, ClipStatistics, EyeVectors, fit_layer
 from onlooker.training.regression import Method
-from onlooker.training.unusual import MotionSpread, upper_bound, usual_distance, usual_motion
+from onlooker.training.unusual import Spread, upper_bound, usual_distance, usual_seen
 
 CHOICE = Candidate(("spread", "change"), Method("discriminant", 0.6))
 
@@ -83,10 +83,10 @@ def test_few_new_recordings_and_all_foreign_clips_are_unusual_by_their_motion() 
 
     x = vectors(12)
     x[7] = 0  # nothing moves
-    clips = made.clips._replace(motion=MotionVectors(x, np.eye(30)))
-    limit = usual_motion(clips)
+    clips = made.clips._replace(eyes={"motion": EyeVectors(x, np.eye(30))})
+    limit = usual_seen(clips, "motion")
     assert limit is not None
-    spread = MotionSpread.of(x)
+    spread = Spread.of(x)
     assert spread.distances(x).sum() == pytest.approx(len(x) - 1)
     new = spread.distances(vectors(300)).reshape(300, 6).max(1)
     assert (new > limit).mean() < 0.03
@@ -94,9 +94,12 @@ def test_few_new_recordings_and_all_foreign_clips_are_unusual_by_their_motion() 
     squares = np.square(x - x[x.any(1)].mean(0)).sum(1)[x.any(1)]
     np.testing.assert_allclose(spread.distances(x)[x.any(1)], squares / squares.mean())
     assert spread.distances(np.zeros((1, 30))) == 0
-    still = MotionSpread.of(np.zeros((4, 30)))
+    still = Spread.of(np.zeros((4, 30)))
     assert still.distances(x[:1]) > 0
-    assert usual_motion(clips._replace(motion=MotionVectors(0 * x, np.eye(30)))) is None
+    assert (
+        usual_seen(clips._replace(eyes={"motion": EyeVectors(0 * x, np.eye(30))}), "motion")
+        is None
+    )
     # what is as far as the limit of motion is as far as that of pictures
     factor = spread.factor(5.0, limit)
     assert factor * spread.square * limit == pytest.approx(5)

@@ -1,7 +1,7 @@
 """Motion words compared with known motion, and their sums with naive loops of the definition."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
 import cv2
@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from onlooker.base.fisher import PARTS, fisher_vector
+from onlooker.video.eyes import describe
 from onlooker.video.motion_words import (
     WORDS,
     MotionEye,
@@ -28,6 +29,12 @@ Floats = NDArray[np.float32]
 rng = np.random.default_rng
 HOG, HOF, STILL = slice(0, 8), slice(8, 16), 16
 EYE = MotionEye()
+
+
+def described(
+    frames: Iterable[tuple[float, Pixels]], times: list[float]
+) -> NDArray[np.float32]:
+    return describe({"motion": EYE}, frames, times)["motion"]
 
 
 def texture(height: int, width: int, seed: int = 0) -> Pixels:
@@ -99,17 +106,17 @@ def test_a_rotated_clip_turns_directions() -> None:
 
 @pytest.mark.parametrize("pan", [0.0, 30.0])
 def test_a_still_scene_has_no_blocks_also_if_the_camera_pans(pan: float) -> None:
-    rows = EYE.describe(square(side=0, pan=pan), [2.0])
+    rows = described(square(side=0, pan=pan), [2.0])
     assert not rows.any()
     assert not fisher_vector(rows).any()
-    with_square = EYE.describe(square(pan=pan), [2.0])
+    with_square = described(square(pan=pan), [2.0])
     assert with_square[0, 0] > 20
 
 
 def test_describe_has_the_numbers_of_steps() -> None:
     clip = square(pan=10)
     times = [0.5, 0.9, 1.6]
-    rows = EYE.describe(clip, times)
+    rows = described(clip, times)
     expected = np.zeros((3, 1 + EYE.num_features), np.float32)
     state = None
     for time, frame in clip:
@@ -122,7 +129,7 @@ def test_describe_has_the_numbers_of_steps() -> None:
 
 def test_the_frame_rate_hardly_changes_the_vector() -> None:
     vector = {
-        rate: fisher_vector(EYE.describe(square(2, rate), [2.0]))[0]
+        rate: fisher_vector(described(square(2, rate), [2.0]))[0]
         for rate in (12.5, 25, 30, 50, 100)
     }
     np.testing.assert_array_equal(vector[25], vector[50])
@@ -136,21 +143,21 @@ def test_frames_at_irregular_times_are_described_alike() -> None:
     steps = rng(0).choice([3, 4, 5], 60)
     irregular = [clip[place] for place in np.cumsum([0, *steps]) if place < len(clip)]
     vectors = fisher_vector(
-        np.concatenate([EYE.describe(frames, [2.0]) for frames in (clip, irregular)])
+        np.concatenate([described(frames, [2.0]) for frames in (clip, irregular)])
     )
     assert alike(*vectors) > 0.9
 
 
 @pytest.mark.parametrize("count", [2, 4, 8, 15])
 def test_a_clip_that_is_shorter_than_a_block_has_blocks(count: int) -> None:
-    rows = EYE.describe(square()[:count], [0.1, 0.6])
+    rows = described(square()[:count], [0.1, 0.6])
     assert rows[0, 0] == 0
     assert rows[1, 0] > 20
 
 
 def test_a_single_frame_has_none() -> None:
-    assert not EYE.describe(square()[:1], [0.0]).any()
-    assert not EYE.describe([], [0.0]).any()
+    assert not described(square()[:1], [0.0]).any()
+    assert not described([], [0.0]).any()
 
 
 @pytest.mark.parametrize(
@@ -207,8 +214,8 @@ def test_nothing_is_in_double_precision() -> None:
         state, row = EYE.step(frame, time, state)
         arrays.append(row)
     arrays += [
-        EYE.describe(square(0.2), [1.0]),
-        fisher_vector(EYE.describe(square(0.2), [1.0])),
+        described(square(0.2), [1.0]),
+        fisher_vector(described(square(0.2), [1.0])),
     ]
     assert {array.dtype for array in arrays} == {np.dtype(np.float32)}
     assert state is not None
@@ -218,7 +225,7 @@ def test_nothing_is_in_double_precision() -> None:
 def test_gray_frames_are_those_of_three_equal_channels() -> None:
     grays = [(time, frame[..., :1].copy()) for time, frame in square(0.7)]
     colors = [(time, frame.repeat(3, 2)) for time, frame in grays]
-    np.testing.assert_array_equal(EYE.describe(grays, [1.0]), EYE.describe(colors, [1.0]))
+    np.testing.assert_array_equal(described(grays, [1.0]), described(colors, [1.0]))
 
 
 def random_words(seed: int, D: int = 7, d: int = 4, K: int = 3) -> Words:
@@ -310,7 +317,7 @@ def test_shares_are_where_and_when_something_moves_and_add_up(seconds: float) ->
     clip = square(seconds)
     weights = rng(0).normal(size=EYE.num_features).astype(np.float32)
     blocks = [*EYE.shares(clip, weights)]
-    row = EYE.describe(clip, [seconds])[0]
+    row = described(clip, [seconds])[0]
     total = sum(float(block.shares.sum()) for block in blocks)
     assert total == pytest.approx(float(row[1:] @ weights), rel=1e-3)
     assert sum(np.count_nonzero(block.shares) for block in blocks) == row[0]

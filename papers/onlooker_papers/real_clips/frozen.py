@@ -5,6 +5,7 @@ the default command with the encoder `small`, trained on a split.
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal, cast
 
@@ -25,7 +26,7 @@ from onlooker.models.registry import configured
 from onlooker.run.features import weights_digest
 from onlooker.run.record import RunRecord
 from onlooker.run.train import continue_run
-from onlooker.training.eyes import motion_vectors
+from onlooker.training.eyes import eye_vectors
 from onlooker.training.fitters import complete
 from onlooker.training.forward import encode_samples
 from onlooker.training.linear import ClipStatistics, altered_copies
@@ -185,12 +186,15 @@ def encode(
         x, *altered = stored["x"]
     y = np.array([classes.index(clip.label) for clip in clips], np.int64)
     groups = np.array([group_of(clip) for clip in clips])
-    motion = None
+    seen = {}
     if eyes != "pictures":
         samples, _ = read_clips(clips, classes, replace(data, eyes=eyes), strict=True)
-        motion = motion_vectors(samples.motion, len(samples), eyes)
+        seen = {
+            name: eye_vectors(partial(samples.features, name), len(samples))
+            for name in samples.eyes
+        }
     statistics = ClipStatistics(
-        x, y, groups, num_classes=len(classes), copies=tuple(altered), motion=motion
+        x, y, groups, num_classes=len(classes), copies=tuple(altered), eyes=seen, requested=eyes
     )
     return EncodedSet(statistics, weights)
 

@@ -75,16 +75,16 @@ class Stream(NamedTuple):
         places = zip(self.clip[first:after], self.place[first:after], strict=True)
         return torch.from_numpy(np.stack([self.parts[i].features[t] for i, t in places]))
 
-    def motion(self, first: int, after: int) -> Tensor | None:
-        """The motion words of some frames, `T 1+F`; None if they are not known."""
+    def eyes(self, first: int, after: int) -> dict[str, Tensor]:
+        """The motion words of some frames, `T 1+F`, if they are known."""
         shown = slice(first, after)
         rows = list[NDArray[np.float32]]()
         for i, a, b in zip(self.clip[shown], self.since[shown], self.place[shown], strict=True):
             motion = self.parts[i].motion
             if motion is None:
-                return None
+                return {}
             rows.append(motion[a : b + 1].sum(0, np.float32))
-        return torch.from_numpy(np.stack(rows))
+        return {"motion": torch.from_numpy(np.stack(rows))}
 
 
 def stitch(parts: Sequence[Part], order: Sequence[int], pace: Pace) -> Stream:
@@ -154,12 +154,13 @@ def encoded(
         wanted = np.arange(0, moments[-1] + 0.5 / rate, 1 / rate)
         nearest = np.abs(moments[None] - wanted[:, None]).argmin(1)
         sample = read_at(reader, data, lambda count: nearest)
-        assert sample.motion is not None
         with torch.inference_mode():
             frames = torch.from_numpy(sample.pixels)
             features = encode_samples(net, frames, data, at_once=_FRAMES).half().numpy()
         folder.mkdir(parents=True, exist_ok=True)
-        for file, values in zip(files, (sample.motion.astype(np.float16), features), strict=True):
+        for file, values in zip(
+            files, (sample.eyes["motion"].astype(np.float16), features), strict=True
+        ):
             part = file.with_suffix(".part.npy")
             np.save(part, values)
             part.replace(file)

@@ -56,7 +56,7 @@ from onlooker.measure.metrics import calibration_error
 from onlooker.measure.timeline import Timeline
 from onlooker.stream.segmenters import WindowSegmenter
 from onlooker.training.background import Background
-from onlooker.training.eyes import motion_vectors
+from onlooker.training.eyes import eye_vectors
 from onlooker.training.footage import Footage
 from onlooker.training.linear import ClipStatistics
 from onlooker.training.linear_fitter import fit_layers
@@ -190,10 +190,10 @@ def fitted(
     groups = np.array([part.recording for part in parts])
     decision = Decision(classes, frame_rate=pace.rate)
     words = [part.motion for part in parts if part.motion is not None]
-    motion = None
+    seen = {}
     if len(words) == len(parts):
-        motion = motion_vectors(
-            lambda number: torch.from_numpy(words[number].astype(np.float32)), len(parts), "auto"
+        seen["motion"] = eye_vectors(
+            lambda number: torch.from_numpy(words[number].astype(np.float32)), len(parts)
         )
     clips = ClipStatistics(
         np.stack(x),
@@ -203,13 +203,13 @@ def fitted(
         copies=(),
         nothing=decision.nothing_class,
         class_weights=FitConfig().class_weights,
-        motion=motion,
+        eyes=seen,
     )
     stream_clips = dict[int, Footage]()
     for number in np.random.default_rng(0).permutation(len(parts))[:_MOST_CLIPS].tolist():
         clip = stitch(parts, [number], pace)
         count = len(clip.clip)
-        stream_clips[number] = Footage(clip.features(0, count), clip.motion(0, count))
+        stream_clips[number] = Footage(clip.features(0, count), clip.eyes(0, count))
     background = _background(quiet, hours, pace) if hours else None
     _, decision = fit_layers(net, clips, decision, stream_clips=stream_clips, background=background)
     threshold = _NEVER
@@ -234,7 +234,7 @@ def _background(quiet: Sequence[Part], hours: float, pace: Pace) -> Background:
     def read(piece: Path) -> Footage:
         first = int(piece.name)
         after = min(first + length, frames)
-        return Footage(stream.features(first, after), stream.motion(first, after))
+        return Footage(stream.features(first, after), stream.eyes(first, after))
 
     pieces = [Path(str(first)) for first in range(0, frames, length)]
     return Background(pieces[::2], pieces[1::2], read)
@@ -256,8 +256,8 @@ def play(of: Fitted, stream: Stream) -> Floats:
         begin = max(0, first - net.lengths[-1] + 1)
         after = first + _FRAMES
         features = stream.features(begin, after)[None].float()
-        motion = stream.motion(begin, after)
-        others = {} if motion is None or not net.motion_features else {"motion": motion[None]}
+        seen = stream.eyes(begin, after)
+        others = {name: seen[name][None] for name in seen.keys() & net.eyes.keys()}
         windows = net.forward_features(features, others).windows
         assert windows is not None
         parts.append(of.decision.calibrated(windows.scores[0, first - begin :]).numpy())

@@ -119,14 +119,12 @@ def test_motion_words_of_a_stream_are_those_since_the_frame_before() -> None:
     clips = [part._replace(motion=motion + i) for i, part in enumerate(parts(2))]
     clips = [part._replace(features=np.zeros((10, 1, 1, 1), np.float16)) for part in clips]
     stream = stitch(clips, [1, 0], Pace(rate=2.0, step=2.5))
-    shown = stream.motion(0, 8)
-    assert shown is not None
+    shown = stream.eyes(0, 8)["motion"]
     of_clip = [motion[:1].sum(0), motion[1:3].sum(0), motion[3:6].sum(0), motion[6:9].sum(0)]
     counts = np.array([1, 2, 3, 3])
     expected = np.concatenate([np.array(of_clip) + counts[:, None], of_clip])
     np.testing.assert_array_equal(shown.numpy(), expected)
-    alone = stitch(clips, [0], Pace(rate=2.0, step=2.5)).motion(0, 4)
-    assert alone is not None
+    alone = stitch(clips, [0], Pace(rate=2.0, step=2.5)).eyes(0, 4)["motion"]
     np.testing.assert_array_equal(alone.numpy(), of_clip)
 
 
@@ -149,7 +147,7 @@ def test_events_that_only_motion_tells_are_named() -> None:
     torch.manual_seed(0)
     net = LinearClassifier(3, "conv4", window=8, size=16).eval()
     of = fitted(net, moving(0), CLASSES, rate=RATE)
-    assert of.net.motion_features == 64
+    assert of.net.eyes["motion"] == 64
     test = moving(1)
     stream = stitch(test, with_pauses(test, np.random.default_rng(0)), of.pace)
     assert figures_of([Played.of(of, stream)])["segment_map"]["live"]["0.3"] > 0.8

@@ -89,11 +89,6 @@ class DataConfig(Config):
             )
 
     @property
-    def sees_motion(self) -> bool:
-        """Whether a sample has the motion words of all frames (`video.motion_words`)."""
-        return self.eyes != "pictures"
-
-    @property
     def flow_limit(self) -> float:
         """Where displacements are clipped, in pixels of a sample: 20 in a frame of 256, as in
         two-stream papers.

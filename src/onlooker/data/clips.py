@@ -27,7 +27,7 @@ from onlooker.data.array_cache import NOT_WRITABLE_REMEDY, ArrayCache, Key, load
 from onlooker.data.samples import Sample, read_at, read_sample
 from onlooker.data.scenes import FRAMES, NO_THUMBNAILS, thumbnails
 from onlooker.video.container import accessing
-from onlooker.video.motion_words import words_digest
+from onlooker.video.eyes import eyes_of
 from onlooker.video.rates import stated_rate
 from onlooker.video.reader import VideoReader
 from onlooker.video.sampling import Sampling, Timing, equally_spaced
@@ -46,14 +46,15 @@ def cached_sample(
     path: Path, config: DataConfig, cache: ArrayCache, *, larger_size: int | None = None
 ) -> Files:
     """The cached input of a model from a clip: a file of frames, one of their flow, or both; then
-    one of its motion words, if the model needs them.
+    one of what each other eye sees.
 
-    One pass over the clip gives its frames, motion words and header, and its frames in
+    One pass over the clip gives its frames, what eyes see, its header, and its frames in
     `larger_size`, which go into the cache for another encoder (`read_at`).
     """
     reader = VideoReader(path)
     clip = identity(path)
     samples = list[Sample]()
+    eyes = eyes_of(config.eyes)
 
     def entry(content: str, settings: Key, make: Callable[[], NDArray[Any]]) -> Path:
         return cache.get({"clip": clip, **settings}, make, content=content, path=path)
@@ -70,12 +71,19 @@ def cached_sample(
 
     def pixels(modality: Modality) -> NDArray[np.uint8]:
         pictures = replace(config, modality=modality, eyes="pictures")
-        return (samples[0] if config.sees_motion and samples else read(pictures)).pixels
+        return (samples[0] if eyes and samples else read(pictures)).pixels
 
-    motion: Files = ()
-    if config.sees_motion:
-        words = {"content": "motion", "words": words_digest(), "frames": config.frames}
-        motion = (entry("its motion", words, lambda: np.asarray(read(config).motion)),)
+    def features(name: str) -> NDArray[np.float32]:
+        return (samples[0] if samples else read(config)).eyes[name]
+
+    seen = [
+        entry(
+            f"its {name}",
+            {"content": name, "words": eye.digest, "frames": config.frames},
+            partial(features, name),
+        )
+        for name, eye in eyes.items()
+    ]
     modalities: tuple[Modality, ...] = (config.modality,)
     if config.modality == "both":
         modalities = ("rgb", "flow")
@@ -87,7 +95,7 @@ def cached_sample(
         )
         for modality in modalities
     )
-    return (*frames, *motion)
+    return (*frames, *seen)
 
 
 def stored_frames(reader: VideoReader, config: DataConfig, cache: ArrayCache) -> NDArray[np.uint8]:
@@ -176,10 +184,11 @@ def cached_read(path: Path, config: DataConfig) -> Sample:
         DiskFullError, NotWritableError: the cache cannot be written to.
     """
     files = cached_sample(path, config, ArrayCache.for_user())
-    count = len(files) - config.sees_motion
+    names = [*eyes_of(config.eyes)]
+    count = len(files) - len(names)
     try:
         pixels = load_rows(files[:count], np.arange)
-        motion = load_rows(files[count:], np.arange) if config.sees_motion else None
+        rows = [load_rows((file,), np.arange) for file in files[count:]]
     except (OSError, ValueError):  # another process has just removed them
         return read_sample(path, config)
     timing, size = read_header(path)
@@ -194,7 +203,7 @@ def cached_read(path: Path, config: DataConfig) -> Sample:
         assumes_rate=timing.assumes_rate,
         end=timing.end,
         length=timing.length,
-        motion=motion,
+        eyes=dict(zip(names, rows, strict=True)),
     )
 
 
@@ -226,12 +235,12 @@ class ClipFrames(Dataset[tuple[Tensor, int, int]]):
 
     Args:
         clips, files: the clips, and for each the files of its frames (`cached_sample`) or of its
-            stored features; with `has_motion` the last one holds its motion words.
+            stored features; then the files of what other eyes see.
         classes: the `K` class names; a target is a position in it.
         sampling: which of the stored frames are used; None: all.
         make: computes the files of a clip again if they are damaged, or the cache was pruned; None:
             that is an error.
-        has_motion: whether the motion words of the clips are known (`motion`).
+        eyes: the names of these eyes (`features`).
     """
 
     def __init__(
@@ -242,7 +251,7 @@ class ClipFrames(Dataset[tuple[Tensor, int, int]]):
         *,
         sampling: Sampling | None = None,
         make: Callable[[Path], Files] | None = None,
-        has_motion: bool = False,
+        eyes: Sequence[str] = (),
     ) -> None:
         self.clips = tuple(clips)
         self.files = tuple(files)
@@ -250,7 +259,7 @@ class ClipFrames(Dataset[tuple[Tensor, int, int]]):
         self.targets = [self.classes.index(clip.label) for clip in clips]
         self.sampling = sampling or np.arange
         self.make = make
-        self.has_motion = has_motion
+        self.eyes = tuple(eyes)
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -278,7 +287,7 @@ class ClipFrames(Dataset[tuple[Tensor, int, int]]):
             self.classes,
             sampling=self.sampling,
             make=self.make,
-            has_motion=self.has_motion,
+            eyes=self.eyes,
         )
 
     def thumbnails(self, channels: int) -> NDArray[np.uint8]:
@@ -296,14 +305,15 @@ class ClipFrames(Dataset[tuple[Tensor, int, int]]):
     def __getitem__(self, index: int) -> tuple[Tensor, int, int]:
         return self._loaded(index, self.sampling), self.targets[index], index
 
-    def motion(self, index: int) -> Tensor:
-        """The motion words of a clip, `T 1+F` (`Sample.motion`)."""
-        return self._loaded(index, np.arange, slice(-1, None))
+    def features(self, eye: str, index: int) -> Tensor:
+        """What an eye sees in a clip, `T 1+F` (`Sample.eyes`)."""
+        place = len(self.files[index]) - len(self.eyes) + self.eyes.index(eye)
+        return self._loaded(index, np.arange, slice(place, place + 1))
 
     def _loaded(self, index: int, sampling: Sampling, which: slice | None = None) -> Tensor:
-        """The rows of some of the files of a clip; None: of all but motion words."""
+        """The rows of some of the files of a clip; None: of its frames or stored features."""
         path = self.clips[index].path
-        which = which or slice(-1 if self.has_motion else None)
+        which = which or slice(len(self.files[index]) - len(self.eyes))
         try:
             return torch.from_numpy(load_rows(self.files[index][which], sampling))
         except (OSError, ValueError) as error:  # the files were whole when the clips were read
@@ -391,7 +401,7 @@ def made_samples(
         classes,
         sampling=partial(equally_spaced, count=config.frames),
         make=make,
-        has_motion=config.sees_motion,
+        eyes=[*eyes_of(config.eyes)],
     ), tuple(errors)
 
 

@@ -1,10 +1,10 @@
-"""From a clip's file to the input of a model: sampled frames, resized, and optical flow or the
-motion words of all frames if the model needs them.
+"""From a clip's file to the input of a model: sampled frames, resized, and optical flow or what
+other eyes see in all frames, if the model needs them.
 """
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -15,8 +15,8 @@ from onlooker.base.config import DataConfig
 from onlooker.base.records import ClipError, Frames
 from onlooker.video.container import REENCODE
 from onlooker.video.decode import Seen
+from onlooker.video.eyes import Eye, EyeRows, describe, eyes_of
 from onlooker.video.flow import read_flow
-from onlooker.video.motion_words import motion_eye
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import Pixels, resize
 from onlooker.video.sampling import Sampling, equally_spaced
@@ -39,9 +39,8 @@ class Sample:
         frames: `T H W C`, uint8, whole frames, for finding the foreground in localization: RGB (or
             gray) of `pixels`; flow for a model of flow alone.
         assumes_rate: `times` assume 25 frames per second, because no frame rate is stated.
-        motion: `T 1+F`, the number and the sums of the blocks that ended since the previous sampled
-            frame; the last row includes all later blocks (`MotionEye.describe`). None: without
-            motion words.
+        eyes: `T 1+F`, what each other eye has seen since the previous sampled frame; the last row
+            includes all later frames (`video.eyes.describe`).
         larger: the sampled frames in the larger size that was requested; None: without them.
     """
 
@@ -53,7 +52,7 @@ class Sample:
     assumes_rate: bool = False
     end: float = math.inf
     length: float = math.inf
-    motion: NDArray[np.float32] | None = None
+    eyes: EyeRows = field(default_factory=dict)
     larger: NDArray[np.uint8] | None = None
 
 
@@ -80,15 +79,16 @@ def read_at(
             not if their shorter side is less than `LEAST_SIDE`, nor if a worker process decodes.
     """
     streams = []
-    motion = None
+    eyes = eyes_of(config.eyes)
+    rows: EyeRows = {}
     larger = dict[int, Pixels]()
 
     def keep(index: int, frame: Pixels) -> None:
         if larger_size and min(frame.shape[:2]) >= LEAST_SIDE:
             larger[index] = resize(frame[None], larger_size, config.channels)[0]
 
-    if config.sees_motion:
-        shown, motion = read_all_frames(reader, sampling, size=config.size, seen=keep)
+    if eyes:
+        shown, rows = read_all_frames(reader, sampling, eyes, size=config.size, seen=keep)
     elif config.modality != "flow":
         shown = reader.get(sampling, size=config.size, seen=keep)
     if config.modality != "flow":
@@ -107,16 +107,21 @@ def read_at(
         assumes_rate=reader.timing.assumes_rate,
         end=reader.seconds,
         length=reader.timing.length,
-        motion=motion,
+        eyes=rows,
         larger=np.stack([larger[i] for i in indices]) if larger.keys() >= {*indices} else None,
     )
 
 
 def read_all_frames(
-    reader: VideoReader, sampling: Sampling, *, size: int, seen: Seen
-) -> tuple[Frames, NDArray[np.float32]]:
-    """The sampled frames of a clip, as `VideoReader.get` returns them, and its motion words
-    (`Sample.motion`), from one pass over all frames.
+    reader: VideoReader,
+    sampling: Sampling,
+    eyes: Mapping[str, Eye],
+    *,
+    size: int,
+    seen: Seen,
+) -> tuple[Frames, EyeRows]:
+    """The sampled frames of a clip, as `VideoReader.get` returns them, and what eyes see
+    (`Sample.eyes`), from one pass over all frames.
 
     Args:
         seen: called with each sampled frame.
@@ -137,8 +142,8 @@ def read_all_frames(
                 seen(index, pixels)
             yield time, pixels
 
-    motion = motion_eye().describe(frames(), moments[sampled].tolist())
+    rows = describe(eyes, frames(), moments[sampled].tolist())
     if missing := wanted - {*small}:
         raise ClipError(reader.path, f"frame {min(missing)} cannot be decoded", REENCODE)
     pixels = np.stack([small[index] for index in indices.tolist()])
-    return Frames(pixels, moments[sampled], indices), motion
+    return Frames(pixels, moments[sampled], indices), rows

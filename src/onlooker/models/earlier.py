@@ -75,14 +75,16 @@ def rename_weights(
         bias = f"{prefix}heads.{name}.bias"
         if bias in weights and weights[bias].shape == (1,):
             weights[bias] = weights[bias].expand(len(lengths))
+    for name in ({*heads} - {"clip", "window"}) if "motion" in heads else heads:
+        weights.pop(f"{prefix}heads.{name}.motion_factors", None)  # they had no meaning
     if not is_earlier:
         return
     factors = weights.pop(f"{prefix}motion_factors", torch.zeros(2))
     gain = weights.pop(f"{prefix}window_motion", torch.zeros(()))
     by_head = {"clip": (1.0, factors[0]), "window": (gain, factors[1])}
     for name, head in heads.items():
-        values = torch.tensor(by_head.get(name, (1.0, 0.0)))
-        weights[f"{prefix}heads.{name}.motion_factors"] = values
+        if name in by_head and "motion" in heads:
+            weights[f"{prefix}heads.{name}.motion_factors"] = torch.tensor(by_head[name])
         if name in ("motion", "state_motion", "static_scene"):
             for part in ("center", "scale", "bias"):
                 weights.setdefault(f"{prefix}heads.{name}.{part}", getattr(head, part))

@@ -1,11 +1,18 @@
 """Heads: linear layers on standardized statistics."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import cast
 
 import torch
 import torch.nn.functional as F
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
+
+EVENT_HEADS = ("event", "window", "low_rate_event", "low_rate_window")
+STATES_BY = "state_"  # before the name of an eye: its head of states
+OF_PICTURES = (*EVENT_HEADS, "state", "static_scene")  # besides `clip`; they are not trainable
+FACTORS = "_factors"  # after the name of an eye: a buffer
 
 
 class Head(nn.Module):
@@ -20,15 +27,13 @@ class Head(nn.Module):
         weight: `K M` for K outputs and M statistics.
         bias: `K`; None: zeros.
         center, scale: `M`, or one row for each number of frames, `W M`; None: zeros and ones.
-        motion_gain: multiplies the logits of motion that are added.
-        motion_factor: brings squared distances of motion to the scale of pictures; 0: motion does
-            not count.
+        factors: for each other eye, a gain that multiplies its logits, which are added, and a factor
+            that brings its squared distances to the scale of pictures; 0: they do not count.
         limit: the novelty limit, a distance; None: unknown.
     """
 
     center: Tensor
     scale: Tensor
-    motion_factors: Tensor  # gain, and factor of distances
 
     def __init__(
         self,
@@ -37,8 +42,7 @@ class Head(nn.Module):
         *,
         center: ArrayLike | Tensor | None = None,
         scale: ArrayLike | Tensor | None = None,
-        motion_gain: float = 1.0,
-        motion_factor: float = 0.0,
+        factors: Mapping[str, tuple[float, float]] = MappingProxyType({}),
         limit: float | None = None,
     ) -> None:
         super().__init__()
@@ -48,8 +52,13 @@ class Head(nn.Module):
         self.bias = nn.Parameter(torch.zeros(len(weights)) if bias is None else _copied(bias))
         self.register_buffer("center", zeros if center is None else _copied(center))
         self.register_buffer("scale", zeros + 1 if scale is None else _copied(scale))
-        self.register_buffer("motion_factors", torch.tensor((motion_gain, motion_factor)))
+        for eye, values in factors.items():
+            self.set_factors(eye, *values)
         self.limit = limit
+
+    def set_factors(self, eye: str, gain: float = 1.0, factor: float = 0.0) -> None:
+        """Let logits and distances of an eye count."""
+        self.register_buffer(eye + FACTORS, torch.tensor((gain, factor)).to(self.center))
 
     def forward(self, standardized: Tensor) -> Tensor:
         """Standardized statistics `… M` to logits `… K`."""
@@ -67,17 +76,19 @@ class Head(nn.Module):
         counted = self.weight.any(0) | has_center
         return standardized.square() @ counted.to(standardized.dtype)
 
-    def with_motion(self, logits: Tensor, motion: Tensor | None) -> Tensor:
-        """The sum of logits `… K` and the first K outputs of motion, `… K+1`
-        (`motion_memory.motion_layer`).
-        """
-        return logits if motion is None else logits + self.motion_factors[0] * motion[..., :-1]
+    def with_eyes(
+        self, logits: Tensor, distances: Tensor, seen: Mapping[str, Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """The sums of logits `… K` and those of other eyes; and the largest ones of distances `…` and
+        theirs.
 
-    def farther(self, distances: Tensor, motion: Tensor | None) -> Tensor:
-        """The larger one of distances `…` and the distances of motion, `… K+1`."""
-        if motion is None:
-            return distances
-        return distances.maximum(self.motion_factors[1] * motion[..., -1])
+        `seen`: by each eye, logits and distances, `… K+1` (`motion_memory.motion_layer`).
+        """
+        for eye, outputs in seen.items():
+            gain, factor = getattr(self, eye + FACTORS)
+            logits = logits + gain * outputs[..., :-1]
+            distances = distances.maximum(factor * outputs[..., -1])
+        return logits, distances
 
 
 class Heads(nn.ModuleDict):

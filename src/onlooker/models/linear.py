@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import product
+from types import MappingProxyType
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -11,7 +13,7 @@ from torch import Tensor, nn
 from onlooker.base.fisher import PARTS, fisher_vector
 from onlooker.models import earlier
 from onlooker.models.encoders import Encoder, build_encoder
-from onlooker.models.heads import Head
+from onlooker.models.heads import EVENT_HEADS, FACTORS, OF_PICTURES, STATES_BY, Head
 from onlooker.models.motion_memory import (
     motion_layer,
     motion_outputs,
@@ -34,11 +36,8 @@ from onlooker.models.windows import (
 UNORDERED = ("mean", "spread", "change", "largest")
 # of the usual deviation of the training clips: where nothing deviates by more, the map is flat
 _FLAT = 0.1
-EVENT_HEADS = ("event", "window", "low_rate_event", "low_rate_window")
-_STATE_HEADS = ("state", "state_motion")
-# the heads of windows that a model may have
-_WINDOW_HEADS = tuple(map(set, ((), EVENT_HEADS[:2], EVENT_HEADS, _STATE_HEADS[:1], _STATE_HEADS)))
-_TRAINED = ("clip", "motion", "state_motion")  # heads with trainable parameters
+# the heads of windows that a model may have, besides states by other eyes
+_WINDOW_HEADS = tuple(map(set, ((), EVENT_HEADS[:2], EVENT_HEADS, ("state",))))
 _LONGEST = 8  # windows at most, times W
 _LEVELS = 32767  # of a feature in the memory of a stream, on either side of zero
 _SMALLEST = 1e-30  # unit of levels, and evidence
@@ -55,17 +54,23 @@ class LinearMemory(NamedTuple):
         levels: features of the last S - 1 frames, in multiples of `units`, of 16 bits: `B S-1 D N`
             (N: h*w).
         units: `B S-1 D 1`.
-        motion: roots of the motion words of the last frames, of all windows of clips, events
-            and states but the newest frame, in multiples of `motion_units`, of 8 bits: `B S-1 F`;
-            `B 0 0` for a model without them.
-        motion_units: the number of blocks, and the unit of each part of a Fisher vector: `B S-1 5`.
+        roots: of what the E other eyes saw in the last frames, of all windows of clips, events and
+            states but the newest frame, in multiples of `root_units`, of 8 bits: `B S-1 F`, side by
+            side; `B 0 0` for a model without them.
+        root_units: of each eye, the number of things seen, and the unit of each part of a Fisher
+            vector: `B S-1 5*E`.
     """
 
     seen: Tensor
     levels: Tensor
     units: Tensor
-    motion: Tensor
-    motion_units: Tensor
+    roots: Tensor
+    root_units: Tensor
+
+
+# What other eyes add to each head, by their names: to `clip`, logits and a squared distance `… K+1`; to
+# `window`, likewise, `… L K+1`; to `state`, logits of the shortest window, `… 1 R`.
+_ByHead = dict[str, dict[str, Tensor]]
 
 
 class LinearClassifier(VideoModel):
@@ -107,15 +112,16 @@ class LinearClassifier(VideoModel):
         low_rate_window
         state            behavior at a frame, from L windows around it: weight `R L M`. A stream is
                          preceded by copies of its first frame
-        motion           class from the Fisher vector of all blocks of the last W frames, or of a
-                         window (`base.fisher`), added to the logits of `clip` and `window`: weight
-                         `K F`; its center counts for distances alone
-        state_motion     behavior from the Fisher vector of the shortest window: weight `R F`
+        motion           or another eye: class from the Fisher vector of all that it saw in the last
+                         W frames, or in a window (`base.fisher`), added to the logits of `clip` and
+                         `window`: weight `K F`; its center counts for distances alone
+        state_motion     or state_ and the name of another eye: behavior from the Fisher vector of
+                         the shortest window: weight `R F`
         static_scene     where classes differ by what stands in the frame (a lamp that is red or
                          green, seen by a fixed camera): center c `D N`, weight p `1 N`
 
-    Where no block has ended, motion adds nothing. A clip or window is as far from training as the
-    farther one of its pictures and its motion.
+    Where an eye saw nothing, it adds nothing. A clip or window is as far from training as the eye
+    says by which it is farthest.
 
     With `static_scene`, attention is what this frame adds to the class scores by its mean there:
     the first sum is replaced by
@@ -135,7 +141,7 @@ class LinearClassifier(VideoModel):
         lengths: numbers of frames of the L windows of events or of states, ascending; empty:
             neither.
         heads: number of outputs of each head but `clip`; None: there are no others.
-        motion_features: F of the motion words; 0: none.
+        motion_features: F of the motion words, 0: none; with other eyes, F of each by its name.
         window_novelty_limit: the distance from training above which a window is no event
             (`Head.distances` of `window`); None: unknown.
 
@@ -161,7 +167,7 @@ class LinearClassifier(VideoModel):
         pretrained: bool | str = False,
         lengths: Sequence[int] = (),
         heads: dict[str, int] | None = None,
-        motion_features: int = 0,
+        motion_features: int | dict[str, int] = 0,
         window_novelty_limit: float | None = None,
     ) -> None:
         super().__init__(num_classes, in_channels, size)
@@ -183,6 +189,8 @@ class LinearClassifier(VideoModel):
         layer = nn.Linear(self.num_features, num_classes)
         zeros = torch.zeros(window, self.num_features)
         clip = Head(layer.weight, layer.bias, center=zeros, scale=zeros + 1)
+        if isinstance(motion_features, int):
+            motion_features = {"motion": motion_features} if motion_features else {}
         blank = self._blank_heads(heads or {}, len(lengths), motion_features)
         if "window" in blank:
             blank["window"].limit = window_novelty_limit
@@ -213,31 +221,35 @@ class LinearClassifier(VideoModel):
                 )
             self.lengths = tuple(lengths)
             self._span = max((self.window, *lengths))
-            for name in {*EVENT_HEADS, *_STATE_HEADS} & self.heads.keys():
+            for name in self.heads.keys() - {"clip", "static_scene", *self.eyes}:
                 del self.heads[name]
-        if "state_motion" in heads and "motion" not in {*self.heads, *heads}:
-            # clips are recognized by pictures alone
-            words = heads["state_motion"].weight.shape[1]
-            heads = {"motion": Head(torch.zeros(self.num_classes, words)), **heads}
-        for name, head in heads.items():
-            self.heads[name] = head.to(self.positions).requires_grad_(name in _TRAINED)
+        unused = {  # clips are recognized by pictures alone
+            name.removeprefix(STATES_BY): Head(torch.zeros(self.num_classes, head.weight.shape[1]))
+            for name, head in heads.items()
+            if name.startswith(STATES_BY)
+        }
+        for name, head in {**unused, **self.heads, **heads}.items():
+            self.heads[name] = head.to(self.positions).requires_grad_(name not in OF_PICTURES)
+        for eye, name in product(self.eyes, {"clip", "window"} & self.heads.keys()):
+            if not hasattr(self.heads[name], eye + FACTORS):
+                self.heads[name].set_factors(eye)
         names = [name for name in self.heads if name != "clip"]
         cast(dict[str, Any], self._hub_mixin_config).update(
             lengths=[*self.lengths],
             heads={name: self.heads.outputs(name) for name in names},
-            motion_features=self.motion_features,
+            motion_features=self.eyes if self.eyes.keys() - {"motion"} else sum(self.eyes.values()),
             window_novelty_limit=self.window_novelty_limit,
         )
 
     def _blank_heads(
-        self, outputs: dict[str, int], L: int, motion_features: int
+        self, outputs: dict[str, int], L: int, eyes: dict[str, int]
     ) -> dict[str, Head]:
         """Heads whose weights are loaded later.
 
         Args:
             outputs: their numbers of outputs by name.
             L: number of lengths of windows.
-            motion_features: F.
+            eyes: F of each eye besides pictures.
 
         Raises:
             ValueError: heads that do not fit each other or the model.
@@ -251,19 +263,18 @@ class LinearClassifier(VideoModel):
             "low_rate_event": (1, M),
             "low_rate_window": (K, M),
             "state": (states, L, M),
-            "state_motion": (states, motion_features),
-            "motion": (K, motion_features),
             "static_scene": (1, len(self.positions)),
+            **{eye: (K, count) for eye, count in eyes.items()},
+            **{STATES_BY + eye: (states, count) for eye, count in eyes.items()},
         }
         expected = {name: shape[0] for name, shape in shapes.items()}
-        of_windows = {*outputs} & {*EVENT_HEADS, *_STATE_HEADS}
+        of_windows = {*outputs} & {*EVENT_HEADS, "state"}
         if not (
             all(outputs.values())
             and outputs.items() <= expected.items()
             and of_windows in _WINDOW_HEADS
             and bool(of_windows) == bool(L)
-            and ("motion" in outputs) == bool(motion_features)
-            and ("state_motion" not in outputs or "motion" in outputs)
+            and eyes.keys() <= outputs.keys()
         ):
             raise ValueError(f"heads are {outputs}, expected some of {expected}")
         heads = {name: Head(torch.zeros(shapes[name])) for name in outputs}
@@ -283,24 +294,22 @@ class LinearClassifier(VideoModel):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     @property
-    def _motion_span(self) -> int:
-        """Frames whose motion a step needs."""
-        if not self.motion_features:
+    def _span_of_eyes(self) -> int:
+        """Frames of which a step needs what other eyes saw."""
+        if not self.eyes:
             return 1
         if "state" not in self.heads:
             return self._span
-        # of states, the motion of the shortest window
-        return max((self.window, *(self.lengths[:1] if "state_motion" in self.heads else ())))
+        # of states, the shortest window
+        return max(self.window, self.lengths[0] if self.stream_eyes else 0)
 
     def forward_features(self, features: Tensor, others: Others = NO_OTHERS) -> Output:
         W = self.window
         frames, moments = self._frames(features)
         self.check_others(others, features.shape[:2])
         seen = torch.arange(1, features.shape[1] + 1, device=frames.device)
-        by_motion = dict[str, Tensor]()
-        if "motion" in others:
-            rows = rounded_motion(others["motion"].to(frames.dtype))
-            by_motion = self._by_motion(partial(window_sums, rows))
+        rows = {name: rounded_motion(seen.to(frames.dtype)) for name, seen in others.items()}
+        by_eyes = self._by_head(rows, window_sums)
         windows = None
         if "state" in self.heads:
             windows = self.state_statistics(features)
@@ -308,7 +317,7 @@ class LinearClassifier(VideoModel):
             windows = windowed(frames, moments, self.lengths, W=W)
         sums = F.pad(frames, (0, 0, 0, 0, W - 1, 0)).unfold(1, W, 1).sum(-1)
         differences = frames - sums / seen.clamp_max(W)[:, None, None]
-        output = self._output(self._statistics(frames, moments), windows, by_motion, seen=seen)
+        output = self._output(self._statistics(frames, moments), windows, by_eyes, seen=seen)
         attention = self._attention(frames.flatten(0, 1), differences.flatten(0, 1))
         return output._replace(attention=attention.unflatten(0, frames.shape[:2]))
 
@@ -318,10 +327,10 @@ class LinearClassifier(VideoModel):
         self.check_others(others, features.shape[:1])
         memory, after = self._remembered(features, state, others)
         frames = memory.levels.to(memory.units.dtype) * memory.units
-        by_motion = dict[str, Tensor]()
-        if self.motion_features:
-            rows = motion_rows(memory.motion, memory.motion_units)
-            by_motion = self._by_motion(partial(newest_sums, rows))
+        roots = memory.roots.split([*self.eyes.values()], -1)
+        units = memory.root_units.split([1 + PARTS] * len(self.eyes), -1)
+        rows = {name: motion_rows(*of_eye) for name, *of_eye in zip(self.eyes, roots, units)}  # noqa: B905 - without eyes, there may be empty ones
+        by_eyes = self._by_head(rows, newest_sums)
         lengths = sorted({*self.lengths, self.window})
         statistics, differences = newest_windows(
             frames, memory.seen, self.positions, lengths=lengths, W=self.window
@@ -329,9 +338,9 @@ class LinearClassifier(VideoModel):
         place = lengths.index(self.window)
         seen = memory.seen[:, 0]
         windows = statistics[:, [lengths.index(n) for n in self.lengths]]
-        output = self._output(statistics[:, place], windows, by_motion, seen=seen)
+        output = self._output(statistics[:, place], windows, by_eyes, seen=seen)
         if "low_rate_event" in self.heads:
-            low_rate = self.score_windows(windows, seen, by_motion.get("window"), low_rate=True)
+            low_rate = self.score_windows(windows, seen, by_eyes["window"], low_rate=True)
             output = output._replace(low_rate=low_rate)
         attention = self._attention(frames[:, -1], differences[:, place])
         return output._replace(attention=attention), after
@@ -340,7 +349,7 @@ class LinearClassifier(VideoModel):
         self,
         statistics: Tensor,
         windows: Tensor | None,
-        motion: Mapping[str, Tensor],
+        by_eyes: _ByHead,
         *,
         seen: Tensor,
     ) -> Output:
@@ -349,12 +358,13 @@ class LinearClassifier(VideoModel):
         Args:
             statistics: of the last W frames, `… M`.
             windows: statistics of the windows, `… L M`; None: there are none.
-            motion: what `_by_motion` gives; empty: nothing moves.
+            by_eyes: what other eyes add.
             seen: number of frames so far, `…`.
         """
         standardized = self.head.standardized(statistics, seen.clamp_max(self.window).long() - 1)
-        distance = self.head.farther(self.head.distances(standardized), motion.get("clip"))
-        logits = self.head.with_motion(self.head(standardized), motion.get("clip"))
+        logits, distance = self.head.with_eyes(
+            self.head(standardized), self.head.distances(standardized), by_eyes["clip"]
+        )
         output = Output(logits, distance=distance)
         if windows is None or not self.lengths:
             return output
@@ -362,26 +372,33 @@ class LinearClassifier(VideoModel):
             head = self.heads["state"]
             states = torch.einsum("...lm,rlm->...lr", head.standardized(windows), head.weight)
             states = states + head.bias / len(self.lengths)
-            if "state" in motion:
-                states = states + F.pad(motion["state"], (0, 0, 0, len(self.lengths) - 1))
+            for logits in by_eyes["state"].values():
+                states = states + F.pad(logits, (0, 0, 0, len(self.lengths) - 1))
             return output._replace(states=states)
-        return output._replace(windows=self.score_windows(windows, seen, motion.get("window")))
+        return output._replace(windows=self.score_windows(windows, seen, by_eyes["window"]))
 
-    def _by_motion(self, sums: Callable[[Sequence[int]], Iterator[Tensor]]) -> dict[str, Tensor]:
-        """What motion adds to each head: to `clip`, logits and a squared distance `… K+1`; to
-        `window`, likewise, `… L K+1`; to `state`, logits of the shortest window, `… 1 R`.
+    def _by_head(
+        self,
+        rows: Mapping[str, Tensor],
+        sums: Callable[[Tensor, Sequence[int]], Iterator[Tensor]],
+    ) -> _ByHead:
+        """What other eyes add to each head, from the rows that they saw.
 
-        `sums`: the rows of windows by their lengths, as `window_sums` and `newest_sums`.
+        `sums`: of windows by their lengths, as `window_sums` and `newest_sums`.
         """
-        head = self.heads["motion"]
-        layer = partial(motion_layer, head=head, center=head.center)
+        by_head: _ByHead = {"clip": {}, "window": {}, "state": {}}
         events = () if "state" in self.heads else self.lengths
-        outputs = motion_outputs(sums((self.window, *events)), layer)
-        by_motion = {"clip": outputs[..., 0, :], "window": outputs[..., 1:, :]}
-        if "state_motion" in self.heads:
-            shortest = sums(self.lengths[:1])
-            by_motion["state"] = motion_outputs(shortest, self.heads["state_motion"])
-        return by_motion
+        for name, seen in rows.items():
+            head = self.heads[name]
+            layer = partial(motion_layer, head=head, center=head.center)
+            outputs = motion_outputs(sums(seen, (self.window, *events)), layer)
+            by_head["clip"][name] = outputs[..., 0, :]
+            by_head["window"][name] = outputs[..., 1:, :]
+            if STATES_BY + name in self.heads:
+                shortest = sums(seen, self.lengths[:1])
+                of_states = self.heads[STATES_BY + name]
+                by_head["state"][name] = motion_outputs(shortest, of_states)
+        return by_head
 
     def _remembered(
         self, features: Tensor, memory: LinearMemory, others: Others
@@ -399,11 +416,15 @@ class LinearClassifier(VideoModel):
                 levels=memory.levels.where(is_known[..., None, None], level),
                 units=memory.units.where(is_known[..., None, None], unit),
             )
-        if self.motion_features:
+        if self.eyes:
             # `len(features)` would fix the number of streams in an exported graph
-            nothing = unit.new_zeros(features.shape[0], 1 + self.motion_features)
-            root, root_unit = motion_roots(others.get("motion", nothing).to(unit.dtype)[:, None])
-            newest |= {"motion": root.to(memory.motion.dtype), "motion_units": root_unit}
+            count = features.shape[0]
+            nothing = {name: unit.new_zeros(count, 1 + width) for name, width in self.eyes.items()}
+            rows = [{**nothing, **others}[name].to(unit.dtype)[:, None] for name in nothing]
+            roots, units = (
+                torch.cat(parts, -1) for parts in zip(*map(motion_roots, rows), strict=True)
+            )
+            newest |= {"roots": roots.to(memory.roots.dtype), "root_units": units}
         whole = {
             name: torch.cat((getattr(memory, name), values), 1) for name, values in newest.items()
         }
@@ -416,14 +437,15 @@ class LinearClassifier(VideoModel):
         D = self.encoder.num_features
         N = len(self.positions)
         before = self._span - 1
-        motion_before = self._motion_span - 1
+        seen_before = self._span_of_eyes - 1
+        width = sum(self.eyes.values())
         zeros = self.positions.new_zeros
         return LinearMemory(
             zeros(batch_size, 1),
             zeros(batch_size, before, D, N, dtype=torch.int16),
             zeros(batch_size, before, D, 1),
-            motion=zeros(batch_size, motion_before, self.motion_features, dtype=torch.int8),
-            motion_units=zeros(batch_size, motion_before, 1 + PARTS),
+            roots=zeros(batch_size, seen_before, width, dtype=torch.int8),
+            root_units=zeros(batch_size, seen_before, len(self.eyes) * (1 + PARTS)),
         )
 
     def statistics(self, features: Tensor) -> Tensor:
@@ -465,7 +487,7 @@ class LinearClassifier(VideoModel):
         self,
         statistics: Tensor,
         seen: Tensor,
-        motion: Tensor | None = None,
+        by_eyes: Mapping[str, Tensor] = MappingProxyType({}),
         *,
         low_rate: bool = False,
     ) -> Windows:
@@ -473,21 +495,24 @@ class LinearClassifier(VideoModel):
 
         Args:
             seen: number of frames of the stream so far, `…`.
-            motion: logits and distances of their motion, `… L K+1` (`motion_outputs`).
+            by_eyes: logits and distances by other eyes, `… L K+1` (`motion_outputs`).
             low_rate: by the heads for streams that lack frames.
         """
         prefix = "low_rate_" if low_rate else ""
         event = self.heads[f"{prefix}event"]
         classes = self.heads[f"{prefix}window"]
-        window = self.heads["window"]  # its limit and its motion factors hold for both
+        window = self.heads["window"]  # its limit and its factors of eyes hold for both
         is_possible = seen[..., None] >= torch.tensor(self.lengths, device=seen.device)
         whole = F.linear(event.standardized(statistics), event.weight)[..., 0] + event.bias
         standardized = classes.standardized(statistics)
+        logits, distance = window.with_eyes(
+            F.linear(standardized, classes.weight) + classes.bias,
+            classes.distances(standardized),
+            by_eyes,
+        )
         if window.limit is not None:
-            distance = window.farther(classes.distances(standardized), motion)
             is_possible = is_possible & (distance <= window.limit)
-        logits = F.linear(standardized, classes.weight) + classes.bias
-        return Windows(whole.where(is_possible, NO_EVENT), window.with_motion(logits, motion))
+        return Windows(whole.where(is_possible, NO_EVENT), logits)
 
     def _frames(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Features `B T D h w` as frames `B T D N`, rounded as in the state of a stream so that

@@ -26,7 +26,7 @@ from onlooker.base.settings import check_type
 from onlooker.base.text import format_bytes
 from onlooker.models.cells.attentive import ATTENTIONS
 from onlooker.models.encoders import ENCODERS, Encoder, encoder_terms
-from onlooker.models.heads import Heads
+from onlooker.models.heads import OF_PICTURES, STATES_BY, Heads
 
 __all__ = ["NO_OTHERS", "Others", "Output", "VideoModel", "count_parameters", "make_head"]
 
@@ -36,14 +36,13 @@ if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
     os.register_at_fork(after_in_child=partial(torch.set_num_threads, 1))
 
 WEIGHTS = "model.safetensors"
-# Sizes above which weights may fill the memory. Each feature of motion has one weight for each
+# Sizes above which weights may fill the memory. Each feature of an eye has one weight for each
 # class.
 _LARGE = 511
 NO_EVENT = -30.0  # `Windows.whole` of a window that is not complete, or unlike training
 Others = Mapping[str, Tensor]  # features of the eyes besides pictures, by name
 NO_OTHERS: Others = MappingProxyType({})
-OTHER_EYES = ("motion",)  # besides pictures: names of heads, and of `video.eyes.EYES`
-_MANY_MOTION_FEATURES = 1 << 14
+_MANY_FEATURES = 1 << 14
 
 
 class Windows(NamedTuple):
@@ -117,8 +116,8 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
       unknown.
     - `encodes_frames`: it encodes single frames; `encode`, `encode_video` and `forward_features`
       work.
-    - `eyes`: its inputs besides pictures, and the numbers of their features.
-    - `motion_features`: number of features of `motion`, the motion words (`base.fisher`); 0: none.
+    - `eyes`: its inputs besides pictures, such as `motion`, the motion words, and the numbers of their
+      features (`base.fisher`).
     - `explains`: `evidence` works, and `motion_directions` with motion words.
 
     The methods of a capability raise a ValueError in models without it.
@@ -169,17 +168,17 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
 
     @property
     def eyes(self) -> dict[str, int]:
-        return {name: self.heads[name].weight.shape[1] for name in OTHER_EYES if name in self.heads}
+        return {
+            name: self.heads[name].weight.shape[1]
+            for name in sorted(self.heads)
+            if name not in ("clip", *OF_PICTURES) and not name.startswith(STATES_BY)
+        }
 
     @property
     def stream_eyes(self) -> tuple[str, ...]:
         """The eyes that streams need: for segments, or for clips if the model finds no segments."""
         has_states = "state" in self.heads
-        return tuple(name for name in self.eyes if not has_states or f"state_{name}" in self.heads)
-
-    @property
-    def motion_features(self) -> int:
-        return self.eyes.get("motion", 0)
+        return tuple(name for name in self.eyes if not has_states or STATES_BY + name in self.heads)
 
     @property
     def packages(self) -> list[str]:
@@ -405,7 +404,7 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
                 )
             if isinstance(value, float) and not math.isfinite(value):
                 raise ValueError(f"{name} is {value}, expected a finite number")
-            limit = _MANY_MOTION_FEATURES if name == "motion_features" else _LARGE
+            limit = _MANY_FEATURES if name == "motion_features" else _LARGE
             large |= any(isinstance(size, int) and size > limit for size in sizes)
         if not large:
             return 0

@@ -119,5 +119,5 @@ def _features(model: VideoModel, data: DataConfig, path: Path, *, rate: float) -
     sample = read_at(reader, data, sampling)
     frames = torch.from_numpy(sample.pixels)
     features = encode_samples(model, frames, data, at_once=_FRAMES).half().cpu()
-    motion = None if sample.motion is None else torch.from_numpy(sample.motion)
-    return Footage(features, motion)
+    rows = {name: torch.from_numpy(seen) for name, seen in sample.eyes.items()}
+    return Footage(features, rows)

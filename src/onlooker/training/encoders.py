@@ -173,7 +173,7 @@ def _compare(samples: ClipFrames, context: FitContext) -> EncoderChoice:
             requested.data,
             size=max(requested.data.size, LITE0_SIZE),
             normalization="lite0",
-            eyes=requested.data.eyes if samples.has_motion else "pictures",
+            eyes=requested.data.eyes if samples.eyes else "pictures",
         ),
     )
     large_samples, _ = read_clips(samples.clips, samples.classes, settings.data)

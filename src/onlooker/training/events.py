@@ -6,8 +6,8 @@ agree with a clip are positive; parts of clips, two halves of neighbors, and pau
 Streams of other recordings, whose pauses are made in another way, choose how much a window loses by
 its length.
 
-Pictures tell whether a window is an event. Its class depends on motion as well, if the model has
-motion words (`training.eyes`). In the pauses of streams there are none.
+Pictures tell whether a window is an event. Its class depends on the other eyes of the model as well
+(`training.eyes`). In the pauses of streams they see nothing.
 
 Live streams may lack frames, and no window of training looks like theirs. So there are two more
 layers, fitted in the same way to the same streams with a third of their frames.
@@ -39,7 +39,7 @@ from onlooker.models.motion_memory import motion_layer, motion_outputs, rounded_
 from onlooker.models.windows import interpolated
 from onlooker.stream.segmenters import WindowSegmenter
 from onlooker.training.background import Background, remembered
-from onlooker.training.eyes import LayerChoice, motion_weights
+from onlooker.training.eyes import LayerChoice, heads_of_eyes
 from onlooker.training.fitter import SegmentLayer
 from onlooker.training.footage import (
     Footage,
@@ -62,7 +62,7 @@ from onlooker.training.regression import (
     regress,
 )
 from onlooker.training.search import Trial, search
-from onlooker.training.unusual import MotionSpread, usual_limit
+from onlooker.training.unusual import Spread, usual_limit
 from onlooker.video.rates import RATE
 
 # of the event layer: with more of them, it depends on who acts, and where
@@ -101,13 +101,13 @@ _LARGEST = float(np.finfo(np.float32).max)
 
 
 class _Layers(NamedTuple):
-    """Fitted layers: one of events, with one output; two of classes; and one of motion, whose
-    logits are added to the class logits, and whose last output is the distance (None: no layer).
+    """Fitted layers: one of events, with one output; two of classes; and those of other eyes, whose
+    logits are added to the class logits, and whose last output is the distance.
     """
 
     event: LinearLayer
     classes: Sequence[LinearLayer]
-    motion: Callable[[Tensor], Tensor] | None
+    eyes: Mapping[str, Callable[[Tensor], Tensor]]
 
 
 class _Played(NamedTuple):
@@ -116,14 +116,14 @@ class _Played(NamedTuple):
     Args:
         event: logits that a window is one whole event, `T L`.
         classes: probabilities of each layer of classes, `T L K`.
-        motion: distance of the motion of windows from the motion of training, `T L`, in multiples of
-            `MotionSpread.square`; zero where nothing moves.
+        distances: by each other eye, of windows from training, `T L`, in multiples of
+            `Spread.square`; zero where it sees nothing.
         events: as in `Footage`.
     """
 
     event: Floats
     classes: list[Floats]
-    motion: Floats
+    distances: Mapping[str, Floats]
     events: Ints
 
 
@@ -276,7 +276,7 @@ def fit_events(
         median=float(np.median(counts)),
     )
     streams = _streams(
-        fit, [clip._replace(motion=None) for clip in footage], pause=swaying, random=random
+        fit, [clip._replace(eyes={}) for clip in footage], pause=swaying, random=random
     )
     # of the same clips, with pauses that are made in another way
     test_streams = _streams(fit, footage, pause=wandering, random=random)
@@ -292,28 +292,32 @@ def fit_events(
         tested += [_played(fit, background.read(piece), layers) for piece in background.held_out]
     fit = _with_classes(_with_price(fit, tested), tested)
     limit = _limit(fit, windows, held_out)
-    heads = _heads(fit, layers, limit=limit, motion_limit=_motion_limit(fit, tested))
+    limits = {eye: _limit_by(eye, fit, tested) for eye in layers.eyes}
+    heads = _heads(fit, layers, limit=limit, limits=limits)
     heads |= _low_rate_heads(fit, footage, streams, negatives=negatives, limit=limit, random=random)
     return SegmentLayer(heads, fit.lengths, replace(decision, curve=fit.curve), table=fit.table)
 
 
 def _heads(
-    fit: _EventFit, layers: _Layers, *, limit: float | None, motion_limit: float | None
+    fit: _EventFit,
+    layers: _Layers,
+    *,
+    limit: float | None,
+    limits: Mapping[str, float | None],
 ) -> dict[str, Head]:
     """The heads of complete streams.
 
     Args:
         limit: novelty limit of windows.
-        motion_limit: likewise, of their motion (`_Played.motion`).
+        limits: likewise, by each other eye (`_Played.distances`).
     """
-    factors = {"motion_gain": 0.0}
-    if layers.motion is not None and fit.clips.motion is not None:
-        spread = MotionSpread.of(fit.clips.motion.x)
-        factors["motion_gain"] = 1 / fit.choice.temperature
-        factors["motion_factor"] = spread.factor(limit, motion_limit)
+    factors = {
+        eye: (1 / fit.choice.temperature, Spread.of(fit.clips.eyes[eye].x).factor(limit, eye_limit))
+        for eye, eye_limit in limits.items()
+    }
     return {
         "event": Head(**layers.event.shifted(-fit.penalty)._asdict()),
-        "window": Head(**layers.classes[fit.class_layer]._asdict(), limit=limit, **factors),
+        "window": Head(**layers.classes[fit.class_layer]._asdict(), limit=limit, factors=factors),
     }
 
 
@@ -335,7 +339,7 @@ def _low_rate_heads(
         limit: novelty limit of complete streams; distances here are scaled to it.
     """
     x = _statistics(fit.net, [_lacking(clip.features, random) for clip in footage])
-    shown = fit.shown._replace(x=x, copies=(), motion=None)
+    shown = fit.shown._replace(x=x, copies=(), eyes={})
     if len(np.unique(shown.y)) < 2:
         return {}
     fit = fit._replace(clips=shown, shown=shown, choice=fit.choice.of_sample)
@@ -510,7 +514,7 @@ def _hardest(fit: _EventFit, background: Background, layers: _Layers) -> list[Te
 def _fit_layers(fit: _EventFit, windows: _Windows) -> _Layers:
     """Layers on all statistics, with logits divided by their temperatures. One layer of classes is
     fitted to whole clips; the other also to the clips of events again, and to windows that nearly
-    agree with them. The layer of motion is fitted to whole clips.
+    agree with them. The layers of other eyes are fitted to whole clips.
     """
     clips = fit.clips
     choice = fit.choice
@@ -526,21 +530,20 @@ def _fit_layers(fit: _EventFit, windows: _Windows) -> _Layers:
         fitted_layer(clips, choice.candidate),
         fitted_layer(clips._replace(copies=()), choice.candidate, windows=whole),
     ]
-    weights = motion_weights(clips, choice)
-    motion = None
-    if weights is not None and clips.motion is not None:
-        weight, bias = (torch.from_numpy(values / choice.temperature) for values in weights)
-        spread = MotionSpread.of(clips.motion.x)
-        motion = partial(
+    temperature = choice.temperature
+    eyes = {
+        eye: partial(
             motion_layer,
-            head=partial(linear, weight=weight, bias=bias),
-            center=torch.from_numpy(clips.motion.basis @ spread.center).float(),
-            unit=spread.square,
+            head=partial(linear, weight=head.weight / temperature, bias=head.bias / temperature),
+            center=head.center,
+            unit=Spread.of(clips.eyes[eye].x).square,
         )
+        for eye, head in heads_of_eyes(clips, choice).items()
+    }
     return _Layers(
         event.embedded_in(columns, clips.x.shape[1]).scaled(1 / fit.temperature),
-        [layer.scaled(choice.factors[0] / choice.temperature) for layer in classes],
-        motion,
+        [layer.scaled(choice.factors["pictures"] / temperature) for layer in classes],
+        eyes,
     )
 
 
@@ -578,13 +581,13 @@ def _limit(
     )
 
 
-def _motion_limit(fit: _EventFit, tested: Sequence[_Played]) -> float | None:
-    """As `_limit`, of the motion of all windows of streams that nearly agree with an event."""
+def _limit_by(eye: str, fit: _EventFit, tested: Sequence[_Played]) -> float | None:
+    """As `_limit`, by another eye, of all windows of streams that nearly agree with an event."""
     distances = list[tuple[Floats, NDArray[np.str_]]]()
     for played in tested:
         overlaps, nearest = _overlaps(played.events, len(played.event), fit.lengths)
         whole = overlaps > _WHOLE
-        distances.append((played.motion[whole], fit.shown.groups[nearest[whole]]))
+        distances.append((played.distances[eye][whole], fit.shown.groups[nearest[whole]]))
     return usual_limit(distances)
 
 
@@ -640,13 +643,15 @@ def _missed(true: Timeline, predicted: Timeline, decision: Decision) -> float:
 def _played(fit: _EventFit, stream: Footage, layers: _Layers) -> _Played:
     """Play a stream to fitted layers, some frames at a time."""
     K = len(layers.classes[0].bias)
-    by_motion = np.zeros((len(stream.features), len(fit.lengths), K + 1))
-    if layers.motion is not None and stream.motion is not None:
+    shape = (len(stream.features), len(fit.lengths), K + 1)
+    by_eyes = {eye: np.zeros(shape) for eye in layers.eyes}
+    for eye in layers.eyes.keys() & stream.eyes.keys():
         outputs = list[Floats]()
-        for rows, past in with_past(stream.motion.split(_FRAMES), fit.lengths[-1] - 1):
+        for rows, past in with_past(stream.eyes[eye].split(_FRAMES), fit.lengths[-1] - 1):
             sums = window_sums(rounded_motion(rows[None]), fit.lengths)
-            outputs.append(motion_outputs(sums, layers.motion)[0, past:].double().numpy())
-        by_motion = np.concatenate(outputs)
+            outputs.append(motion_outputs(sums, layers.eyes[eye])[0, past:].double().numpy())
+        by_eyes[eye] = np.concatenate(outputs)
+    added = sum(outputs[..., :-1] for outputs in by_eyes.values())
     event = list[Floats]()
     classes: list[list[Floats]] = [[] for _ in layers.classes]
     for values in window_statistics(fit.net, stream.features.split(_FRAMES), fit.lengths):
@@ -656,7 +661,7 @@ def _played(fit: _EventFit, stream: Footage, layers: _Layers) -> _Played:
             logits.append(layer.logits(x))
     return _Played(
         np.concatenate(event),
-        [softmax(np.concatenate(logits) + by_motion[..., :-1], -1) for logits in classes],
-        by_motion[..., -1],
+        [softmax(np.concatenate(logits) + added, -1) for logits in classes],
+        {eye: outputs[..., -1] for eye, outputs in by_eyes.items()},
         events=stream.events,
     )

@@ -1,13 +1,13 @@
 """Choose the layers of the linear model by cross-validation, and fit and test them: its eyes are
-pictures (statistics of sampled frames), motion (words of all frames), or both, whose log
-probabilities are added.
+pictures (statistics of sampled frames), others (such as motion: words of all frames), or both, whose
+log probabilities are added.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from itertools import product
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -28,10 +28,11 @@ from onlooker.models.linear import LinearClassifier
 from onlooker.training.linear import (
     FOLDS,
     INNER_FOLDS,
+    METHOD,
     SETS,
     Candidate,
     ClipStatistics,
-    MotionVectors,
+    EyeVectors,
     fit_layer,
     fitted_layer,
     one_thread,
@@ -49,8 +50,9 @@ from onlooker.training.regression import (
     regress,
 )
 from onlooker.training.search import Trial, search
+from onlooker.training.unusual import Spread
 
-__all__ = ["choose_eyes", "motion_vectors"]
+__all__ = ["choose_eyes", "eye_vectors"]
 
 _Options = Mapping[str, dict[str, Any]]
 
@@ -67,17 +69,9 @@ _COPIES: _Options = {
     "none": {"copies": 0},
     "two crops and the mirror image of each clip": {"copies": 3},
 }
-_MOTION_WEIGHTS: _Options = {
-    f"{weight:g}": {"eyes": "both", "weights": (1.0, weight)} for weight in (1.0, 0.25, 0.5, 2.0)
-}
-# The layer of pictures stays where motion alone is better: attention and events are found by it.
-_EYES: _Options = {
-    "pictures": {"eyes": "pictures", "weights": (1.0, 0.0)},
-    "motion": {"eyes": "motion", "weights": (1e-3, 1.0)},
-    "both": {"eyes": "both"},  # with the weights that were chosen before
-}
+_WEIGHTS = (1.0, 0.25, 0.5, 2.0)  # of another eye
 _CLASS_WEIGHTS = "class weights"
-_SPANNING = 1000  # maximum number of clips whose motion spans the space of the layer
+_SPANNING = 1000  # maximum number of clips whose vectors span the space of the layer
 _BATCH = 2000  # clips whose Fisher vectors are in memory at once
 
 
@@ -89,7 +83,7 @@ class LayerChoice:
         candidate: how they are fitted.
         held_out: predictions of the clips by layers that were fitted without them.
         temperature: for the model and, unless a sample chose, for `held_out`.
-        factors: of the logits of pictures and of motion.
+        factors: of the logits of the eyes that count.
         table: what was tried.
         sample_temperature: for layers that are fitted to as many clips as chose, if that was a
             sample of many clips.
@@ -98,7 +92,7 @@ class LayerChoice:
     candidate: Candidate
     held_out: HeldOut
     temperature: float = 1.0
-    factors: tuple[float, float] = (1.0, 0.0)
+    factors: Mapping[str, float] = field(default_factory=lambda: {"pictures": 1.0})
     table: tuple[TriedCandidate, ...] = ()
     sample_temperature: float | None = None
 
@@ -113,38 +107,32 @@ class LayerChoice:
         """The logits `B K` of the clips at some positions, by layers that are fitted to the clips at
         others.
         """
-        pictures = fitted_layer(clips, self.candidate, train_rows).scaled(self.factors[0])
+        pictures = fitted_layer(clips, self.candidate, train_rows).scaled(self.factors["pictures"])
         tested = clips.subset(test_rows)
         logits = pictures.logits(tested.x)
-        motion = _motion_layer(clips, self, train_rows)
-        if motion is None or tested.motion is None:
-            return logits
-        return logits + _where_moving(motion.logits(tested.motion.x), tested.motion)
+        for name, layer in _layers_of_eyes(clips, self, train_rows).items():
+            x = tested.eyes[name].x
+            logits = logits + x.any(1, keepdims=True) * layer.logits(x)
+        return logits
 
 
-def _where_moving(logits: Floats, motion: MotionVectors) -> Floats:
-    """Logits of motion, with zeros for clips in which nothing moves."""
-    return logits * motion.x.any(1, keepdims=True)
-
-
-def motion_vectors(motion: Callable[[int], Tensor], count: int, eyes: Eyes) -> MotionVectors:
-    """The motion words of clips.
+def eye_vectors(features: Callable[[int], Tensor], count: int) -> EyeVectors:
+    """What another eye sees in clips.
 
     Args:
-        motion: the words of the clip at a position, `T 1+F` (`ClipFrames.motion`).
+        features: of the clip at a position, `T 1+F` (`ClipFrames.features`).
         count: number of clips.
-        eyes: as in `DataConfig`.
     """
     spanning = np.random.default_rng(0).permutation(count)[:_SPANNING]
-    basis = np.linalg.qr(_fisher_vectors(motion, spanning).T)[0]
+    basis = np.linalg.qr(_fisher_vectors(features, spanning).T)[0]
     batches = np.split(np.arange(count), range(_BATCH, count, _BATCH))
-    x = np.concatenate([_fisher_vectors(motion, batch) @ basis for batch in batches])
-    return MotionVectors(x.astype(np.float64), basis.astype(np.float64), eyes)
+    x = np.concatenate([_fisher_vectors(features, batch) @ basis for batch in batches])
+    return EyeVectors(x.astype(np.float64), basis.astype(np.float64))
 
 
-def _fisher_vectors(motion: Callable[[int], Tensor], positions: Ints) -> NDArray[np.float32]:
+def _fisher_vectors(features: Callable[[int], Tensor], positions: Ints) -> NDArray[np.float32]:
     """The Fisher vectors `… F` of the clips at some positions."""
-    sums = (motion(position).sum(0) for position in positions.tolist())
+    sums = (features(position).sum(0) for position in positions.tolist())
     return torch.stack([fisher_vector(row) for row in sums]).numpy()
 
 
@@ -178,9 +166,7 @@ class _LayerTests:
         counts = np.unique(clips.y, return_counts=True)[1]
         differ = clips.class_weights == "auto" and counts.max() > IMBALANCE * counts.min()
         layers = product(SETS.items(), self.methods)
-        requested = clips.motion and clips.motion.eyes
-        motion = {str(method): {"motion": method, **_EYES["motion"]} for method in self.methods}
-        return {
+        options: dict[str, _Options] = {
             _CLASS_WEIGHTS: _WEIGHTINGS if differ else {},
             "statistics": {
                 f"{name}, {method}": {"statistics": statistics, "method": method}
@@ -191,10 +177,19 @@ class _LayerTests:
                 for name, option in _COPIES.items()
                 if option["copies"] <= len(clips.copies)
             },
-            "motion": {} if requested in (None, "pictures") else motion,
-            "weight of motion": _MOTION_WEIGHTS if requested in ("auto", "both") else {},
-            "eyes": _EYES if requested == "auto" else {},
         }
+        for eye in clips.eyes:
+            options[eye] = {
+                str(method): {"eyes": eye, "methods": {eye: method}} for method in self.methods
+            }
+            options[f"weight of {eye}"] = {
+                f"{weight:g}": {"eyes": "both", "weights": {eye: weight}}
+                for weight in (_WEIGHTS if clips.requested != eye else ())
+            }
+        if clips.eyes and clips.requested == "auto":
+            names = [name for name in get_args(Eyes) if name in ("pictures", *clips.eyes, "both")]
+            options["eyes"] = {name: {"eyes": name} for name in names}
+        return options
 
     def layer(self, candidate: Candidate) -> LayerChoice:
         """The layers of a candidate, at one of a few temperatures."""
@@ -202,14 +197,18 @@ class _LayerTests:
         balanced = candidate.balanced
         of_pictures = self._fitted(candidate.statistics, candidate.copies, balanced=balanced)
         logits, temperature = of_pictures[candidate.method]
-        factors = candidate.weights
-        if factors[1] and clips.motion is not None:
-            moved, motion_temperature = self._fitted(balanced=balanced)[candidate.motion]
-            logits = factors[0] * logits + factors[1] * _where_moving(moved, clips.motion)
+        factors = candidate.factors
+        others = [eye for eye in factors if eye != "pictures"]
+        if others:
+            logits = factors["pictures"] * logits
+            for eye in others:
+                seen, own = self._fitted(eye, balanced=balanced)[candidate.methods.get(eye, METHOD)]
+                seen = seen * clips.eyes[eye].x.any(1, keepdims=True)
+                logits = logits + factors[eye] * seen
+                factors[eye] = factors[eye] * temperature / own
             tested = np.isfinite(logits).all(1)
             common = best_temperature(logits[tested], clips.y[tested], balanced)
             logits = logits / common
-            factors = (factors[0], factors[1] * temperature / motion_temperature)
             temperature *= common
         held_out = HeldOut(softmax(logits, 1), clips.y, clips.groups, nothing=clips.nothing)
         return LayerChoice(candidate, held_out, temperature, factors=factors)
@@ -233,23 +232,24 @@ class _LayerTests:
         return Trial(errors, held_out.groups, held_out.accuracy, measure=measure)
 
     def _tempered(
-        self, statistics: tuple[str, ...] = (), copies: int = 0, *, balanced: bool
+        self, source: tuple[str, ...] | str, copies: int = 0, *, balanced: bool
     ) -> dict[Method, Tempered]:
-        """Log probabilities `B K` of each method at its best temperature, and this temperature;
-        without `statistics`, of motion.
+        """Log probabilities `B K` of each method at its best temperature, and this temperature.
+
+        `source`: statistics, or the name of another eye.
         """
         clips = self.clips
-        if statistics:
-            columns = clips.columns(statistics)
+        is_eye = isinstance(source, str)
+        if not isinstance(source, str):
+            columns = clips.columns(source)
             x = np.ascontiguousarray(clips.x[:, columns], np.float64)
         else:
-            assert clips.motion is not None
-            x = clips.motion.x
+            x = clips.eyes[source].x
         folds = (
             (
-                partial(clips.batches, train_rows, columns, copies)
-                if statistics
-                else one_batch(x[train_rows], clips.y[train_rows]),
+                one_batch(x[train_rows], clips.y[train_rows])
+                if is_eye
+                else partial(clips.batches, train_rows, columns, copies),
                 test_rows,
             )
             for train_rows, test_rows in self.folds
@@ -261,7 +261,7 @@ class _LayerTests:
             folds=folds,
             methods=self.methods,
             balanced=balanced,
-            one_scale=not statistics,
+            one_scale=is_eye,
         )
         return {
             method: (log_softmax(logits, 1), temperature)
@@ -280,21 +280,22 @@ def choose_eyes(clips: ClipStatistics, folds: int = FOLDS) -> LayerChoice:
         return _chosen_by_sample(clips, rows)
     copies = 2 if clips.copies else 0
     candidate = Candidate(copies=copies, balanced=clips.class_weights == "balanced")
-    if clips.motion is not None and clips.motion.eyes != "auto":
-        requested = {**_EYES, "both": _MOTION_WEIGHTS["1"]}[clips.motion.eyes]
-        candidate = candidate._replace(**requested)
+    if clips.eyes and clips.requested != "auto":
+        weights = dict.fromkeys(clips.eyes, _WEIGHTS[0])
+        candidate = candidate._replace(eyes=clips.requested, weights=weights)
     divided = [*clips.folds(folds)]
     if not divided:
         scores = np.full((len(clips.y), clips.num_classes), np.nan)
         held_out = HeldOut(scores, clips.y, clips.groups, nothing=clips.nothing)
-        return LayerChoice(candidate, held_out, factors=candidate.weights)
+        return LayerChoice(candidate, held_out, factors=candidate.factors)
     tests = _LayerTests(clips, divided)
     table = list[TriedCandidate]()
     for choice, options in tests.options.items():
         if len(options) > 1:
-            names = {candidate._replace(**option): name for name, option in options.items()}
             test = tests.errors if choice == _CLASS_WEIGHTS else tests.loss
-            candidate, tried = search(choice, names, test, name=names.__getitem__)
+            trials = {name: test(candidate.changed(**option)) for name, option in options.items()}
+            name, tried = search(choice, options, trials.__getitem__)
+            candidate = candidate.changed(**options[name])
             table += tried
     layer = tests.layer(candidate)
     factor = layer.held_out.temperature(balanced=candidate.balanced)
@@ -331,42 +332,40 @@ def _chosen_by_sample(clips: ClipStatistics, rows: Ints) -> LayerChoice:
     )
 
 
-def _motion_layer(clips: ClipStatistics, choice: LayerChoice, rows: Ints) -> LinearLayer | None:
-    if not choice.factors[1] or clips.motion is None:
-        return None
-    (layer,) = regress(
-        one_batch(clips.motion.x[rows], clips.y[rows]),
-        clips.num_classes,
-        methods=(choice.candidate.motion,),
-        balanced=choice.candidate.balanced,
-        one_scale=True,
-    )
-    return layer.scaled(choice.factors[1])
+def _layers_of_eyes(
+    clips: ClipStatistics, choice: LayerChoice, rows: Ints
+) -> dict[str, LinearLayer]:
+    """The layers of the eyes besides pictures that count."""
+    layers = dict[str, LinearLayer]()
+    for name in [name for name in clips.eyes if name in choice.factors]:
+        (layer,) = regress(
+            one_batch(clips.eyes[name].x[rows], clips.y[rows]),
+            clips.num_classes,
+            methods=(choice.candidate.methods.get(name, METHOD),),
+            balanced=choice.candidate.balanced,
+            one_scale=True,
+        )
+        layers[name] = layer.scaled(choice.factors[name])
+    return layers
 
 
-def motion_weights(
-    clips: ClipStatistics, choice: LayerChoice
-) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
-    """The layer of motion, fitted to all clips, as one on Fisher vectors: weight `K F` and bias
-    `K`; None if the choice has none.
-    """
-    layer = _motion_layer(clips, choice, np.arange(len(clips.y)))
-    if layer is None or clips.motion is None:
-        return None
-    weight = layer.weight / layer.scale
-    return (
-        (weight @ clips.motion.basis.T).astype(np.float32),
-        (layer.bias - weight @ layer.center).astype(np.float32),
-    )
+def heads_of_eyes(clips: ClipStatistics, choice: LayerChoice) -> dict[str, Head]:
+    """The layers of the other eyes that count, fitted to all clips, as heads on Fisher vectors."""
+    heads = dict[str, Head]()
+    for name, layer in _layers_of_eyes(clips, choice, np.arange(len(clips.y))).items():
+        weight = layer.weight / layer.scale
+        center = clips.eyes[name].basis @ Spread.of(clips.eyes[name].x).center
+        heads[name] = Head(
+            weight @ clips.eyes[name].basis.T, layer.bias - weight @ layer.center, center=center
+        )
+    return heads
 
 
 @one_thread
 def fit_eyes(model: LinearClassifier, clips: ClipStatistics, choice: LayerChoice) -> None:
     """Fit the chosen layers to all clips, and set them on a model; errors as in `fit_layer`."""
-    fit_layer(model, clips, choice.candidate, factor=choice.factors[0])
-    layer = motion_weights(clips, choice)
-    if layer is not None:
-        model.set_heads({"motion": Head(*layer)})
+    fit_layer(model, clips, choice.candidate, factor=choice.factors["pictures"])
+    model.set_heads(heads_of_eyes(clips, choice))
 
 
 @one_thread
@@ -410,7 +409,7 @@ def cross_validated(
 
 def encoder_trial(clips: ClipStatistics, folds: int = FOLDS) -> Trial:
     """The log loss of clips by one encoder; without their altered copies, because only one of the
-    encoders has them, and without motion, which does not depend on the encoder.
+    encoders has them, and without other eyes, which do not depend on the encoder.
     """
-    choice = choose_eyes(clips._replace(copies=(), motion=None), folds)
+    choice = choose_eyes(clips._replace(copies=(), eyes={}), folds)
     return Trial.of(choice.held_out, balanced=choice.candidate.balanced)

@@ -2,7 +2,8 @@
 another, with pauses in which people sway, or move as in other clips.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -29,12 +30,12 @@ class Footage(NamedTuple):
 
     Args:
         features: `T D h w`, at the frame rate of streams.
-        motion: motion words of the blocks that end with each frame, `T 1+F`; None: there are none.
+        eyes: what other eyes see until each frame, `T 1+F` each; of one that is left out: nothing.
         events: first frame, last frame + 1, class and clip of each event, `E 4`.
     """
 
     features: Tensor
-    motion: Tensor | None = None
+    eyes: Mapping[str, Tensor] = MappingProxyType({})
     events: Ints = np.zeros((0, 4), np.int64)
 
 
@@ -102,26 +103,23 @@ def stitch(
 
 
 def _joined(shown: Sequence[Footage]) -> Footage:
-    """One after another; nothing moves where motion is not known."""
+    """One after another; eyes see nothing where that is not known."""
     counts = np.array([len(footage.features) for footage in shown])
     begins = np.cumsum(counts) - counts
     events = [
         footage.events + np.array((begin, begin, 0, 0))
         for footage, begin in zip(shown, begins, strict=True)
     ]
-    motion = next((footage.motion for footage in shown if footage.motion is not None), None)
-    if motion is not None:
-        still = motion.new_zeros(1, motion.shape[1])
-        motion = torch.cat(
-            [
-                still.expand(len(footage.features), -1)
-                if footage.motion is None
-                else footage.motion
-                for footage in shown
-            ]
+    known = {name: rows for footage in shown for name, rows in footage.eyes.items()}
+    nothing = {name: torch.zeros_like(rows[:1]) for name, rows in known.items()}
+    eyes = {
+        name: torch.cat(
+            [footage.eyes.get(name, row.expand(len(footage.features), -1)) for footage in shown]
         )
+        for name, row in nothing.items()
+    }
     features = torch.cat([footage.features for footage in shown])
-    return Footage(features, motion, np.concatenate(events))
+    return Footage(features, eyes, np.concatenate(events))
 
 
 def swaying(frames: Tensor, count: int, random: np.random.Generator) -> Tensor:

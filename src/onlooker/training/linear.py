@@ -6,8 +6,9 @@ altered copies of them.
 """
 
 import warnings
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
@@ -58,6 +59,7 @@ SETS: dict[str, tuple[str, ...]] = {
 # maximum number of clips that get copies: with more clips, copies gain little, and encoding them
 # takes most of the time
 FEW = 64
+METHOD = Method("logistic", 10.0)  # the default of all eyes
 _CROP = 0.84  # of the height and width of the frames
 
 
@@ -70,31 +72,44 @@ class Candidate(NamedTuple):
         copies: number of altered copies of each clip that it is fitted to as well.
         balanced: classes weigh equally, in layers, log loss and temperature.
         eyes: which layers count, as in `DataConfig`.
-        motion: method of the layer of motion.
-        weights: of the log probabilities of pictures and of motion.
+        methods: of the layers of other eyes, unless they have the default.
+        weights: of the log probabilities of other eyes, beside 1 of pictures, for `both`.
     """
 
     statistics: tuple[str, ...] = UNORDERED
-    method: Method = Method("logistic", 10.0)
+    method: Method = METHOD
     copies: int = 0
     balanced: bool = False
     eyes: Eyes = "pictures"
-    motion: Method = Method("logistic", 10.0)
-    weights: tuple[float, float] = (1.0, 0.0)
+    methods: Mapping[str, Method] = MappingProxyType({})
+    weights: Mapping[str, float] = MappingProxyType({})
+
+    def changed(self, **changes: Any) -> "Candidate":
+        """With other values of these fields; mappings keep their other items."""
+        for name in {"methods", "weights"} & changes.keys():
+            changes[name] = {**getattr(self, name), **changes[name]}
+        return self._replace(**changes)
+
+    @property
+    def factors(self) -> dict[str, float]:
+        """The weights of the eyes that count. The layer of pictures stays where another eye alone
+        is better: attention and events are found by it.
+        """
+        if self.eyes in ("pictures", "both"):
+            return {"pictures": 1.0, **(self.weights if self.eyes == "both" else {})}
+        return {"pictures": 1e-3, self.eyes: 1.0}
 
 
-class MotionVectors(NamedTuple):
+class EyeVectors(NamedTuple):
     """Fisher vectors of clips (`base.fisher`), in an orthonormal basis of a space with most of them.
 
     Args:
-        x: `B R`, coordinates; zero for a clip in which nothing moves.
+        x: `B R`, coordinates; zero for a clip in which nothing is seen.
         basis: `F R`.
-        eyes: the requested ones, as in `DataConfig`.
     """
 
     x: Floats
     basis: Floats
-    eyes: Eyes = "auto"
 
 
 class ClipStatistics(NamedTuple):
@@ -110,7 +125,8 @@ class ClipStatistics(NamedTuple):
             empty if there are many clips.
         nothing: the class in which nothing happens (`answer.nothing_class`).
         class_weights: as in `FitConfig`.
-        motion: motion words of the clips; None: without them.
+        eyes: what other eyes see in the clips.
+        requested: the eyes that count, as in `DataConfig`.
         early: mean and standard deviation over clips of the statistics after 1 to W - 1 frames,
             `W-1 M` each; None: the first frames of a stream are standardized like whole clips.
     """
@@ -122,14 +138,14 @@ class ClipStatistics(NamedTuple):
     copies: tuple[Floats, ...] = ()
     nothing: int | None = None
     class_weights: ClassWeights = "none"
-    motion: MotionVectors | None = None
+    eyes: Mapping[str, EyeVectors] = MappingProxyType({})
+    requested: Eyes = "auto"
     early: tuple[Floats, Floats] | None = None
 
     def subset(self, rows: Ints) -> "ClipStatistics":
         """The clips at some positions."""
-        motion = self.motion
         return self._replace(
-            motion=motion and motion._replace(x=motion.x[rows]),
+            eyes={name: seen._replace(x=seen.x[rows]) for name, seen in self.eyes.items()},
             early=None,
             x=self.x[rows],
             y=self.y[rows],
@@ -297,7 +313,11 @@ def statistics_of(
         x[positions.numpy()] = values[:, -1]
         y[positions.numpy()] = targets
         if copies and frames.dtype == torch.uint8:
-            altered.append(_statistics_of_copies(net, frames, data))
+            copied = (
+                encode_samples(net, copy, data, at_once=_FRAME_BATCH)
+                for copy in altered_copies(frames)
+            )
+            altered.append(torch.stack([net.statistics(copy)[:, -1].cpu() for copy in copied]))
         early = values[:, torch.arange(net.window - 1).clamp_max(values.shape[1] - 1)].double()
         sums += torch.stack([early.sum(0), early.square().sum(0)])
     _check_clips(x, y)
@@ -310,14 +330,6 @@ def statistics_of(
         copies=tuple(torch.cat(altered, 1).numpy()) if altered else (),
         early=(mean.numpy(), (square - mean.square()).clamp_min(0).sqrt().numpy()),
     ), features_by_clip
-
-
-def _statistics_of_copies(net: LinearClassifier, frames: Tensor, data: DataConfig) -> Tensor:
-    """Statistics `3 B M` of the altered copies of clips."""
-    copies = (
-        encode_samples(net, copy, data, at_once=_FRAME_BATCH) for copy in altered_copies(frames)
-    )
-    return torch.stack([net.statistics(copy)[:, -1].cpu() for copy in copies])
 
 
 def _check_clips(x: Statistics, y: Ints) -> None:

@@ -5,6 +5,7 @@ tests it.
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import cast
 
 import numpy as np
@@ -30,8 +31,8 @@ from onlooker.training.eyes import (
     LayerChoice,
     choose_eyes,
     cross_validated,
+    eye_vectors,
     fit_eyes,
-    motion_vectors,
 )
 from onlooker.training.fitter import FitContext, Fitted, Fitter
 from onlooker.training.footage import Footage
@@ -39,7 +40,7 @@ from onlooker.training.linear import ClipStatistics
 from onlooker.training.search import summary
 from onlooker.training.states import fit_states
 from onlooker.training.still_evidence import still_evidence
-from onlooker.training.unusual import MotionSpread, usual_distance, usual_motion
+from onlooker.training.unusual import Spread, usual_distance, usual_seen
 from onlooker.video.rates import RATE
 
 __all__ = ["fit_layers"]
@@ -64,10 +65,11 @@ class LinearFitter(Fitter):
         times = context.times
         eyes = context.settings.data.eyes  # maybe auto, which the settings of the encoder are not
         encoder = choose_encoder(clips, context)
-        if encoder.samples.has_motion:
-            encoder = encoder.with_clips(
-                motion=motion_vectors(encoder.samples.motion, len(encoder.samples), eyes)
-            )
+        seen = {
+            name: eye_vectors(partial(encoder.samples.features, name), len(clips))
+            for name in encoder.samples.eyes
+        }
+        encoder = encoder.with_clips(eyes=seen, requested=eyes)
         net = cast(LinearClassifier, encoder.context.model)
         choice, decision = _fit_clips(net, encoder, is_stream=not times.recordings)
         notes = {"times": times.why} if times.why else {}
@@ -84,7 +86,7 @@ class LinearFitter(Fitter):
             net.set_heads(states.heads, states.lengths)
             decision = states.decision
             table += states.table
-            if "state_motion" in states.heads:
+            if len(states.heads) > 1:
                 data = replace(data, eyes="both")
         note(f"chosen: {summary(table)}")
         figures = CrossValidationFigures(
@@ -199,10 +201,9 @@ def fit_layers(
     if layer is not None:
         model.set_heads(layer.heads, layer.lengths)
     usual = usual_distance(clips, choice.candidate)
-    if model.motion_features and clips.motion is not None:
-        spread = MotionSpread.of(clips.motion.x)
-        model.heads["motion"].center.copy_(torch.from_numpy(clips.motion.basis @ spread.center))
-        model.heads["clip"].motion_factors[1] = spread.factor(usual, usual_motion(clips))
+    for eye in model.eyes:
+        factor = Spread.of(clips.eyes[eye].x).factor(usual, usual_seen(clips, eye))
+        model.head.set_factors(eye, factor=factor)
     counts = np.bincount(clips.y, minlength=clips.num_classes)
     table = choice.table if layer is None else (*choice.table, *layer.table)
     return replace(choice, table=table), replace(
@@ -290,17 +291,18 @@ def _stream_clips(
                 distinct = min(len(maps), len(timing.times))  # a short clip repeats its last frame
                 count = min(max(2, round(timing.length * rate)), _LONG * len(maps))
                 frames = np.linspace(0, distinct - 1, count).round().astype(int)
-                motion = None
-                if samples.has_motion:
-                    motion = _motion_at(samples.motion(position), frames)
-                stream_clips[position] = Footage(maps[frames], motion)
+                eyes = {
+                    name: _seen_at(samples.features(name, position), frames)
+                    for name in samples.eyes
+                }
+                stream_clips[position] = Footage(maps[frames], eyes)
     return stream_clips, longest
 
 
-def _motion_at(motion: Tensor, frames: NDArray[np.int64]) -> Tensor:
-    """The motion words of some `frames` of a sample, from those of all its frames, `T 1+F`: each
-    block ends with the first of these frames that is not earlier.
+def _seen_at(features: Tensor, frames: NDArray[np.int64]) -> Tensor:
+    """What an eye sees until some `frames` of a sample, from its rows for all frames, `T 1+F`: each
+    thing ends with the first of these frames that is not earlier.
     """
-    ends = np.searchsorted(frames, np.arange(len(motion)).clip(max=frames[-1]))
-    rows = motion.new_zeros(len(frames), motion.shape[1])
-    return rows.index_add(0, torch.from_numpy(ends), motion)
+    ends = np.searchsorted(frames, np.arange(len(features)).clip(max=frames[-1]))
+    rows = features.new_zeros(len(frames), features.shape[1])
+    return rows.index_add(0, torch.from_numpy(ends), features)

@@ -2,14 +2,16 @@
 
 The layer is a logistic regression of the statistics of windows around a frame, fitted to some
 frames of each bout. By leaving recordings out, the windows, the regularization and the weight of
-the decoder (`stream.segmenters`) are chosen, and the states are tested. A layer on the motion words
-of the shortest window is added, with a weight chosen alike, if it clearly improves the states.
+the decoder (`stream.segmenters`) are chosen, and the states are tested. A layer on what another eye,
+such as motion, sees in the shortest window is added, with a weight chosen alike, if it clearly
+improves the states.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from itertools import product, takewhile
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,7 +33,7 @@ from onlooker.measure.events import alarm_curve
 from onlooker.measure.figures import HeldOutStates, TriedCandidate, saved_pairs
 from onlooker.measure.states import UNKNOWN, Tier, bouts_of, known_labels, tier_figures
 from onlooker.measure.timeline import Pair, Timeline
-from onlooker.models.heads import Head
+from onlooker.models.heads import STATES_BY, Head
 from onlooker.models.linear import ORDERED, UNORDERED, LinearClassifier
 from onlooker.models.motion_memory import rounded_motion, window_sums
 from onlooker.stream.segmenters.semi_markov import Decoder, window_offsets
@@ -49,7 +51,7 @@ from onlooker.training.regression import (
 )
 from onlooker.training.search import Trial, search
 from onlooker.training.times import covered_share
-from onlooker.video.motion_words import motion_eye
+from onlooker.video.eyes import Eye, describe, eyes_of
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import resize
 
@@ -69,9 +71,9 @@ _TOGETHER = 128  # frames that are read and encoded together
 _PER_BOUT = 10  # frames of a bout that the layer is fitted to
 _MOST_SAMPLES = 3000  # of all such frames
 _DIRECTIONS = 400  # principal directions of the statistics that the layer uses
-# to choose from, the default first: C of scikit-learn, and weights of the log probabilities of motion
+# to choose from, the default first: C of scikit-learn, and weights of the log probabilities of eyes
 _PENALTIES = (3.0, 0.3, 30.0, 300.0)
-_MOTION_WEIGHTS = (0.5, 0.25, 1.0)
+_EYE_WEIGHTS = (0.5, 0.25, 1.0)
 _TOLERANCE_OF_LOSS = 1e-3  # of the solver
 # of the decoder, the default first
 _WEIGHTS = (0.4, 0.2, 0.7, 0.1, 1.0, 0.05, 1.5)
@@ -122,7 +124,7 @@ class _Frames(NamedTuple):
             frame; the last frame is repeated `delay` times. Most have no statistics of order.
         labels: of each tier, the class of each frame, `T`.
         samples: positions of the frames that layers are fitted to.
-        motion: Fisher vectors of the shortest window around each frame, `T F`; None: they are not computed.
+        eyes: by each other eye, Fisher vectors of the shortest window around each frame, `T F`.
         unknown: spans in which nobody knows what happens, where nothing is labeled.
     """
 
@@ -130,7 +132,7 @@ class _Frames(NamedTuple):
     statistics: list[NDArray[np.float16]]
     labels: list[Ints]
     samples: Ints
-    motion: NDArray[np.float16] | None = None
+    eyes: Mapping[str, NDArray[np.float16]] = MappingProxyType({})
     unknown: Sequence[Times] = ()
 
     def known_samples(self, labels: Ints) -> Ints:
@@ -144,21 +146,16 @@ class _Candidate(NamedTuple):
     Args:
         windows: of pictures.
         C: of the layer of pictures, as in scikit-learn.
-        motion_weight: of the log probabilities of motion; 0: pictures alone.
-        motion_penalty: of the layer of motion.
+        eyes: of the other eyes that count, the weight of the log probabilities, and C of the layer.
     """
 
     windows: "_WindowSet"
     C: float = _PENALTIES[0]
-    motion_weight: float = 0.0
-    motion_penalty: float = _PENALTIES[0]
+    eyes: Mapping[str, tuple[float, float]] = MappingProxyType({})
 
     def __str__(self) -> str:
-        if self.motion_weight:
-            return (
-                f"pictures and motion, weight {self.motion_weight:g}, C = {self.motion_penalty:g}"
-            )
-        return "pictures alone"
+        eyes = [f"{eye}, weight {weight:g}, C = {C:g}" for eye, (weight, C) in self.eyes.items()]
+        return " and ".join(["pictures", *eyes]) if eyes else "pictures alone"
 
     @property
     def windows_text(self) -> str:
@@ -176,8 +173,8 @@ def fit_states(
     data: DataConfig,
 ) -> SegmentLayer:
     """Fit a state layer to recordings: its heads are `state`, with center and scale `L M`, weight
-    `R L M`, bias `R`; and, unless states are recognized by pictures alone, `state_motion` on motion
-    words, with weight `R F` and bias `R`.
+    `R L M`, bias `R`; and `state_motion` or that of another eye, if it counts, with weight `R F` and
+    bias `R`.
 
     Args:
         net: the model, which is not changed.
@@ -200,23 +197,27 @@ def fit_states(
     windows = search(
         "windows of states", candidates, tests.trial, name=lambda option: option.windows_text
     )
-    motions = tests.motions(windows.value, is_requested=data.eyes != "auto")
-    motion = search("eyes of states", motions, tests.trial)
-    logits = tests.logits(motion.value)
+    candidate = windows.value
+    table = windows.table
+    for eye in frames[0].eyes:
+        options = tests.with_eye(candidate, eye, is_requested=data.eyes != "auto")
+        if len(options) > 1:
+            candidate, tried = search("eyes of states", options, tests.trial)
+            table += tried
+    logits = tests.logits(candidate)
     fitted = [
         _fit_tier(tests, number, [scores[number] for scores in logits])
         for number in range(len(tiers))
     ]
-    eyes_table = motion.table if len(motions) > 1 else ()
-    heads = {"state": Head(**tests.layer(motion.value)._asdict())}
-    if motion.value.motion_weight:
-        heads["state_motion"] = Head(*tests.motion_layer(motion.value))
+    heads = {"state": Head(**tests.layer(candidate)._asdict())}
+    for eye in candidate.eyes:
+        heads[STATES_BY + eye] = Head(*tests.eye_layer(candidate, eye))
     return SegmentLayer(
         heads,
         lengths,
         replace(decision, states=tuple(tier.chain for tier in fitted), frame_rate=rate),
         held_out=_held_out_states(recordings, tests, fitted),
-        table=sum((tier.table for tier in fitted), (*windows.table, *eyes_table)),
+        table=sum((tier.table for tier in fitted), table),
     )
 
 
@@ -413,12 +414,15 @@ def _read(
             samples=np.zeros(0, np.int64),
             unknown=recording.unknown,
         )
-        if data.sees_motion:
-            vectors = _motion_vectors(
-                reader, indices, times[:count], n=lengths[0], offset=offsets[0]
-            )
-            frames = frames._replace(motion=vectors)
-        encoded.append(frames)
+        vectors = _eye_vectors(
+            eyes_of(data.eyes),
+            reader,
+            indices,
+            times=times[:count],
+            n=lengths[0],
+            offset=offsets[0],
+        )
+        encoded.append(frames._replace(eyes=vectors))
     bouts = sum(len(bouts_of(labels)) for frames in encoded for labels in frames.labels)
     per_bout = int(np.clip(_MOST_SAMPLES // max(bouts, 1), 2, _PER_BOUT))
     return [frames._replace(samples=_sampled(frames.labels, per_bout)) for frames in encoded]
@@ -446,21 +450,31 @@ def _features(
             yield encode_samples(net, torch.from_numpy(pixels), data, at_once=32)[places]
 
 
-def _motion_vectors(
-    reader: VideoReader, indices: Ints, times: Floats, *, n: int, offset: int
-) -> NDArray[np.float16]:
+def _eye_vectors(
+    eyes: Mapping[str, Eye],
+    reader: VideoReader,
+    indices: Ints,
+    *,
+    times: Floats,
+    n: int,
+    offset: int,
+) -> dict[str, NDArray[np.float16]]:
     """The Fisher vectors `T F` of one window per frame at these `indices` and `times`: `n` frames
-    that end `offset` frames later, as in a stream. After the last frame nothing moves.
+    that end `offset` frames later, as in a stream. After the last frame nothing is seen.
     """
+    if not eyes:
+        return {}
     until_last = takewhile(lambda frame: frame[0] <= indices[-1], reader)
     frames = ((time, pixels) for _, time, pixels in until_last)
-    words = torch.from_numpy(motion_eye().describe(frames, times.tolist()))
-    rows = F.pad(words, (0, 0, 0, offset))
-    vectors = list[NDArray[np.float16]]()
-    for joined, past in with_past(rows.split(_TOGETHER), n - 1):
-        (sums,) = window_sums(rounded_motion(joined[None]), (n,))
-        vectors.append(fisher_vector(sums[0, past:]).half().numpy())
-    return np.concatenate(vectors)[offset:]
+    vectors = dict[str, NDArray[np.float16]]()
+    for name, seen in describe(eyes, frames, times.tolist()).items():
+        rows = F.pad(torch.from_numpy(seen), (0, 0, 0, offset))
+        pieces = list[NDArray[np.float16]]()
+        for joined, past in with_past(rows.split(_TOGETHER), n - 1):
+            (sums,) = window_sums(rounded_motion(joined[None]), (n,))
+            pieces.append(fisher_vector(sums[0, past:]).half().numpy())
+        vectors[name] = np.concatenate(pieces)[offset:]
+    return vectors
 
 
 def _statistics(
@@ -571,13 +585,14 @@ class _StateTests:
         self.space = cache(self._space)
         self.held_out = cache(self._held_out)
 
-    def motions(self, candidate: _Candidate, *, is_requested: bool) -> list[_Candidate]:
-        """With motion, if anything moves, and without, unless motion is requested."""
-        vectors = [recording.motion for recording in self.recordings]
-        if not any(rows is not None and rows.any() for rows in vectors):
+    def with_eye(self, candidate: _Candidate, eye: str, *, is_requested: bool) -> list[_Candidate]:
+        """With another eye, if it sees anything, and without, unless it is requested."""
+        if not any(recording.eyes[eye].any() for recording in self.recordings):
             return [candidate]
-        pairs = product(_MOTION_WEIGHTS, _PENALTIES)
-        both = [candidate._replace(motion_weight=weight, motion_penalty=C) for weight, C in pairs]
+        both = [
+            candidate._replace(eyes={**candidate.eyes, eye: pair})
+            for pair in product(_EYE_WEIGHTS, _PENALTIES)
+        ]
         return both if is_requested else [candidate, *both]
 
     def trial(self, candidate: _Candidate) -> Trial:
@@ -598,19 +613,16 @@ class _StateTests:
         """For each recording and each tier, log probabilities `T R` by a layer that was fitted
         without its fold.
         """
-        pictures = self.held_out(candidate.windows, candidate.C)
-        if not candidate.motion_weight:
-            return pictures
-        motion = self.held_out(None, candidate.motion_penalty)
-        vectors = (recording.motion for recording in self.recordings)
-        moving = [np.any(rows, axis=1, keepdims=True) for rows in vectors if rows is not None]
-        return [
-            [
-                log_softmax(by_pictures + candidate.motion_weight * moves * by_motion, 1)
-                for by_pictures, by_motion in zip(*logs, strict=True)
+        sums = self.held_out(candidate.windows, candidate.C)
+        for eye, (weight, C) in candidate.eyes.items():
+            sees = [recording.eyes[eye].any(1, keepdims=True) for recording in self.recordings]
+            sums = [
+                [logs + weight * seen * by_eye for logs, by_eye in zip(*tiers, strict=True)]
+                for seen, *tiers in zip(sees, sums, self.held_out(eye, C), strict=True)
             ]
-            for moves, *logs in zip(moving, pictures, motion, strict=True)
-        ]
+        if not candidate.eyes:
+            return sums
+        return [[log_softmax(logs, 1) for logs in tiers] for tiers in sums]
 
     def layer(self, candidate: _Candidate) -> LinearLayer:
         """The layer of pictures, fitted to all recordings, as one on the statistics of all windows:
@@ -633,12 +645,14 @@ class _StateTests:
             bias=bias,
         )
 
-    def motion_layer(self, candidate: _Candidate) -> tuple[Floats, Floats]:
-        """The layer of motion, fitted to all recordings, with its weight: weight `R F`, bias `R`."""
-        space = self.space(None)
-        rows, bias = self._fit(space, range(len(self.recordings)), candidate.motion_penalty)
+    def eye_layer(self, candidate: _Candidate, eye: str) -> tuple[Floats, Floats]:
+        """The layer of another eye, fitted to all recordings, with its weight: weight `R F`, bias
+        `R`.
+        """
+        space = self.space(eye)
+        factor, C = candidate.eyes[eye]
+        rows, bias = self._fit(space, range(len(self.recordings)), C)
         weight = rows @ space.basis.T / space.scale
-        factor = candidate.motion_weight
         return factor * weight, factor * (bias - weight @ space.center)
 
     def names(self, tier: _Tier) -> list[str | None]:
@@ -664,19 +678,19 @@ class _StateTests:
         labels = [self.recordings[i].labels[number] for i in rows]
         return durations(labels, len(self.tiers[number].classes), rate=self.rate)
 
-    def _space(self, windows: _WindowSet | None) -> _Space:
-        """The space of pictures with these windows; None: of motion."""
+    def _space(self, source: _WindowSet | str) -> _Space:
+        """The space of pictures with these windows, or of another eye."""
         vectors = [
-            partial(np.asarray, recording.motion)
-            if windows is None
-            else partial(_around, recording, windows, self.lengths, rate=self.rate)
+            partial(np.asarray, recording.eyes[source])
+            if isinstance(source, str)
+            else partial(_around, recording, source, self.lengths, rate=self.rate)
             for recording in self.recordings
         ]
-        return _Space.of(vectors, self.recordings, one_scale=windows is None)
+        return _Space.of(vectors, self.recordings, one_scale=isinstance(source, str))
 
-    def _held_out(self, windows: _WindowSet | None, C: float) -> list[list[Floats]]:
+    def _held_out(self, source: _WindowSet | str, C: float) -> list[list[Floats]]:
         """Log probabilities `T R` for each recording and tier, fitted without its fold."""
-        space = self.space(windows)
+        space = self.space(source)
         result: list[list[Floats]] = [[] for _ in self.recordings]
         ends = np.cumsum([len(tier.classes) for tier in self.tiers])[:-1]
         for test in self.folds:

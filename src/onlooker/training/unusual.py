@@ -22,7 +22,7 @@ _SHARE = 0.99  # of new recordings whose clips are all usual
 # from a few recordings is exceeded more often than stated.
 _SPREAD = 0.6
 _PRIOR = 10
-_EQUAL = 1e-6  # mean squared distance up to which the motion of clips counts as equal
+_EQUAL = 1e-6  # mean squared distance up to which what an eye sees counts as equal
 
 
 def usual_distance(clips: ClipStatistics, candidate: Candidate) -> float | None:
@@ -43,8 +43,8 @@ def usual_distance(clips: ClipStatistics, candidate: Candidate) -> float | None:
     return _usual(clips, distances)
 
 
-class MotionSpread(NamedTuple):
-    """The mean `R` of the Fisher vectors of clips, in the basis of `MotionVectors`, and their mean
+class Spread(NamedTuple):
+    """The mean `R` of the Fisher vectors of clips, in the basis of `EyeVectors`, and their mean
     squared distance from it.
 
     The squared norm of a Fisher vector is the number of its parts, also where the basis does not
@@ -55,31 +55,32 @@ class MotionSpread(NamedTuple):
     square: float
 
     @classmethod
-    def of(cls, x: Floats) -> "MotionSpread":
-        """The spread of vectors `B R` of clips in which something moves."""
+    def of(cls, x: Floats) -> "Spread":
+        """The spread of vectors `B R` of clips in which something is seen."""
         center = x.sum(0) / max(1, x.any(1).sum())
         square = PARTS - float(center @ center)
         return cls(center, square if square > _EQUAL else 1.0)
 
     def distances(self, x: Floats) -> Floats:
-        """Squared distances of vectors `B R` in multiples of `square`; zero where nothing moves."""
+        """Squared distances of vectors `B R` in multiples of `square`; zero where nothing is seen."""
         squares = PARTS - 2 * x @ self.center + self.center @ self.center
         return squares.clip(0) / self.square * x.any(1)
 
-    def factor(self, usual: float | None, usual_motion: float | None) -> float:
-        """Factor that brings squared distances of motion to the scale of pictures, with `usual` as
-        the limit of both; 0: motion does not count, because one of these distances is not known.
+    def factor(self, usual: float | None, usual_seen: float | None) -> float:
+        """Factor that brings squared distances of an eye to the scale of pictures, with `usual` as
+        the limit of both; 0: they do not count, because one of these limits is not known.
+
+        `usual_seen`: the limit of the eye, in multiples of `square`.
         """
-        if usual is None or usual_motion is None:
+        if usual is None or usual_seen is None:
             return 0.0
-        return usual / (usual_motion * self.square)
+        return usual / (usual_seen * self.square)
 
 
-def usual_motion(clips: ClipStatistics) -> float | None:
-    """As `usual_distance`, of the motion of clips (`MotionSpread.distances`)."""
-    assert clips.motion is not None
-    x = clips.motion.x
-    return _usual(clips, lambda train, test: MotionSpread.of(x[train]).distances(x[test]))
+def usual_seen(clips: ClipStatistics, eye: str) -> float | None:
+    """As `usual_distance`, of what another eye sees (`Spread.distances`)."""
+    x = clips.eyes[eye].x
+    return _usual(clips, lambda train, test: Spread.of(x[train]).distances(x[test]))
 
 
 def _usual(clips: ClipStatistics, distances: Callable[[Ints, Ints], Floats]) -> float | None:

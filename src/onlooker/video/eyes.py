@@ -2,7 +2,7 @@
 the model gets.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,9 +16,15 @@ EyeRows = Mapping[str, Floats]  # by the names of eyes (`Eye.step`)
 
 
 class Eye(Protocol):
-    """One more input of a model."""
+    """One more input of a model.
+
+    Args:
+        num_features: F, of four parts of equal length (`base.fisher.PARTS`).
+        digest: of all that its features depend on; part of the key under which they are stored.
+    """
 
     num_features: int
+    digest: str
 
     def step(self, frame: Pixels, time: float, state: Any) -> tuple[Any, Floats]:  # noqa: ANN401 - each eye has its own state
         """The state after a frame; and how many things are seen that end with it, and the sums of
@@ -30,8 +36,19 @@ class Eye(Protocol):
             state: after the frame before; None at the first one.
         """
 
+    def finish(self, state: Any) -> Floats:  # noqa: ANN401 - each eye has its own state
+        """The row of a video that ends before anything was seen, from the state after its last
+        frame.
+        """
+
 
 EYES: dict[str, Callable[[], Eye]] = {"motion": motion_eye}
+
+
+def eyes_of(setting: str) -> dict[str, Eye]:
+    """The eyes of a model besides pictures, by `DataConfig.eyes`: one, none, or all of them."""
+    names = [setting] if setting in EYES else [] if setting == "pictures" else EYES
+    return {name: EYES[name]() for name in names}
 
 
 def look(
@@ -41,6 +58,32 @@ def look(
     seen = {name: eye.step(frame, time, states.get(name)) for name, eye in eyes.items()}
     rows = {name: row for name, (_, row) in seen.items()}
     return {name: state for name, (state, _) in seen.items()}, rows
+
+
+def describe(
+    eyes: Mapping[str, Eye], frames: Iterable[tuple[float, Pixels]], times: Sequence[float]
+) -> dict[str, Floats]:
+    """What eyes see in a video: one row per time, `T 1+F`, with all that ends after the time before
+    and not after this one; the last row also has all that ends later.
+
+    Args:
+        frames: time in seconds and pixels (`Eye.step`) of all frames.
+        times: in seconds, ascending.
+    """
+    features = {
+        name: np.zeros((len(times), 1 + eye.num_features), np.float32) for name, eye in eyes.items()
+    }
+    ends = np.array(times[:-1])
+    states = dict[str, Any]()
+    for time, frame in frames:
+        for name, eye in eyes.items():
+            states[name], row = eye.step(frame, time, states.get(name))
+            if row[0]:
+                features[name][np.searchsorted(ends, time)] += row
+    for name, state in states.items():
+        if not features[name][:, 0].any():
+            features[name][-1] = eyes[name].finish(state)
+    return features
 
 
 def added(rows: EyeRows, more: EyeRows) -> EyeRows:

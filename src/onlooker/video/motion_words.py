@@ -362,6 +362,8 @@ class MotionEye:
     """
 
     def __init__(self, file: Path = WORDS) -> None:
+        # of the words and of how they are used
+        self.digest = hashlib.sha256(b"%d " % VERSION + file.read_bytes()).hexdigest()[:16]
         arrays = load_file(file)
         self.words = [
             Words(**{name: arrays[f"{part}.{name}"] for name in Words._fields})
@@ -385,35 +387,17 @@ class MotionEye:
         state, blocks = next_blocks(frame, time, state)
         return state, self._row(blocks)
 
-    def describe(
-        self, frames: Iterable[tuple[float, Pixels]], times: Sequence[float]
-    ) -> NDArray[np.float32]:
-        """One row per time, `T 1+F`: the number and the sums of the blocks that end after the
-        previous time and not after this one; the last row also has all later blocks.
-
-        The blocks are the same as in `step`. If a video ends before its first blocks do, its bins
-        are repeated.
-
-        Args:
-            frames: time in seconds and pixels (`step`) of all frames.
-            times: in seconds, ascending.
+    def finish(self, state: MotionMemory) -> Floats:
+        """As the row of `step`, of a video that ends before its first blocks do: its bins are
+        repeated.
         """
-        rows = np.zeros((len(times), 1 + self.num_features), np.float32)
-        ends = np.array(times[:-1])
-        state: MotionMemory | None = None
-        for time, frame in frames:
-            state, row = self.step(frame, time, state)
-            if row[0]:
-                rows[np.searchsorted(ends, time)] += row
-        if state is not None and not rows[:, 0].any():
-            rows[-1] = self._row(last_blocks(state))
-        return rows
+        return self._row(last_blocks(state))
 
     def shares(
         self, frames: Iterable[tuple[float, Pixels]], weights: Floats
     ) -> Iterator[BlockShares]:
         """What each block of a video adds to the product of weights, `F`, and the sums of
-        contributions, `F`: all shares add up to the product with the rows of `describe`.
+        contributions, `F`: all shares add up to the product with the sum of all rows.
         """
         sizes = np.cumsum([2 * words.means.size for words in self.words])
         parts = [
@@ -457,11 +441,3 @@ class MotionEye:
 def motion_eye() -> MotionEye:
     """The eye with the words of this package."""
     return MotionEye()
-
-
-@lru_cache(1)
-def words_digest() -> str:
-    """A digest of the words of this package and of how they are used: what is computed with them has
-    it in its key.
-    """
-    return hashlib.sha256(b"%d " % VERSION + WORDS.read_bytes()).hexdigest()[:16]
