@@ -23,7 +23,7 @@ from label_files import by_video, segments_of, write_labels
 from onlooker.base.decision import Decision
 from onlooker.base.intervals import file_of, split_interval
 from onlooker.base.records import ClipError, Event, Prediction, Recording, Segment
-from onlooker.data.recordings import clips_by_file, with_labels
+from onlooker.data.recordings import recordings_of, with_labels
 from onlooker.data.sets import read_set
 from onlooker.formats.annotations import FORMATS, of_prediction, read_labels
 from onlooker.formats.labels import Requested
@@ -706,8 +706,7 @@ def test_convert_says_how_much_time_is_unknown_to_a_training(
     done = call("convert", boris(tmp_path, {"events": events}), tmp_path / "a.csv")
     assert "2.0 s of unknown time in 1 videos" in done.stderr
     clips = read_set(tmp_path / "a.csv", classes=1)
-    (listed,) = clips.recordings
-    (labeled,) = clips_by_file(clips.clips).values()
+    ((listed, labeled),) = recordings_of(clips.clips, clips.recordings)
     timing = VideoReader(listed.path).timing
     recording = with_labels(listed, labeled, timing, nothing="nothing")
     outputs = _Tier([0, -1], 1).labels(recording, np.arange(0.05, 20, 0.1), ("run",))

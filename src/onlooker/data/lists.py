@@ -31,7 +31,7 @@ from onlooker.base.parallel import map_ahead
 from onlooker.base.records import Clip, ClipError, Recording, Segment
 from onlooker.base.settings import suggestion
 from onlooker.base.text import composed, relative_name, some_of
-from onlooker.data.recordings import clips_by_file
+from onlooker.data.recordings import recordings_of
 from onlooker.data.scenes import connected
 from onlooker.data.split import ClipSet, Overlaps
 from onlooker.data.tables import ListTable, read_table, table_kind
@@ -499,19 +499,18 @@ def fill_gaps(
     Args:
         recordings: whose unknown time is no gap.
     """
-    unknown = {recording.path: recording.unknown for recording in recordings}
     split_of = {clip: split for split, clips in parts.items() for clip in clips}
-    files = {
-        file: sorted(clips, key=itemgetter(0))
-        for file, clips in clips_by_file(split_of).items()
+    files = [
+        (recording, sorted(clips, key=itemgetter(0)))
+        for recording, clips in recordings_of(split_of, recordings)
         if WHOLE not in {times for times, _ in clips}
-    }
+    ]
     random = np.random.default_rng(0)
     filled = {split: [*clips] for split, clips in parts.items()}
-    lengths = map_ahead(_seconds, [file_of(clips[0][1].path) for clips in files.values()])
-    for (file, clips), seconds in zip(files.items(), lengths, strict=True):
+    lengths = map_ahead(_seconds, [recording.path for recording, _ in files])
+    for (recording, clips), seconds in zip(files, lengths, strict=True):
         labeled = [times for times, _ in clips]
-        for start, end in cut_gaps(labeled, seconds, random, unknown=unknown.get(file, ())):
+        for start, end in cut_gaps(labeled, seconds, random, unknown=recording.unknown):
             before = bisect_left(labeled, (start,)) - 1
             clip = clips[max(before, 0)][1]
             path = with_interval(file_of(clip.path), start, end)

@@ -1,6 +1,5 @@
 """Recordings of clips: what is labeled in a file that clips are parts of, or were cut from."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from operator import attrgetter
@@ -10,23 +9,31 @@ import numpy as np
 
 from onlooker.base.intervals import WHOLE, Times, outside, resolved, split_interval
 from onlooker.base.records import Clip, Recording, Segment
+from onlooker.data.split import group_of
 from onlooker.video.sampling import Timing
 
 
-def clips_by_file(
-    clips: Iterable[Clip], *, sources: bool = False
-) -> dict[Path, list[tuple[Times, Clip]]]:
-    """The clips of each file (`resolved`) with their times there; `WHOLE`: all of it.
+def recordings_of(
+    clips: Iterable[Clip], listed: Iterable[Recording] = (), *, sources: bool = False
+) -> list[tuple[Recording, list[tuple[Times, Clip]]]]:
+    """The recordings that clips are parts of, each with its clips and their times there; `WHOLE`:
+    all of it.
 
     Args:
+        listed: recordings with unknown time and a second scorer (`ClipSet.recordings`).
         sources: a clip that was cut from an existing recording counts as a part of it.
     """
-    files = defaultdict[Path, list[tuple[Times, Clip]]](list)
+    known = {recording.path: recording for recording in listed}
+    recordings = dict[Path, tuple[Recording, list[tuple[Times, Clip]]]]()
     for clip in clips:
-        source = clip.source if sources else None
-        file, times = split_interval(source or clip.path)
-        files[resolved(file)].append((times or WHOLE, clip))
-    return files
+        file, times = split_interval((clip.source if sources else None) or clip.path)
+        path = resolved(file)
+        if path not in recordings:
+            recording = known.get(path, Recording(path, ()))
+            recording = replace(recording, path=file, group=group_of(clip), root=clip.root)
+            recordings[path] = (recording, [])
+        recordings[path][1].append((times or WHOLE, clip))
+    return [*recordings.values()]
 
 
 def with_labels(

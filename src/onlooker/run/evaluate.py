@@ -26,13 +26,12 @@ from onlooker.base.records import (
     ClipError,
     Curves,
     Evaluation,
-    Recording,
     Segment,
     clip_name,
 )
 from onlooker.base.text import printable
 from onlooker.data.clips import ClipFrames, cached_read, read_clips, read_thumbnails
-from onlooker.data.recordings import clips_by_file, with_labels
+from onlooker.data.recordings import recordings_of, with_labels
 from onlooker.data.scenes import MAX_COMPARED, scene_images, seen
 from onlooker.data.sets import ClipSet, read_set, root_of, set_name
 from onlooker.data.split import Split, copies_of, group_of, require_clips
@@ -305,16 +304,14 @@ def _compared(
     recording as well.
     """
     nothing = recognizer.decision.nothing_name
-    listed = {recording.path: recording for recording in clips.recordings}
     recordings = list[ComparedRecording]()
     errors = dict[Path, ClipError]()
-    for path, labeled in clips_by_file(test).items():
-        file = file_of(labeled[0][1].path)
+    for recording, labeled in recordings_of(test, clips.recordings):
         try:
-            timing = VideoReader(file).timing
-            prediction, reported = recognizer.predict_recording(file, seconds=timing.end)
+            timing = VideoReader(recording.path).timing
+            prediction, reported = recognizer.predict_recording(recording.path, seconds=timing.end)
         except ClipError as error:
-            errors[file] = error
+            errors[recording.path] = error
             continue
         inside = list[tuple[Times, Clip]]()
         for times, clip in labeled:
@@ -323,12 +320,11 @@ def _compared(
                 inside.append((times, clip))
             except ClipError as error:
                 errors[clip.path] = error
-        recording = listed.get(path, Recording(path, ()))
         labels = with_labels(recording, inside, timing, nothing=nothing).segments
         recordings.append(
             ComparedRecording(
-                clip_name(file, root_of(clips.path)),
-                file,
+                clip_name(recording.path, root_of(clips.path)),
+                recording.path,
                 Timeline.of([label for label in labels if label.label != nothing], timing.end),
                 predicted=Timeline(prediction.segments, timing.end),
                 live=Timeline(reported, timing.end),

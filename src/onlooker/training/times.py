@@ -8,11 +8,10 @@ from typing import NamedTuple
 
 from onlooker.base.config import When
 from onlooker.base.decision import Decision
-from onlooker.base.intervals import WHOLE, Times, covered, file_of, outside
+from onlooker.base.intervals import WHOLE, Times, covered, outside
 from onlooker.base.records import Clip, ClipError, InputError, Recording
 from onlooker.data.clips import read_header
-from onlooker.data.recordings import clips_by_file, with_labels
-from onlooker.data.split import group_of
+from onlooker.data.recordings import recordings_of, with_labels
 from onlooker.data.tiers import tiers_of
 
 _COVERED = 0.3  # minimum share of labeled time of recordings that give states
@@ -98,20 +97,11 @@ def _with_clips(
     """The recordings that clips are intervals of, or were cut from, with the labels in the order of
     time; without recordings that cannot be read any more.
     """
-    unknown = {recording.path: recording.unknown for recording in recordings}
     labeled = list[Recording]()
-    for path, of_file in clips_by_file(clips, sources=True).items():
+    for recording, of_file in recordings_of(clips, recordings, sources=True):
         parts = [(times, clip) for times, clip in of_file if times != WHOLE]
         if not parts:
             continue
-        _, clip = parts[0]
-        recording = Recording(
-            file_of(clip.source or clip.path),
-            (),
-            tuple(unknown.get(path, ())),
-            group=group_of(clip),
-            root=clip.root,
-        )
         with suppress(ClipError):
             timing = read_header(recording.path).timing
             labeled.append(with_labels(recording, parts, timing, nothing=decision.nothing_name))
