@@ -155,8 +155,7 @@ class _Stream(NamedTuple):
         device = next(self.encoder.parameters()).device
         with _one_at_a_time, torch.autocast(device.type, torch.bfloat16, enabled=self.bf16):
             video = to_video(frames.to(device), self.data.normalization, self.data.flow_channels)
-            features = encode(self.encoder, video)
-        return features
+            return encode(self.encoder, video)
 
 
 def _streams(net: VideoModel, data: DataConfig, precision: Precision) -> list[_Stream]:

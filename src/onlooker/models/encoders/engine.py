@@ -16,14 +16,14 @@ from importlib import import_module
 from pathlib import Path
 from threading import RLock
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
-import onlooker
-from onlooker.base.files import default_cache, read_bytes, write_bytes
+from onlooker.base.files import default_cache, file_digest, read_bytes, write_bytes
+from onlooker.base.parallel import cores
 from onlooker.models.encoders.graph import fold_batch_norm, make_graph, weights_digest
 
 __all__ = ["encode"]
@@ -34,6 +34,7 @@ PACKAGED = Path(__file__).with_name("graphs")  # one for each class of encoders,
 TOLERANCE = 1e-4  # of features, between two engines
 _TOGETHER = 8  # frames in one run: with more, it needs more memory and as much time
 _ENGINE = "ONLOOKER_ENGINE"
+_MAKER = Path(__file__).with_name("graph.py")
 
 Run = Callable[[Tensor], Tensor]
 
@@ -100,18 +101,21 @@ def _key(encoder: nn.Module, frames: Tensor) -> tuple[object, ...]:
 def _fastest(encoder: nn.Module, shape: torch.Size) -> Run:
     """The first engine whose features of a frame `C H W` are those of PyTorch."""
     frame = torch.rand(1, *shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    name = type(encoder).__name__
     with torch.inference_mode():
         expected = encoder(frame)
-        for make in (_packaged, _stored, _made, _folded):
+        for make in _ENGINES if _has_onnxruntime() else (folded_pytorch,):
             try:
                 run = make(encoder, frame)
                 features = run(frame)
-            except Exception as error:  # noqa: BLE001 - those of ONNX Runtime have no common class
-                _log.debug("%s of %s: %s", make.__name__, type(encoder).__name__, error)
+            # those of ONNX Runtime and of exporting have no common class
+            except Exception as error:
+                _log.debug("%s does not run by %s: %s", name, make.__name__, error)
                 continue
             if features.shape == expected.shape and torch.allclose(
                 features, expected, rtol=TOLERANCE, atol=TOLERANCE
             ):
+                _log.debug("%s runs by %s", name, make.__name__)
                 return run
     return partial(_by_pytorch, encoder)
 
@@ -122,40 +126,48 @@ def _by_pytorch(encoder: nn.Module, frames: Tensor) -> Tensor:
     return features
 
 
-def _packaged(encoder: nn.Module, frame: Tensor) -> Run:
+def packaged_graph(encoder: nn.Module, frame: Tensor) -> Run:
     """A graph of this package, which takes its weights from memory."""
     graph = read_bytes(PACKAGED / f"{type(encoder).__name__.lower()}.onnx")
     state = fold_batch_norm(encoder, frame).state_dict()
     return _session(graph, {name: tensor for name, tensor in state.items() if tensor.ndim})
 
 
-def _stored(encoder: nn.Module, frame: Tensor) -> Run:
+def stored_graph(encoder: nn.Module, frame: Tensor) -> Run:
     return _session(read_bytes(_graph_file(encoder, frame)))
 
 
-def _made(encoder: nn.Module, frame: Tensor) -> Run:
-    _onnxruntime()
+def new_graph(encoder: nn.Module, frame: Tensor) -> Run:
     graph = make_graph(fold_batch_norm(encoder, frame), frame)
     with suppress(OSError):  # a cache that cannot be written to
         write_bytes(_graph_file(encoder, frame), graph)
     return _session(graph)
 
 
-def _folded(encoder: nn.Module, frame: Tensor) -> Run:
+def folded_pytorch(encoder: nn.Module, frame: Tensor) -> Run:
     return partial(_by_pytorch, fold_batch_norm(encoder, frame))
+
+
+_ENGINES = (packaged_graph, stored_graph, new_graph, folded_pytorch)  # the fastest to make first
 
 
 def _graph_file(encoder: nn.Module, frame: Tensor) -> Path:
     """Where the graph of this encoder is stored: by its weights, and whatever makes and runs it."""
-    made_by = (frame.shape, torch.__version__, _onnxruntime().__version__, onlooker.__version__)
-    text = f"{encoder} {weights_digest(encoder)} {made_by}"
+    made_by = (file_digest(_MAKER), torch.__version__, import_module("onnxruntime").__version__)
+    text = f"{encoder} {weights_digest(encoder)} {frame.shape} {made_by}"
     return default_cache() / "graphs" / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.onnx"
 
 
+def _threads() -> int:
+    """PyTorch does not know how much of a processor a container may use."""
+    return min(torch.get_num_threads(), cores())
+
+
 def _session(graph: bytes, weights: Mapping[str, Tensor] = MappingProxyType({})) -> Run:
-    runtime = _onnxruntime()
+    runtime = import_module("onnxruntime")
     options = runtime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
+    options.intra_op_num_threads = _threads()
+    options.log_severity_level = 3  # errors
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     values = [runtime.OrtValue.ortvalue_from_numpy(weight.numpy()) for weight in weights.values()]
     options.add_external_initializers([*weights], values)
@@ -168,12 +180,11 @@ def _session(graph: bytes, weights: Mapping[str, Tensor] = MappingProxyType({}))
 
 
 @cache
-def _onnxruntime() -> Any:  # noqa: ANN401 - it has no types
-    """The package, which is imported when the first encoder runs."""
+def _has_onnxruntime() -> bool:
+    """Whether it can be imported, which takes a moment; if not, one line says so."""
     try:
-        return import_module("onnxruntime")
+        import_module("onnxruntime")
     except ImportError as error:
-        _log.warning(
-            "encoders run on PyTorch, and are slower: onnxruntime cannot be imported (%s)", error
-        )
-        raise
+        _log.warning("encoders run on PyTorch, which is slower, because of onnxruntime: %s", error)
+        return False
+    return True
