@@ -26,7 +26,7 @@ from onlooker.base.files import default_cache, file_digest, read_bytes, write_by
 from onlooker.base.parallel import cores
 from onlooker.models.encoders.graph import fold_batch_norm, make_graph, weights_digest
 
-__all__ = ["encode"]
+__all__ = ["PACKAGED"]
 
 _log = logging.getLogger(__name__)
 

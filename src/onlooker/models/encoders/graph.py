@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+__all__ = ["fold_batch_norm", "make_graph"]
+
 _OPSET = 20
 
 
