@@ -59,7 +59,7 @@ def live_models(results: Results) -> Table:
     }
     note = (
         "A frame in ms of CPU time, on one thread, in float32. `onlooker`: the model as `watch` runs it, with `lite0` "
-        f"at 224 pixels and pictures alone unless another is named, `small` at 112. Other models: steps of "
+        "at 224 pixels and pictures alone unless another is named, `small` at 112. Other models: steps of "
         f"{figures['pixels']} pixels, and *at 112*. `python benchmarks/bench_live.py`"
     )
     entries = (

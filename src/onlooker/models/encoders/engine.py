@@ -169,14 +169,17 @@ def _session(graph: bytes, weights: Mapping[str, Tensor] = MappingProxyType({}))
     options.intra_op_num_threads = _threads()
     options.log_severity_level = 3  # errors
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    values = [runtime.OrtValue.ortvalue_from_numpy(weight.numpy()) for weight in weights.values()]
+    # a session takes only what another owner keeps: with channels last, it would be a copy
+    kept = [weight.contiguous().numpy() for weight in weights.values()]
+    values = [*map(runtime.OrtValue.ortvalue_from_numpy, kept)]
     options.add_external_initializers([*weights], values)
     session = runtime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    return partial(_run, session, kept)
 
-    def run(frames: Tensor) -> Tensor:
-        return torch.from_numpy(session.run(None, {"frames": frames.contiguous().numpy()})[0])
 
-    return run
+def _run(session: Any, kept: object, frames: Tensor) -> Tensor:  # noqa: ANN401 - it has no types
+    """`kept`: the weights of the session, which live as long as it does."""
+    return torch.from_numpy(session.run(None, {"frames": frames.contiguous().numpy()})[0])
 
 
 @cache
