@@ -100,6 +100,13 @@ def test_packaged_graphs_give_the_features_of_pytorch(
     assert engines() == ["packaged_graph"]
 
 
+def test_weights_with_channels_last_in_memory_are_taken_too(engines: Engines) -> None:
+    encoder = frozen("small", 64).to(memory_format=torch.channels_last)
+    frames = frames_of(64)
+    torch.testing.assert_close(encode(encoder, frames), encoder(frames), rtol=1e-4, atol=1e-4)
+    assert engines() == ["packaged_graph"]
+
+
 @pytest.mark.parametrize(
     "name", ["conv4", "small", pytest.param("lite0", marks=pytest.mark.slow)]
 )

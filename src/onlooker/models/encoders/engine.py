@@ -16,7 +16,7 @@ from importlib import import_module
 from pathlib import Path
 from threading import RLock
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import torch
