@@ -54,7 +54,9 @@ def by_openvino(encoder: nn.Module, frames: Tensor) -> Work:
 
 @torch.inference_mode()
 def measure(name: str, pixels: int, multiply_adds: float) -> dict[str, Any]:
-    """CPU milliseconds a frame by engine and frames at once, and the largest difference."""
+    """CPU milliseconds a frame by the number of frames at once, and the largest difference from
+    PyTorch.
+    """
     encoder = cast(nn.Module, build_encoder(name, 3, pixels, pretrained=not harness.smoke()))
     encoder.eval().requires_grad_(False)
     left, right = torch.rand(2, SIDE, SIDE)
@@ -62,9 +64,9 @@ def measure(name: str, pixels: int, multiply_adds: float) -> dict[str, Any]:
     for count in BATCHES:
         frames = torch.rand(count, 3, pixels, pixels) * 2 - 1
         work: dict[str, Work] = {
-            "PyTorch": partial(by_pytorch, encoder, frames),
-            "PyTorch, batch norm folded": folded(encoder, frames),
             "onlooker": partial(encode, encoder, frames),
+            "PyTorch": partial(by_pytorch, encoder, frames),
+            "batch norm folded": folded(encoder, frames),
             "matrix product": partial(torch.mm, left, right),
         }
         if find_spec("openvino"):
@@ -74,12 +76,7 @@ def measure(name: str, pixels: int, multiply_adds: float) -> dict[str, Any]:
         product = 1000 * median(seconds["matrix product"])
         milliseconds["matrix product"] = product * multiply_adds / SIDE**3
         largest = (encode(encoder, frames) - encoder(frames)).abs().max().item()
-        own = milliseconds["onlooker"]
-        figures[f"{count} at once"] = {
-            "ms": milliseconds,
-            "ratio": {key: ms / own for key, ms in milliseconds.items() if key != "onlooker"},
-            "largest_difference": largest,
-        }
+        figures[f"{name}, {count} at once"] = {"ms": milliseconds, "largest_difference": largest}
     return figures
 
 
@@ -87,18 +84,20 @@ def main() -> None:
     harness.parser(__doc__).parse_args()
     torch.set_num_threads(1)
     os.environ.pop("ONLOOKER_ENGINE", None)
-    figures = {f"{name} at {pixels}": measure(name, pixels, of) for name, pixels, of in ENCODERS}
-    rows = [
-        [name, count, key, ms]
-        for name, batches in figures.items()
-        for count, of in batches.items()
-        for key, ms in of["ms"].items()
-    ]
-    harness.show("one thread", ["encoder", "frames", "by", "CPU ms a frame"], rows)
-    packages = ("torch", "onnxruntime", "openvino")
-    installed = [package for package in packages if find_spec(package)]
+    encoders = dict[str, Any]()
+    for name, pixels, multiply_adds in ENCODERS:
+        encoders |= measure(name, pixels, multiply_adds)
+    ratios = {
+        name: {peer: ms / of["ms"]["onlooker"] for peer, ms in of["ms"].items()}
+        for name, of in encoders.items()
+    }
+    peers = list(next(iter(ratios.values())))
+    rows = [[name, *(of["ms"][peer] for peer in peers)] for name, of in encoders.items()]
+    harness.show("CPU ms a frame, one thread", ["encoder", *peers], rows)
+    packages = [package for package in ("onnxruntime", "openvino") if find_spec(package)]
     what = __doc__.splitlines()[0]
-    print(harness.record("bench-encode", what, figures, packages=installed))
+    figures = {"ratios": ratios, "encoders": encoders}
+    print(harness.record("bench-encode", what, figures, packages=packages))
 
 
 if __name__ == "__main__":

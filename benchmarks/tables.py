@@ -83,3 +83,24 @@ def lite0(results: Results) -> Table:
         "`python benchmarks/bench_lite0.py`"
     )
     return build(rows(results["bench-lite0"], "*"), columns, note=note)
+
+
+@table("encode", "bench-encode")
+def encode(results: Results) -> Table:
+    """The frozen encoders on one thread, by what runs them."""
+    ways = {
+        "PyTorch": "PyTorch",
+        "… batch norm folded": "batch norm folded",
+        "ONNX Runtime": "onlooker",
+        "OpenVINO": "OpenVINO",
+        "a matrix product": "matrix product",
+    }
+    columns: Columns = {
+        "encoder": key(0),
+        **{title: (f"ms/{name}", fixed(1)) for title, name in ways.items()},
+    }
+    note = (
+        "A frame in ms of CPU time. `lite0` at 224 pixels, `small` at 112. The last column: as many multiply-adds in a "
+        "product of two matrices. `python benchmarks/bench_encode.py`"
+    )
+    return build(rows(results["bench-encode"]["encoders"], "*"), columns, note=note)
