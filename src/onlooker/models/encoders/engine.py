@@ -9,7 +9,7 @@ into convolutions.
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache, partial
 from importlib import import_module
@@ -40,8 +40,13 @@ Run = Callable[[Tensor], Tensor]
 
 
 class _Engine(NamedTuple):
-    """What runs an encoder while its key is the same (`_key`)."""
+    """What runs an encoder while its key is the same.
 
+    Args:
+        tensors: the parameters and buffers of the encoder.
+    """
+
+    tensors: Sequence[Tensor]
     key: tuple[object, ...]
     run: Run
 
@@ -64,38 +69,49 @@ def encode(encoder: nn.Module, frames: Tensor) -> Tensor:
     """Features of frames, `N C H W -> N D h w`: by ONNX Runtime if the encoder is frozen and on a
     CPU, else by PyTorch. Their features differ by at most 1e-4.
     """
-    if not _is_frozen_on_cpu(encoder, frames):
+    if _needs_pytorch(encoder, frames):
         return _by_pytorch(encoder, frames)
-    key = _key(encoder, frames)
     engine = _engines.get(encoder)
-    if engine is None or engine.key != key:
-        with _making:
-            engine = _engines.get(encoder)
-            if engine is None or engine.key != key:
-                engine = _Engine(key, _fastest(encoder, frames.shape[1:]))
-                _engines[encoder] = engine
-    return torch.cat([*map(engine.run, frames.split(_TOGETHER))])
+    if engine is None or engine.key != _key(engine.tensors, frames) or torch.is_grad_enabled():
+        if any(
+            weight.requires_grad or weight.dtype != torch.float32 for weight in encoder.parameters()
+        ):
+            return _by_pytorch(encoder, frames)
+        engine = _engine(encoder, frames)
+    pieces = [*map(engine.run, frames.split(_TOGETHER))]
+    return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
 
 
-def _is_frozen_on_cpu(encoder: nn.Module, frames: Tensor) -> bool:
-    weights = (*encoder.parameters(), frames)
-    return not (
+def _needs_pytorch(encoder: nn.Module, frames: Tensor) -> bool:
+    return (
         encoder.training
+        or not frames.is_cpu
+        or frames.dtype != torch.float32
+        or frames.requires_grad
         or torch.compiler.is_compiling()
         or torch.is_autocast_enabled("cpu")
         or os.environ.get(_ENGINE) == "torch"
-        or any(tensor.requires_grad for tensor in weights)
-        or any(tensor.dtype != torch.float32 or not tensor.is_cpu for tensor in weights)
     )
 
 
-def _key(encoder: nn.Module, frames: Tensor) -> tuple[object, ...]:
+def _key(tensors: Sequence[Tensor], frames: Tensor) -> tuple[object, ...]:
     """Changes with the weights, the shape of frames, the process and its threads."""
-    tensors = (*encoder.parameters(), *encoder.buffers())
     # tensors that inference mode has made have no version
-    versions = (0 if tensor.is_inference() else tensor._version for tensor in tensors)
-    addresses = (tensor.data_ptr() for tensor in tensors)
-    return (frames.shape[1:], os.getpid(), torch.get_num_threads(), *versions, *addresses)
+    versions = [tensor._version for tensor in tensors if not tensor.is_inference()]
+    place = tensors[0].data_ptr() if tensors else 0
+    return (frames.shape[1:], os.getpid(), torch.get_num_threads(), place, versions)
+
+
+def _engine(encoder: nn.Module, frames: Tensor) -> _Engine:
+    """The engine of an encoder, made by one thread."""
+    with _making:
+        tensors = (*encoder.parameters(), *encoder.buffers())
+        key = _key(tensors, frames)
+        engine = _engines.get(encoder)
+        if engine is None or engine.key != key:
+            engine = _Engine(tensors, key, _fastest(encoder, frames.shape[1:]))
+            _engines[encoder] = engine
+        return engine
 
 
 def _fastest(encoder: nn.Module, shape: torch.Size) -> Run:
