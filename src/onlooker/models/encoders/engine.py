@@ -1,4 +1,4 @@
-"""How an encoder runs: on PyTorch, or, frozen on a CPU, four times as fast on ONNX Runtime.
+"""How an encoder runs: on PyTorch, or, frozen on a CPU, on ONNX Runtime, which is faster.
 
 The package has the graphs of its own encoders, without weights: a session gets them from memory. The
 graph of another encoder is made once, where the packages for exporting are installed, and kept in
