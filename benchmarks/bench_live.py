@@ -1,15 +1,16 @@
-"""The encoder `small` live, on one core: CPU time of a frame as `onlooker watch` runs it, next to
+"""The default model live, on one core: CPU time of a frame as `onlooker watch` runs it, next to
 MoViNet-A0's stream and TSM; delay from camera to answer.
 
     python benchmarks/bench_live.py              # 15 minutes; also draws docs/delay.png
     python benchmarks/bench_live.py --minutes 0  # without the camera, whose recorded delay is kept
 
-`onlooker train` makes the model from generated stick figures. A frame of it begins with pixels and
-ends with scores, boxes and events (`Streams.step`, which `watch` calls for each frame of a source).
-Peers have random weights, and get frames that are resized and normalized already. What
-`onlooker export` writes, and the exported steps of peers, run in onnxruntime; boxes and events are
-not in them. All times are CPU times of one thread, so that other programs on the machine count
-less. A spread is the 10th and the 90th percentile of the ratios of single repetitions.
+`onlooker train` makes the models from generated stick figures: `lite0` with pictures alone, and with
+both eyes, and `small` with pictures. A frame begins with pixels and ends with scores, boxes and
+events (`Streams.step`, which `watch` calls for each frame of a source). Peers have random weights,
+and get frames that are resized and normalized already. All run on PyTorch, and on ONNX Runtime: our
+encoder (`models.encoders.engine`), and the exported steps of peers. All times are CPU times of one
+thread, so that other programs on the machine count less. A spread is the 10th and the 90th
+percentile of the ratios of single repetitions on ONNX Runtime.
 
 The camera sends numbered frames by HTTP at 30 frames a second, and the model answers each of them
 (`--rate 0`); the delay is from the moment at which the camera has a frame to the moment at which
@@ -44,7 +45,6 @@ from onlooker.base.config import StreamConfig
 from onlooker.base.files import read_json
 from onlooker.data.stick_figures import write_set
 from onlooker.data.transforms import to_video
-from onlooker.export import STEP, export
 from onlooker.models.linear import LinearClassifier
 from onlooker.recognizer import Recognizer
 from onlooker.report.plots import COLORS, QUIET, plain
@@ -57,8 +57,16 @@ if TYPE_CHECKING:
 # pixels of the frames of MoViNet-A0 as published; of those at the limit
 SIDE = 172
 LIMIT = harness.size(448, 64)
+SMALL = 112  # of our encoder `small`
 CLASSES = 10
 PEERS: dict[str, type[MoViNet | TSM]] = {"movinet-a0": MoViNet, "tsm-mobilenetv2": TSM}
+# by the name of its row; the first one is what most people have
+MODELS: dict[str, dict[str, Any]] = {
+    "onlooker": {"encoder": "lite0", "eyes": "pictures"},
+    "onlooker, both eyes": {"encoder": "lite0", "eyes": "both"},
+    "onlooker, small": {"encoder": "small", "eyes": "pictures"},
+}
+DELAYED = "onlooker, small"  # whose delay from a camera is measured
 ACTIONS = ("bend", "jump", "kick", "wave")
 CLIPS = 4  # of each action
 STEPS = harness.size(4, 1)  # in each measurement
@@ -73,17 +81,19 @@ AFTER = 200  # steps after which memory is read
 Works = dict[str, Callable[[], object]]
 
 
-def trained(folder: Path) -> Path:
-    """The run of a model, and the clips that it was trained on."""
+def trained(folder: Path) -> dict[str, Path]:
+    """The runs of the models, by their rows, beside the clips that they were trained on."""
     clips = folder / "clips"
-    settings: dict[str, Any] = {"encoder": "small", "eyes": "pictures"}
+    smallest: dict[str, Any] = {}
     if harness.smoke():
-        settings |= {"size": 48, "frames": 4}
+        smallest = {"size": 64, "frames": 4}
         harness.write_clips(clips)
     else:
         write_set(clips, CLIPS, actions=ACTIONS)
-    onlooker.train(clips, run=folder / "run", quiet=True, **settings)
-    return folder / "run"
+    runs = {name: folder / f"run-{number}" for number, name in enumerate(MODELS)}
+    for name, run in runs.items():
+        onlooker.train(clips, run=run, quiet=True, **MODELS[name], **smallest)
+    return runs
 
 
 class Watched:
@@ -169,19 +179,14 @@ def session(graph: Path) -> "InferenceSession":
     return onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
 
 
-def exported(watched: Watched, peers: dict[str, PeerStep], folder: Path) -> Works:
-    """A frame of each exported step; that of the peers is always the same one."""
+def exported(peers: dict[str, PeerStep], folder: Path) -> Works:
+    """A frame of each peer's exported step, always the same one."""
     works: Works = {}
     for name, step in peers.items():
         graph = folder / f"{name}.onnx"
         given = step.inputs()
         torch.onnx.export(step, given, str(graph), dynamo=True, external_data=False, verbose=False)
         works[name] = fed(session(graph), [each.numpy() for each in given])
-    own = session(export(watched.recognizer, folder / "export") / STEP)
-    data = watched.recognizer.data
-    pixels = resize(watched.frames[0][None], data.size, data.channels)
-    shapes = [each.shape[1:] for each in own.get_inputs()[1:]]
-    works["onlooker"] = fed(own, [pixels, *(np.ones((1, *shape), np.float32) for shape in shapes)])
     return works
 
 
@@ -190,6 +195,16 @@ def fed(graph: "InferenceSession", inputs: Sequence[NDArray[Any]]) -> Callable[[
     names = [each.name for each in graph.get_inputs()]
     feed = dict(zip(names, inputs, strict=True))
     return lambda: graph.run(None, feed)
+
+
+def by(engine: str, work: Callable[[], object]) -> Callable[[], None]:
+    """The work with our encoder on PyTorch or ONNX Runtime."""
+
+    def run() -> None:
+        os.environ["ONLOOKER_ENGINE"] = engine
+        work()
+
+    return run
 
 
 def stepped(step: PeerStep) -> Callable[[], object]:
@@ -219,7 +234,7 @@ def memory_of(name: str, run: Path) -> float:
 def _grown(name: str, run: Path) -> float:
     torch.set_num_threads(1)
     before = _resident()
-    if name == "onlooker":
+    if name in MODELS:
         watched = Watched(run)
         # the frames of the video are not the model's
         before += sum(frame.nbytes for frame in watched.frames) / 2**20
@@ -345,7 +360,7 @@ def draw(figures: dict[str, Any], picture: Path = PICTURE) -> None:
     from matplotlib.figure import Figure
 
     titles = {
-        "delay_ms": f"30 frames a second, {figures['own_pixels']} pixels",
+        "delay_ms": f"30 frames a second, {figures['own_pixels'][DELAYED]} pixels",
         "delay_ms_at_the_limit": f"At the limit, {LIMIT} pixels",
     }
     figure = Figure(figsize=(8.4, 2.6), layout="constrained", facecolor="white")
@@ -406,51 +421,57 @@ def measure_delay(recognizer: Recognizer, minutes: float) -> dict[str, Any]:
 
 
 @torch.inference_mode()
-def measure_times(watched: Watched, folder: Path, repetitions: int) -> dict[str, Any]:
+def measure_times(watched: dict[str, Watched], folder: Path, repetitions: int) -> dict[str, Any]:
     """Milliseconds of frames, their ratios, and the sizes of all models."""
-    own = watched.recognizer.data.size
+    first = next(iter(MODELS))
+    ways = ("torch", "onnxruntime")
     peers = {name: PeerStep(name, SIDE) for name in PEERS}
-    small = {f"{name} at {own}": PeerStep(name, own) for name in PEERS}
-    works: Works = {"onlooker torch": watched.step, "onlooker encoder": watched.encoded()}
-    works |= {f"{name} torch": stepped(step) for name, step in (peers | small).items()}
+    small = {f"{name} at {SMALL}": PeerStep(name, SMALL) for name in PEERS}
+    works: Works = {f"{name} torch": stepped(step) for name, step in (peers | small).items()}
     if not harness.smoke():  # the exporter takes seconds
-        graphs = exported(watched, peers | small, folder)
+        graphs = exported(peers | small, folder)
         works |= {f"{name} onnxruntime": work for name, work in graphs.items()}
+    for name, model in watched.items():
+        works |= {f"{name} {way}": by(way, model.step) for way in ways}
+        works |= {f"{name} encoder": by("onnxruntime", model.encoded())}
     works = {name: repeated(work) for name, work in works.items()}
     seconds = harness.interleaved(works, repetitions, clock=time.process_time)
-    ways = ("torch", "onnxruntime")
     times = {
         name: {
             way: round(1e3 * median(seconds[f"{name} {way}"]) / STEPS, 3)
-            for way in ways
+            for way in (*ways, "encoder")
             if f"{name} {way}" in seconds
         }
-        for name in ("onlooker", *peers, *small)
+        for name in (*watched, *peers, *small)
     }
-    ratios = {
-        way: {
-            name: round(of[way] / times["onlooker"][way], 3)
-            for name, of in times.items()
-            if way in of
+    figures: dict[str, Any] = {
+        f"ratios_{way}": {
+            name: {
+                peer: round(times[peer][way] / times[name][way], 3)
+                for peer in (*peers, *small)
+                if way in times[peer]
+            }
+            for name in watched
         }
         for way in ways
     }
-    ours = np.array(seconds["onlooker torch"])
-    spreads = {
-        name: np.percentile(np.array(seconds[f"{name} torch"]) / ours, (10, 90)).round(3).tolist()
+    ours = np.array(seconds[f"{first} onnxruntime"])
+    figures["spreads"] = {
+        name: np.percentile(np.array(seconds[f"{name} onnxruntime"]) / ours, (10, 90))
+        .round(3)
+        .tolist()
         for name in peers
+        if f"{name} onnxruntime" in seconds
     }
-    return {
-        "ratios": {name: ratios["torch"][name] for name in peers},
-        "spreads": spreads,
-        "ratios_own_size": {name: ratios["torch"][f"{name} at {own}"] for name in PEERS},
-        "ratios_onnxruntime": {name: ratios["onnxruntime"].get(name) for name in peers},
+    own_sizes = {name: model.sizes for name, model in watched.items()}
+    peer_sizes = {
+        name: sizes(step.network, step.inputs()[1:]) for name, step in (peers | small).items()
+    }
+    return figures | {
         "milliseconds": times,
-        "encoder_ms": round(1e3 * median(seconds["onlooker encoder"]) / STEPS, 3),
-        "sizes": {"onlooker": watched.sizes}
-        | {name: sizes(step.network, step.inputs()[1:]) for name, step in (peers | small).items()},
+        "sizes": own_sizes | peer_sizes,
         "pixels": SIDE,
-        "own_pixels": own,
+        "own_pixels": {name: model.recognizer.data.size for name, model in watched.items()},
     }
 
 
@@ -464,28 +485,34 @@ def main() -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
-        run = trained(folder)
-        watched = Watched(run)
+        runs = trained(folder)
+        watched = {name: Watched(run) for name, run in runs.items()}
         figures = measure_times(watched, folder, options.repetitions)
+        os.environ.pop("ONLOOKER_ENGINE")
         if not harness.smoke():  # each model in a process of its own
-            for name in ("onlooker", *PEERS):
+            for name in (*MODELS, *PEERS):
+                run = runs.get(name, folder)
                 figures["sizes"][name]["megabytes"] = memory_of(name, run)
         minutes = harness.size(options.minutes, 0.5 / 60)
-        figures |= measure_delay(watched.recognizer, minutes)
+        figures |= measure_delay(watched[DELAYED].recognizer, minutes)
     harness.show(
         "A frame, ms of CPU time",
-        ["model", *figures["milliseconds"]["onlooker"], *figures["sizes"]["onlooker"]],
+        ["model", "torch", "onnxruntime", "encoder", "MB of state"],
         [
-            [name, *of.values(), *figures["sizes"][name].values()]
+            [
+                name,
+                *(of.get(way, "–") for way in ("torch", "onnxruntime", "encoder")),
+                figures["sizes"][name]["state_megabytes"],
+            ]
             for name, of in figures["milliseconds"].items()
         ],
     )
-    print(
-        {name: figures[name] for name in figures if name.startswith(("ratios", "spreads", "enc"))}
-    )
+    print({name: figures[name] for name in figures if name.startswith(("ratios", "spreads"))})
     if options.minutes and not harness.smoke():
         draw(figures)
-    what = "the model live with the encoder small, and other models, on one core; and the delay from camera to answer"
+    what = (
+        "the default model live, and other models, on one core; and the delay from camera to answer"
+    )
     print(harness.record("bench-live", what, figures, seeds=[0], packages=("onnxruntime",)))
 
 

@@ -66,7 +66,7 @@ def export(recognizer: Recognizer, folder: Path | str, *, opset: int = OPSET) ->
             f"{folder}: holds {min(foreign)}, which is not of an export; choose another folder"
         )
     step = _PixelStep(recognizer)
-    for name in ("onnx", "onnxscript", "onnxruntime"):
+    for name in ("onnx", "onnxscript"):
         if find_spec(name) is None:
             raise RuntimeError(f'{name} is not installed; pip install "onlooker[export]"')
     with explain_write_errors("the exported step", folder), whole_folder(folder) as draft:

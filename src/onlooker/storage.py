@@ -230,7 +230,7 @@ def path_or_address(path: Path) -> str:
 def copies_folder() -> Path:
     """The folder of the cache with copies of the files that are read and written at addresses."""
     # imports numpy, which commands should not need to start
-    from onlooker.data.array_cache import default_cache
+    from onlooker.base.files import default_cache
 
     return default_cache() / "addresses"
 

@@ -17,9 +17,9 @@ import torch
 from clips import Make, make_images, scene
 
 from onlooker.base.config import DataConfig
-from onlooker.base.files import NotWritableError
+from onlooker.base.files import NotWritableError, default_cache
 from onlooker.base.records import Clip, ClipError
-from onlooker.data.array_cache import ArrayCache, default_cache, is_whole, parse_size
+from onlooker.data.array_cache import ArrayCache, is_whole, parse_size
 from onlooker.data.clips import (
     cached_read,
     cached_sample,

@@ -10,8 +10,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from onlooker.base.config import DataConfig, ModelConfig, Precision, Settings, TrainConfig
+from onlooker.base.files import default_cache
 from onlooker.base.records import Clip, ClipError
-from onlooker.data.array_cache import default_cache
 from onlooker.models.registry import configured, create_model
 from onlooker.models.video_model import VideoModel
 from onlooker.run.features import encoded_clips

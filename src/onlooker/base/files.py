@@ -31,6 +31,7 @@ _OTHER_VERSION = (
 LIMIT = 1 << 28
 _GZIP = zlib.MAX_WBITS | 16  # the format that gzip writes
 _CHOOSE = "choose another folder, or allow writing to it"
+NOT_WRITABLE_REMEDY = "name a folder that can be written in ONLOOKER_CACHE"
 _DAY = 24 * 3600.0  # seconds
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.EFBIG)
@@ -98,6 +99,20 @@ def explain_write_errors(
             problem = f"{content} cannot be written{where} ({error.strerror})"
             raise NotWritableError(f"{path or folder}: {problem}; {refused}") from error
         raise
+
+
+def default_cache() -> Path:
+    """`$ONLOOKER_CACHE`, else `onlooker` in the user's cache folder; a NotWritableError if there is
+    no home folder.
+    """
+    if named := os.environ.get("ONLOOKER_CACHE"):
+        return Path(named)
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "onlooker"
+    except RuntimeError as error:
+        raise NotWritableError(
+            f"the user has no home folder for the cache; {NOT_WRITABLE_REMEDY}"
+        ) from error
 
 
 def check_writable(folder: Path, remedy: str = _CHOOSE) -> None:

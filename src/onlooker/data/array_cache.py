@@ -20,7 +20,13 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from onlooker.base.files import NotWritableError, atomic_file, check_regular, explain_write_errors
+from onlooker.base.files import (
+    NOT_WRITABLE_REMEDY,
+    atomic_file,
+    check_regular,
+    default_cache,
+    explain_write_errors,
+)
 from onlooker.video.sampling import Sampling
 
 Key = Mapping[str, Any]  # plain values, as in JSON: every setting that an array depends on, by name
@@ -29,7 +35,6 @@ VERSION = (
     5  # part of every key: increase it when reading, resizing or the layout of entries changes
 )
 DEFAULT_LIMIT = "20GB"
-NOT_WRITABLE_REMEDY = "name a folder that can be written in ONLOOKER_CACHE"
 _DISK_FULL_REMEDY = (
     "name a folder on another disk in ONLOOKER_CACHE, or free some space, and run the same command again (`onlooker "
     "train` with --resume if the run has started): what is cached already stays"
@@ -37,20 +42,6 @@ _DISK_FULL_REMEDY = (
 # of the limit: after adding that much, a process checks the size of the cache
 _CHECK_INTERVAL = 1 / 32
 _ENTRIES = f"{'[0-9a-f]' * 32}.npy"  # names of entries; other arrays in the folder are the user's
-
-
-def default_cache() -> Path:
-    """`$ONLOOKER_CACHE`, else `onlooker` in the user's cache folder; a NotWritableError if there is
-    no home folder.
-    """
-    if named := os.environ.get("ONLOOKER_CACHE"):
-        return Path(named)
-    try:
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "onlooker"
-    except RuntimeError as error:
-        raise NotWritableError(
-            f"the user has no home folder for the cache; {NOT_WRITABLE_REMEDY}"
-        ) from error
 
 
 def parse_size(text: str) -> int | None:

@@ -17,13 +17,13 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from onlooker.base.config import DataConfig, Modality
-from onlooker.base.files import check_writable
+from onlooker.base.files import NOT_WRITABLE_REMEDY, check_writable
 from onlooker.base.intervals import file_of, resolved
 from onlooker.base.parallel import map_ahead
 from onlooker.base.progress import tracked
 from onlooker.base.records import Clip, ClipError
 from onlooker.base.text import format_bytes
-from onlooker.data.array_cache import NOT_WRITABLE_REMEDY, ArrayCache, Key, load_rows, open_array
+from onlooker.data.array_cache import ArrayCache, Key, load_rows, open_array
 from onlooker.data.samples import Sample, read_at, read_sample
 from onlooker.data.scenes import FRAMES, NO_THUMBNAILS, thumbnails
 from onlooker.video.container import accessing

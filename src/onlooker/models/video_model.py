@@ -26,6 +26,8 @@ from onlooker.base.settings import check_type
 from onlooker.base.text import format_bytes
 from onlooker.models.cells.attentive import ATTENTIONS
 from onlooker.models.encoders import ENCODERS, Encoder, encoder_terms
+from onlooker.models.encoders.engine import encode
+from onlooker.models.encoders.graph import weights_digest
 from onlooker.models.heads import OF_PICTURES, STATES_BY, Heads
 
 __all__ = ["NO_OTHERS", "Others", "Output", "VideoModel", "count_parameters", "make_head"]
@@ -207,7 +209,7 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
                 "this model has no encoder of single frames; use one that has, such as lstm or convlstm"
             )
         self.check_frames(frames.shape[1:])
-        return self.encoder(frames.contiguous(memory_format=torch.channels_last))
+        return encode(cast(nn.Module, self.encoder), frames)
 
     def encode_video(self, video: Tensor) -> Tensor:
         """`B T C H W -> B T D h w`."""
@@ -463,12 +465,3 @@ def make_head(width: int, *, head_units: int, dropout: float, num_classes: int) 
 def count_parameters(module: nn.Module) -> int:
     """The number of trainable parameters of a module."""
     return sum(p.numel() for p in module.parameters() if p.requires_grad)
-
-
-def weights_digest(module: nn.Module) -> str:
-    """A hash of all weights and statistics of a module, with their names, shapes and types."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
-        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()[:32]

@@ -19,16 +19,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from onlooker.base.config import DataConfig, Precision
-from onlooker.base.files import check_writable
+from onlooker.base.files import NOT_WRITABLE_REMEDY, check_writable
 from onlooker.base.parallel import cores
 from onlooker.base.records import Clip, ClipError
 from onlooker.base.text import format_bytes
-from onlooker.data.array_cache import NOT_WRITABLE_REMEDY, ArrayCache
+from onlooker.data.array_cache import ArrayCache
 from onlooker.data.clips import ClipFrames, Files, made_samples, stored_frames, stored_settings
 from onlooker.data.split import fingerprint
 from onlooker.data.transforms import to_video
 from onlooker.models.encoders import Paired
-from onlooker.models.video_model import VideoModel, weights_digest
+from onlooker.models.encoders.engine import encode
+from onlooker.models.encoders.graph import weights_digest
+from onlooker.models.video_model import VideoModel
 from onlooker.training.forward import uses_bf16
 from onlooker.video.reader import VideoReader
 
@@ -153,8 +155,7 @@ class _Stream(NamedTuple):
         device = next(self.encoder.parameters()).device
         with _one_at_a_time, torch.autocast(device.type, torch.bfloat16, enabled=self.bf16):
             video = to_video(frames.to(device), self.data.normalization, self.data.flow_channels)
-            features: Tensor = self.encoder(video.contiguous(memory_format=torch.channels_last))
-        return features
+            return encode(self.encoder, video)
 
 
 def _streams(net: VideoModel, data: DataConfig, precision: Precision) -> list[_Stream]:
