@@ -1,7 +1,7 @@
-"""CPU milliseconds of the frozen encoders on one thread: PyTorch, onlooker's engine, OpenVINO, and
-the time of as many multiply-adds in a matrix product of this machine.
+"""CPU milliseconds of the frozen encoders on one thread, by what runs them.
 
-The weights and frames are the same. OpenVINO is measured if it is installed.
+PyTorch, onlooker's engine, OpenVINO if it is installed, and as many multiply-adds in a matrix
+product. The weights and frames are the same.
 """
 
 import os
