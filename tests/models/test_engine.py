@@ -1,8 +1,11 @@
 """Frozen encoders on a CPU run on ONNX Runtime, with the features of PyTorch."""
 
+import gc
 import logging
 import os
+import subprocess
 import sys
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -142,6 +145,77 @@ def test_new_weights_have_a_new_session(engines: Engines) -> None:
     assert len(engines()) == 2
 
 
+def scaled_assigned(encoder: nn.Module) -> None:
+    state = {name: tensor * 2 for name, tensor in encoder.state_dict().items()}
+    encoder.load_state_dict(state, assign=True)
+    encoder.requires_grad_(False)
+
+
+def scaled_replaced(encoder: nn.Module) -> None:
+    for module in encoder.modules():
+        if isinstance(module, nn.Conv2d):
+            module.weight = nn.Parameter(module.weight * 2, requires_grad=False)
+
+
+def scaled_data(encoder: nn.Module) -> None:
+    last = [*encoder.parameters()][-1]
+    last.data = last.data + 1
+
+
+def replaced_module(encoder: nn.Module) -> None:
+    layers = encoder.get_submodule("layers")
+    layers[0] = nn.Conv2d(3, 16, 5, 2, 2, bias=False).requires_grad_(False)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    "change", [scaled_assigned, scaled_replaced, scaled_data, replaced_module]
+)
+def test_whatever_changes_an_encoder_changes_its_features(
+    change: Callable[[nn.Module], None],
+) -> None:
+    encoder = frozen("conv4", 32)
+    frames = frames_of(32)
+    before = encode(encoder, frames)
+    change(encoder)
+    after = encode(encoder, frames)
+    torch.testing.assert_close(after, encoder(frames), rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(after, before, rtol=1e-3, atol=1e-3)
+
+
+def test_hooks_see_what_they_watch(engines: Engines) -> None:
+    encoder = frozen("conv4", 32)
+    frames = frames_of(32)
+    encode(encoder, frames)
+    seen = list[int]()
+    inner = [*encoder.modules()][2]
+    inner.register_forward_hook(lambda _module, inputs, _output: seen.append(len(inputs[0])))
+    encode(encoder, frames)
+    assert seen == [len(frames)]
+
+
+def test_sizes_and_threads_in_turn_have_a_session_each(engines: Engines) -> None:
+    encoder = frozen("conv4", 32)
+    threads = torch.get_num_threads()
+    try:
+        for _ in range(3):
+            for size, count in ((32, 1), (48, 1), (32, 2)):
+                torch.set_num_threads(count)
+                encode(encoder, frames_of(size))
+    finally:
+        torch.set_num_threads(threads)
+    assert len(engines()) == 3
+
+
+def test_an_encoder_that_no_engine_matches_is_freed() -> None:
+    encoder = with_random_weights(Twice())
+    frames = frames_of(16)
+    encode(encoder, frames)
+    reference = weakref.ref(encoder)
+    del encoder
+    gc.collect()
+    assert reference() is None
+
+
 @pytest.mark.parametrize(
     "why", ["trains", "needs gradients", "bf16", "double", "ONLOOKER_ENGINE"]
 )
@@ -241,17 +315,25 @@ def test_threads_share_one_session(engines: Engines) -> None:
         assert features.equal(encode(encoder, frames))
 
 
+FORKING = """
+import os, sys, torch
+from onlooker.models.encoders import build_encoder
+from onlooker.models.encoders.engine import encode
+import onlooker.models.video_model
+torch.set_num_threads(2)
+encoder = build_encoder("conv4", 3, 64).eval().requires_grad_(False)
+frames = torch.rand(9, 3, 64, 64)
+expected = encode(encoder, frames)
+child = os.fork()
+if not child:
+    equal = encode(encoder, frames).equal(expected)
+    del encoder
+    os._exit(0 if equal else 1)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
 def test_a_forked_process_encodes_alike() -> None:
-    encoder = frozen("small", 64)
-    frames = frames_of(64)
-    expected = encode(encoder, frames)
-    reader, writer = os.pipe()
-    if not (child := os.fork()):  # only with os._exit: nothing of pytest may run twice
-        equal = encode(encoder, frames).equal(expected)
-        os.write(writer, b"1" if equal else b"0")
-        os._exit(0)
-    os.close(writer)
-    with os.fdopen(reader, "rb") as pipe:
-        assert pipe.read() == b"1"
-    os.waitpid(child, 0)
+    """Its parent's session has threads that it lacks; to free it, it would wait for them."""
+    subprocess.run([sys.executable, "-c", FORKING], check=True, timeout=60)

@@ -49,8 +49,7 @@ SPLIT_NAMES = {
 _NAMED = 3  # wrong rows that an error names
 _TIME_COLUMNS = ("start", "end")
 _FRAME_COLUMNS = ("start_frame", "end_frame")
-# suffixes of the files that `onlooker convert` reads, besides tables
-_ANNOTATIONS = (".json", ".eaf", ".vtt", ".boris", ".gz")
+_TABLES = ("", ".csv", ".tsv", ".txt")  # other files are of programs: `onlooker convert` reads them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +95,7 @@ def read_list(path: Path, requested: SetConfig | None = None) -> ClipSet:
             class without clips, for which the model would silently lack an output.
     """
     requested = requested or SetConfig()
-    if path.suffix.lower() in _ANNOTATIONS or table_kind(path) != "list":
+    if path.suffix.lower() not in _TABLES or table_kind(path) != "list":
         remedy = f"run `onlooker convert {quote(str(path))} list.csv`, and give list.csv"
         raise ClipError(path, "labels of an annotation program, not a list of clips", remedy)
     optional = ("split", "recording", "subject", "tier", "scorer", *_TIME_COLUMNS, *_FRAME_COLUMNS)

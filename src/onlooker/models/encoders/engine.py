@@ -9,7 +9,7 @@ into convolutions.
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache, partial
 from importlib import import_module
@@ -33,89 +33,105 @@ _log = logging.getLogger(__name__)
 PACKAGED = Path(__file__).with_name("graphs")  # one for each class of encoders, by its name
 TOLERANCE = 1e-4  # of features, between two engines
 _TOGETHER = 8  # frames in one run: with more, it needs more memory and as much time
-_ENGINE = "ONLOOKER_ENGINE"
+_SWITCH = "ONLOOKER_ENGINE"
 _MAKER = Path(__file__).with_name("graph.py")
+_MOST = 4  # sessions of an encoder, for different sizes or numbers of threads
 
 Run = Callable[[Tensor], Tensor]
 
 
 class _Engine(NamedTuple):
-    """What runs an encoder while its key is the same.
+    """What runs an encoder while it has these weights (`_frozen_weights`); None: PyTorch."""
 
-    Args:
-        tensors: the parameters and buffers of the encoder.
-    """
-
-    tensors: Sequence[Tensor]
-    key: tuple[object, ...]
-    run: Run
+    weights: list[int]
+    run: Run | None
 
 
-_engines: WeakKeyDictionary[nn.Module, _Engine] = WeakKeyDictionary()
+# of each encoder, by the shape of frames and the number of threads
+_engines: WeakKeyDictionary[nn.Module, dict[tuple[object, ...], _Engine]] = WeakKeyDictionary()
 _making = RLock()
+# A forked process lacks the threads of its parent's sessions, and would wait for them to free these.
+_never_freed = list[object]()
 
 
-def _renew_lock() -> None:
-    """Another thread may have held the lock when this process was forked."""
+def _after_fork() -> None:
     global _making
-    _making = RLock()
+    _making = RLock()  # another thread may have held it
+    _never_freed.extend(_engines.values())
+    _engines.clear()
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
-    os.register_at_fork(after_in_child=_renew_lock)
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def encode(encoder: nn.Module, frames: Tensor) -> Tensor:
     """Features of frames, `N C H W -> N D h w`: by ONNX Runtime if the encoder is frozen and on a
-    CPU, else by PyTorch. Their features differ by at most 1e-4.
+    CPU, else by PyTorch.
+
+    An engine is used if its features of a frame of noise are those of PyTorch, by `torch.allclose`
+    with 1e-4. Features in the cache may be of either.
     """
-    if _needs_pytorch(encoder, frames):
+    weights = None if _needs_pytorch(frames) else _frozen_weights(encoder)
+    if weights is None:
         return _by_pytorch(encoder, frames)
-    engine = _engines.get(encoder)
-    if engine is None or engine.key != _key(engine.tensors, frames) or torch.is_grad_enabled():
-        if any(
-            weight.requires_grad or weight.dtype != torch.float32 for weight in encoder.parameters()
-        ):
-            return _by_pytorch(encoder, frames)
-        engine = _engine(encoder, frames)
-    pieces = [*map(engine.run, frames.split(_TOGETHER))]
+    run = _run_of(encoder, weights, frames.shape[1:])
+    if run is None:
+        return _by_pytorch(encoder, frames)
+    pieces = [*map(run, frames.split(_TOGETHER))]
     return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
 
 
-def _needs_pytorch(encoder: nn.Module, frames: Tensor) -> bool:
+def _needs_pytorch(frames: Tensor) -> bool:
     return (
-        encoder.training
-        or not frames.is_cpu
+        not frames.is_cpu
         or frames.dtype != torch.float32
         or frames.requires_grad
         or torch.compiler.is_compiling()
         or torch.is_autocast_enabled("cpu")
-        or os.environ.get(_ENGINE) == "torch"
+        or os.environ.get(_SWITCH) == "torch"
     )
 
 
-def _key(tensors: Sequence[Tensor], frames: Tensor) -> tuple[object, ...]:
-    """Changes with the weights, the shape of frames, the process and its threads."""
-    # tensors that inference mode has made have no version
-    versions = [tensor._version for tensor in tensors if not tensor.is_inference()]
-    place = tensors[0].data_ptr() if tensors else 0
-    return (frames.shape[1:], os.getpid(), torch.get_num_threads(), place, versions)
+def _frozen_weights(encoder: nn.Module) -> list[int] | None:
+    """The addresses and versions of all weights and statistics, which change with their values
+    unless these are changed in `.data`; None if PyTorch has to run the encoder: it is trained,
+    hooks watch it, or inference mode has made it, whose tensors have no versions.
+    """
+    found = list[int]()
+    modules = [encoder]
+    for module in modules:
+        if module.training or module._forward_hooks or module._forward_pre_hooks:
+            return None
+        for tensor in (*module._parameters.values(), *module._buffers.values()):
+            if tensor is None:
+                continue
+            if tensor.requires_grad or tensor.is_inference():
+                return None
+            found += (tensor.data_ptr(), tensor._version)
+        modules += [child for child in module._modules.values() if child is not None]
+    return found
 
 
-def _engine(encoder: nn.Module, frames: Tensor) -> _Engine:
-    """The engine of an encoder, made by one thread."""
+def _run_of(encoder: nn.Module, weights: list[int], shape: torch.Size) -> Run | None:
+    """What runs an encoder on frames `C H W`; made once, by one thread."""
+    place = (shape, torch.get_num_threads())
+    engine = _engines.get(encoder, {}).get(place)
+    if engine is not None and engine.weights == weights:
+        return engine.run
     with _making:
-        tensors = (*encoder.parameters(), *encoder.buffers())
-        key = _key(tensors, frames)
-        engine = _engines.get(encoder)
-        if engine is None or engine.key != key:
-            engine = _Engine(tensors, key, _fastest(encoder, frames.shape[1:]))
-            _engines[encoder] = engine
-        return engine
+        engines = _engines.setdefault(encoder, {})
+        engine = engines.get(place)
+        if engine is None or engine.weights != weights:
+            if len(engines) == _MOST:
+                engines.clear()
+            engine = _Engine(weights, _first_equal(encoder, shape))
+            engines[place] = engine
+        return engine.run
 
 
-def _fastest(encoder: nn.Module, shape: torch.Size) -> Run:
-    """The first engine whose features of a frame `C H W` are those of PyTorch."""
+def _first_equal(encoder: nn.Module, shape: torch.Size) -> Run | None:
+    """The first engine with the features of PyTorch for a frame `C H W`; None: there is none."""
     frame = torch.rand(1, *shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
     name = type(encoder).__name__
     with torch.inference_mode():
@@ -124,8 +140,7 @@ def _fastest(encoder: nn.Module, shape: torch.Size) -> Run:
             try:
                 run = make(encoder, frame)
                 features = run(frame)
-            # those of ONNX Runtime and of exporting have no common class
-            except Exception as error:
+            except Exception as error:  # of ONNX Runtime and of exporting: without a common class
                 _log.debug("%s does not run by %s: %s", name, make.__name__, error)
                 continue
             if features.shape == expected.shape and torch.allclose(
@@ -133,7 +148,7 @@ def _fastest(encoder: nn.Module, shape: torch.Size) -> Run:
             ):
                 _log.debug("%s runs by %s", name, make.__name__)
                 return run
-    return partial(_by_pytorch, encoder)
+    return None
 
 
 def _by_pytorch(encoder: nn.Module, frames: Tensor) -> Tensor:
@@ -186,15 +201,15 @@ def _session(graph: bytes, weights: Mapping[str, Tensor] = MappingProxyType({}))
     options.log_severity_level = 3  # errors
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # a session takes only what another owner keeps: with channels last, it would be a copy
-    kept = [weight.contiguous().numpy() for weight in weights.values()]
-    values = [*map(runtime.OrtValue.ortvalue_from_numpy, kept)]
+    arrays = [weight.contiguous().numpy() for weight in weights.values()]
+    values = [*map(runtime.OrtValue.ortvalue_from_numpy, arrays)]
     options.add_external_initializers([*weights], values)
     session = runtime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    return partial(_run, session, kept)
+    return partial(_run, session, arrays)
 
 
-def _run(session: Any, kept: object, frames: Tensor) -> Tensor:  # noqa: ANN401 - it has no types
-    """`kept`: the weights of the session, which live as long as it does."""
+def _run(session: Any, arrays: object, frames: Tensor) -> Tensor:  # noqa: ANN401 - it has no types
+    """`arrays`: the weights of the session, which live as long as it does."""
     return torch.from_numpy(session.run(None, {"frames": frames.contiguous().numpy()})[0])
 
 
