@@ -8,7 +8,7 @@ computed from frames x_1 to x_n of a window, but its change is divided by W - 1 
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate, pairwise
 
 import torch
@@ -173,34 +173,35 @@ def newest_windows(
         lengths: L numbers of frames, ascending, at least 2.
         W: the number of frames of a training clip.
     """
-    # Each window extends the window before it by earlier frames, which are added to the sums.
     # Differences from the newest frame: of what stands still, they are exactly zero.
     T = frames.shape[1]
     ages = torch.arange(T, 0, -1, device=frames.device)
+    counts = torch.tensor(lengths, device=frames.device)
+    inside = (ages <= counts[:, None]).to(frames.dtype)  # L T
     in_stream = (ages <= seen).to(frames.dtype)[..., None, None]
     newest = frames[:, -1:]
     offsets = (frames - newest).mul_(in_stream)
     changes = offsets.diff(dim=1).abs_().mul_(in_stream[:, :-1])
-    count = torch.minimum(seen, torch.tensor(lengths, dtype=seen.dtype, device=seen.device))
-    added_frames = [slice(T - n, T - shorter) for shorter, n in pairwise((0, *lengths))]
-    added_changes = [slice(T - n, T - shorter) for shorter, n in pairwise((1, *lengths))]
-    mean_offset = _cumulative(offsets[:, part].sum(1) for part in added_frames)
-    mean_offset = mean_offset / count[..., None, None]
-    change_means = changes.mean(-1)
-    has_W_frames = torch.tensor([n == W for n in lengths], device=frames.device)
-    divisor = (count - 1).clamp_min(1).where(has_W_frames, W - 1)
-    change = _cumulative(change_means[:, part].sum(1) for part in added_changes)
-    change = change / divisor[..., None]
-    highest = (changes[:, part].amax(1) for part in added_changes)
+    count = torch.minimum(seen, counts.to(seen.dtype))
+    divisor = (count - 1).clamp_min(1).where(counts == W, W - 1)
+    change = inside[:, :-1] @ changes.mean(-1) / divisor[..., None]
+    # Each window extends the window before it by earlier frames.
+    added = [slice(T - n, T - shorter) for shorter, n in pairwise((1, *lengths))]
+    highest = (changes[:, part].amax(1) for part in added)
     largest = torch.stack([*accumulate(highest, torch.maximum)], 1)
     ordered = _newest_waves(spatial_moments(offsets, positions), count)
-    squares = offsets.square_()
-    mean_square = _cumulative(squares[:, part].sum(1) for part in added_frames)
-    mean_square = mean_square / count[..., None, None]
+    share = inside / count[..., None]
+    mean_offset = _weighted_sums(share, offsets)
+    mean_square = _weighted_sums(share, offsets.square_())
     spread = (mean_square - mean_offset.square()).clamp_min_(0).sqrt_()
     mean = mean_offset.mean(-1) + newest.mean(-1)
     statistics = torch.cat((mean, spread.mean(-1), change, largest.mean(-1), ordered), -1)
     return statistics, mean_offset
+
+
+def _weighted_sums(weights: Tensor, frames: Tensor) -> Tensor:
+    """Weights `B L T` of frames `B T D N`: `B L D N`."""
+    return (weights @ frames.flatten(2)).unflatten(2, frames.shape[2:])
 
 
 def _newest_waves(moments: Tensor, count: Tensor) -> Tensor:
@@ -211,8 +212,3 @@ def _newest_waves(moments: Tensor, count: Tensor) -> Tensor:
     table = cosines(count.flatten(), T).transpose(1, 2).reshape(B, -1, T)
     products = (table @ moments.flatten(2)).unflatten(1, (-1, WAVES))
     return products.unflatten(3, (moments.shape[2], -1)).transpose(2, 3).flatten(2)
-
-
-def _cumulative(parts: Iterable[Tensor]) -> Tensor:
-    """The sum of the first part, of the first two, and so on to all L: `B …` to `B L …`."""
-    return torch.stack([*accumulate(parts)], 1)
