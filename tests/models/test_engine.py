@@ -11,12 +11,17 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from onlooker.base.config import DataConfig
+from onlooker.base.decision import Decision
 from onlooker.models.encoders import build_encoder, engine
 from onlooker.models.encoders.engine import encode
+from onlooker.models.registry import create_model
+from onlooker.stream.streams import Streams
 from onlooker_papers.encoder.graphs import SIZES, graph_of
 
 LOGGER = "onlooker.models.encoders.engine"
@@ -319,6 +324,7 @@ FORKING = """
 import os, sys, torch
 from onlooker.models.encoders import build_encoder
 from onlooker.models.encoders.engine import encode
+from onlooker.models.registry import create_model
 import onlooker.models.video_model
 torch.set_num_threads(2)
 encoder = build_encoder("conv4", 3, 64).eval().requires_grad_(False)
@@ -337,3 +343,26 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 def test_a_forked_process_encodes_alike() -> None:
     """Its parent's session has threads that it lacks; to free it, it would wait for them."""
     subprocess.run([sys.executable, "-c", FORKING], check=True, timeout=60)
+
+
+def test_ten_streams_share_one_session(engines: Engines) -> None:
+    """So their memory is that of one, whatever their frames are sized."""
+    model = create_model("linear", encoder="conv4", num_classes=2, size=32)
+    streams = Streams(
+        model.eval(),
+        DataConfig(size=32, normalization="imagenet"),
+        Decision(("a", "b")),
+        rate=8.0,
+    )
+    random = np.random.default_rng(0)
+    for number in range(4):
+        frames = {
+            f"camera {i}": (
+                number,
+                number / 8,
+                random.integers(0, 255, (40 + i, 60, 3), np.uint8),
+            )
+            for i in range(10)
+        }
+        assert len(streams.step(frames)) == len(frames)
+    assert len(engines()) == 1
