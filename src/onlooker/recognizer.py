@@ -4,12 +4,12 @@ localize.
 
 import math
 import reprlib
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -453,8 +453,14 @@ class Recognizer:
             others: what the other eyes of the model see in them, `B T 1+F` each (`Sample.eyes`).
 
         Raises:
+            TypeError: `others` is no mapping, as before a model could have several eyes.
             ValueError: an eye of the model is left out.
         """
+        if not isinstance(cast(object, others), Mapping):
+            raise TypeError(
+                f"others is a {type(others).__name__}, expected what each other eye sees by its name; "
+                'give a mapping, such as {"motion": rows}'
+            )
         if missing := sorted(self.model.eyes.keys() - others.keys()):
             raise ValueError(
                 f"the model needs the {missing[0]} words of clips; give those of their samples (`read`)"
