@@ -3,7 +3,7 @@ pictures (statistics of sampled frames), others (such as motion: words of all fr
 log probabilities are added.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from itertools import product
@@ -71,6 +71,7 @@ _COPIES: _Options = {
 }
 _WEIGHTS = (1.0, 0.25, 0.5, 2.0)  # of another eye
 _CLASS_WEIGHTS = "class weights"
+_WEIGHT_OF = "weight of "  # before the name of an eye
 _SPANNING = 1000  # maximum number of clips whose vectors span the space of the layer
 _BATCH = 2000  # clips whose Fisher vectors are in memory at once
 
@@ -182,7 +183,7 @@ class _LayerTests:
             options[eye] = {
                 str(method): {"eyes": eye, "methods": {eye: method}} for method in self.methods
             }
-            options[f"weight of {eye}"] = {
+            options[_WEIGHT_OF + eye] = {
                 f"{weight:g}": {"eyes": "both", "weights": {eye: weight}}
                 for weight in (_WEIGHTS if clips.requested != eye else ())
             }
@@ -297,6 +298,13 @@ def choose_eyes(clips: ClipStatistics, folds: int = FOLDS) -> LayerChoice:
             name, tried = search(choice, options, trials.__getitem__)
             candidate = candidate.changed(**options[name])
             table += tried
+    unused = _without_effect(candidate, clips.eyes)
+    table = [
+        replace(row, outcome="the best one, but without effect on the chosen eyes")
+        if row.is_chosen and row.choice in unused
+        else row
+        for row in table
+    ]
     layer = tests.layer(candidate)
     factor = layer.held_out.temperature(balanced=candidate.balanced)
     scores = softmax(np.log(layer.held_out.scores.clip(1e-300)) / factor, 1)
@@ -306,6 +314,15 @@ def choose_eyes(clips: ClipStatistics, folds: int = FOLDS) -> LayerChoice:
         temperature=layer.temperature * factor,
         table=tuple(table),
     )
+
+
+def _without_effect(candidate: Candidate, eyes: Iterable[str]) -> set[str]:
+    """The choices on which the layers of a candidate do not depend: the methods of eyes that do not
+    count, and the weights unless the log probabilities of several eyes are added.
+    """
+    methods = {*eyes} - candidate.factors.keys()
+    weights = {_WEIGHT_OF + eye for eye in eyes if candidate.eyes != "both"}
+    return methods | weights
 
 
 def _chosen_by_sample(clips: ClipStatistics, rows: Ints) -> LayerChoice:
