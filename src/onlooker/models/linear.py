@@ -532,15 +532,16 @@ class LinearClassifier(VideoModel):
         units = (flat.abs().amax(-1, keepdim=True) / _LEVELS).clamp_min(_SMALLEST)
         return (flat / units).round_(), units
 
-    def motion_directions(self, motion: Tensor) -> Tensor:
+    def motion_directions(self, motion: Tensor, eye: str = "motion") -> Tensor:
         """The layer on the motion words of a clip, `T 1+F`, linearized there: weights `K F`, whose
-        products with the sums of its blocks are the logits of motion without their bias.
+        products with the sums of its blocks are the logits of motion without their bias. Likewise
+        for the rows of another eye, by its name.
 
         Roots and norms stay as in the whole clip, so that the products with each block add up.
         """
         sums = motion.to(self.positions).sum(0)
         gains = fisher_vector(sums) / sums[1:].where(sums[1:] != 0, 1)
-        return self.heads["motion"].weight * gains
+        return self.heads[eye].weight * gains
 
     def evidence(self, features: Tensor, weights: Tensor) -> Tensor:
         """What each place of each frame of a clip adds to a weighted sum of the logits of pictures:
