@@ -193,7 +193,13 @@ class _LayerTests:
         return options
 
     def layer(self, candidate: Candidate) -> LayerChoice:
-        """The layers of a candidate, at one of a few temperatures."""
+        """The layers of a candidate in cross-validation.
+
+        The log probabilities `B K` of its eyes are added, each multiplied by its weight, and divided
+        by the best of a few temperatures. `factors` of the result multiply logits: that of pictures
+        is its weight, and those of others are for logits that are divided by the temperature of the
+        model, so they contain the ratio of both temperatures.
+        """
         clips = self.clips
         balanced = candidate.balanced
         of_pictures = self._fitted(candidate.statistics, candidate.copies, balanced=balanced)
@@ -203,10 +209,11 @@ class _LayerTests:
         if others:
             logits = factors["pictures"] * logits
             for eye in others:
-                seen, own = self._fitted(eye, balanced=balanced)[candidate.methods.get(eye, METHOD)]
-                seen = seen * clips.eyes[eye].x.any(1, keepdims=True)
-                logits = logits + factors[eye] * seen
-                factors[eye] = factors[eye] * temperature / own
+                method = candidate.methods.get(eye, METHOD)
+                of_eye, own_temperature = self._fitted(eye, balanced=balanced)[method]
+                detected = clips.eyes[eye].x.any(1, keepdims=True)
+                logits = logits + factors[eye] * (of_eye * detected)
+                factors[eye] = factors[eye] * temperature / own_temperature
             tested = np.isfinite(logits).all(1)
             common = best_temperature(logits[tested], clips.y[tested], balanced)
             logits = logits / common
@@ -235,9 +242,13 @@ class _LayerTests:
     def _tempered(
         self, source: tuple[str, ...] | str, copies: int = 0, *, balanced: bool
     ) -> dict[Method, Tempered]:
-        """Log probabilities `B K` of each method at its best temperature, and this temperature.
+        """For each method, the log probabilities `B K` of the clips by layers that were fitted without
+        them, divided by the temperature that is best for them; and this temperature.
 
-        `source`: statistics, or the name of another eye.
+        Args:
+            source: the names of the statistics of pictures, or the name of another eye.
+            copies: number of altered copies of each clip that layers of pictures are fitted to.
+            balanced: classes weigh equally.
         """
         clips = self.clips
         is_eye = isinstance(source, str)
@@ -272,9 +283,15 @@ class _LayerTests:
 
 @one_thread
 def choose_eyes(clips: ClipStatistics, folds: int = FOLDS) -> LayerChoice:
-    """The layers of a linear model that are best in cross-validation (`training.search`): one thing
-    after another is chosen. Of many clips, a sample chooses in fewer folds, and only they have
-    predictions.
+    """Choose the layers of a linear model by cross-validation: one thing after another, each by
+    `training.search`.
+
+    Of more than `MANY` clips, only a sample takes part, in `INNER_FOLDS` folds, and only the clips of
+    the sample have held-out predictions.
+
+    Args:
+        folds: number of folds, or as many as the clips allow. Of clips that cannot be divided, the
+            defaults are chosen, and no clip has a held-out prediction.
     """
     rows = clips.sampled()
     if len(rows) < len(clips.y):
@@ -305,6 +322,8 @@ def choose_eyes(clips: ClipStatistics, folds: int = FOLDS) -> LayerChoice:
         else row
         for row in table
     ]
+    # Candidates are compared at one of a few temperatures. The chosen one gets the best of all
+    # temperatures: its held-out log probabilities, `B K`, are divided by `factor`.
     layer = tests.layer(candidate)
     factor = layer.held_out.temperature(balanced=candidate.balanced)
     scores = softmax(np.log(layer.held_out.scores.clip(1e-300)) / factor, 1)
