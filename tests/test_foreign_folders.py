@@ -23,7 +23,7 @@ from onlooker.base.records import ClipError
 from onlooker.data.split import Split
 from onlooker.recognizer import load
 from onlooker.run.evaluate import evaluate
-from onlooker.run.record import RunRecord, read_figures
+from onlooker.run.record import RunRecord, read_curves, read_figures
 from onlooker.run.results import distinct_names
 from onlooker.run.train import train_run
 
@@ -105,6 +105,25 @@ def test_figures_that_cannot_be_used(run: Path, field: str, value: Any) -> None:
     with pytest.raises(ValueError, match=r"evaluation.json: ") as caught:
         read_figures(run)
     assert str(caught.value).startswith(str(run))
+
+
+def test_curves_without_epochs(run: Path) -> None:
+    header, _ = (run / "curves.csv").read_text(encoding="utf-8").split("\n", 1)
+    for text in (f"{header}\n", ""):
+        (run / "curves.csv").write_text(text, encoding="utf-8")
+        with pytest.raises(ValueError, match=r"curves.csv: no epochs in it; ") as caught:
+            read_curves(run)
+        assert str(caught.value).startswith(str(run))
+
+
+def test_a_model_of_other_classes_than_its_run_is_not_evaluated(run: Path) -> None:
+    record = run / "model" / "recognizer.json"
+    classes = json.loads(record.read_text(encoding="utf-8"))["classes"]
+    change(record, "classes", classes[::-1])
+    message = f"the classes {', '.join(classes[::-1])}, config.json has {', '.join(classes)}; "
+    with pytest.raises(ValueError, match=f"{message}restore the file") as caught:
+        evaluate(run)
+    assert str(caught.value).startswith(f"{record}: ")
 
 
 @pytest.mark.parametrize("value", [None, 7, "one", [1]])

@@ -19,7 +19,7 @@ from PIL import Image
 
 from onlooker.base.alarm_curve import AlarmCurve
 from onlooker.base.config import DataConfig, StreamConfig
-from onlooker.base.decision import Decision
+from onlooker.base.decision import Decision, TierStates
 from onlooker.base.files import read_json, write_json
 from onlooker.base.progress import reporting
 from onlooker.base.records import Clip, ClipError, Prediction
@@ -184,6 +184,51 @@ def test_a_decision_is_saved_as_by_earlier_versions_which_do_not_have_all_of_it(
     write_json(run / "recognizer.json", stored)
     with pytest.raises(ValueError, match=r"recognizer.json: .*temperature"):
         load(run)
+
+
+@pytest.mark.parametrize(
+    ("given", "limit"),
+    [
+        ({}, 3.5),
+        ({"usual_distance": None, "novelty_limit": 2.0}, 2.0),
+        ({"usual_distance": 3.5, "novelty_limit": 2.0}, 2.0),
+        ({"usual_distance": 3.5, "novelty_limit": None}, None),
+    ],
+)
+@pytest.mark.parametrize(
+    ("curve", "states"),
+    [(None, None), ({}, []), ({}, {}), (None, 0), (None, False), (None, "")],
+)
+def test_a_decision_is_read_with_either_name_of_the_limit_and_without_a_curve_and_states(
+    given: dict[str, float | None], limit: float | None, curve: object, states: object
+) -> None:
+    values = json.loads(STORED) | given | {"curve": curve, "states": states}
+    assert Decision.from_dict(values) == replace(OF_STORED, curve=None, novelty_limit=limit)
+    del values["usual_distance"]
+    own = limit if given else None
+    assert Decision.from_dict(values) == replace(OF_STORED, curve=None, novelty_limit=own)
+
+
+@pytest.mark.parametrize(
+    "decision",
+    [
+        OF_STORED,
+        Decision(CLASSES),
+        replace(OF_STORED, states=(TierStates([0, -1], [1.0, 2.5], [0.5, 0.25], 0.75),)),
+    ],
+)
+def test_a_decision_is_read_as_it_was_written(decision: Decision) -> None:
+    values = json.loads(json.dumps(decision.to_dict()))
+    assert Decision.from_dict(values) == decision
+
+
+@pytest.mark.parametrize("names", [["treshold"], ["novelty", "thresholds"]])
+def test_an_unknown_value_of_a_decision_is_named(names: list[str], tmp_path: Path) -> None:
+    record = untrained().save(tmp_path) / "recognizer.json"
+    write_json(record, read_json(record) | dict.fromkeys(names, 0.5))
+    message = f"recognizer.json: a decision has no {', '.join(names)}; .*there are"
+    with pytest.raises(ValueError, match=f"(?i){message}"):
+        load(tmp_path)
 
 
 def test_the_farther_a_clip_is_from_training_the_less_its_scores_count() -> None:

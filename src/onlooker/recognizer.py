@@ -4,12 +4,12 @@ localize.
 
 import math
 import reprlib
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -57,7 +57,7 @@ from onlooker.models.video_model import (
     VideoModel,
     choose_device,
 )
-from onlooker.report.contrast import Contrast, blocks_on_grid, on_grid
+from onlooker.report.contrast import Contrast, blocks_on_grid, on_all_places, on_grid
 from onlooker.report.overlay import write_drawn
 from onlooker.storage import local
 from onlooker.stream.recordings import Rows, clip_events, collected, recorded
@@ -323,13 +323,17 @@ class Recognizer:
         weights[self.classes.index(labels[1])] -= 1 / self.decision.temperature
         pictures = on_grid(self.model.evidence(maps, weights).float().cpu().numpy())
         motion = np.zeros_like(pictures)
-        if "motion" in sample.eyes:
-            words = torch.from_numpy(sample.eyes["motion"])
-            directions = weights @ self.model.motion_directions(words)
-            frames = ((time, frame) for _, time, frame in _opened(path))
-            blocks = motion_eye().shares(frames, directions.cpu().numpy())
-            motion = blocks_on_grid(blocks, sample.times)
-        return Contrast(labels, sample.times, pictures=pictures, motion=motion)
+        others = dict[str, Floats]()
+        for name in self.model.eyes:
+            rows = torch.from_numpy(sample.eyes[name])
+            directions = (weights @ self.model.motion_directions(rows, name)).cpu().numpy()
+            if name == "motion":
+                frames = ((time, frame) for _, time, frame in _opened(path))
+                blocks = motion_eye().shares(frames, directions)
+                motion = blocks_on_grid(blocks, sample.times)
+            else:
+                others[name] = on_all_places(sample.eyes[name][:, 1:] @ directions)
+        return Contrast(labels, sample.times, pictures=pictures, motion=motion, others=others)
 
     def predict_clip(
         self,
@@ -453,8 +457,14 @@ class Recognizer:
             others: what the other eyes of the model see in them, `B T 1+F` each (`Sample.eyes`).
 
         Raises:
+            TypeError: `others` is no mapping, as before a model could have several eyes.
             ValueError: an eye of the model is left out.
         """
+        if not isinstance(cast(object, others), Mapping):
+            raise TypeError(
+                f"others is a {type(others).__name__}, expected what each other eye sees by its name; "
+                'give a mapping, such as {"motion": rows}'
+            )
         if missing := sorted(self.model.eyes.keys() - others.keys()):
             raise ValueError(
                 f"the model needs the {missing[0]} words of clips; give those of their samples (`read`)"

@@ -3,12 +3,19 @@ place and the time, and the picture has the colors of both classes there.
 """
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from onlooker.report.contrast import Contrast, blocks_on_grid, contrast_strip, on_grid
+from onlooker.report.contrast import (
+    Contrast,
+    blocks_on_grid,
+    contrast_strip,
+    on_all_places,
+    on_grid,
+)
 from onlooker.video.motion_words import BlockShares
 
 
@@ -57,6 +64,18 @@ def test_the_sentence_names_eye_place_and_time_of_both_classes(contrast: Contras
     none = np.zeros_like(contrast.motion)
     assert Contrast(("a", "b"), contrast.times, pictures=none, motion=none).sentence == (
         "Most evidence for “a”: none; for “b”: none."
+    )
+
+
+def test_an_eye_without_places_is_named_by_its_time(contrast: Contrast) -> None:
+    by_time = np.zeros(8, np.float32)
+    by_time[7] = 500
+    others = {"sound": on_all_places(by_time)}
+    heard = replace(contrast, others=others)
+    np.testing.assert_allclose(heard.evidence.sum((1, 2))[7], 500, rtol=1e-5)
+    np.testing.assert_allclose(others["sound"][7], 500 / (30 * 40), rtol=1e-4)
+    assert heard.sentence.startswith(
+        "Most evidence for “wave”: what the eye sound sees, 1.8 s; "
     )
 
 

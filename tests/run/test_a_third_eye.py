@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 import onlooker
 from onlooker.models.linear import LinearClassifier
+from onlooker.training.forward import forward_samples
 from onlooker.training.search import summary
 from onlooker.video.eyes import EYES, Floats
 from onlooker.video.reader import VideoReader
@@ -95,6 +96,20 @@ def test_a_third_eye_is_one_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     rows["brightness"] = torch.zeros_like(rows["brightness"])
     blind = recognizer.classify(pixels, rows).scores[0, -1]
     assert blind[1] < answers[flash].scores[1] - 0.05
+
+    # and why: by all eyes, the evidence adds up to the difference of the logits
+    contrast = recognizer.contrast(flash, ("flash", "calm"), sample)
+    assert {*contrast.others} == {"brightness"}
+    assert contrast.others["brightness"].sum() > 0.05
+    parts = (contrast.pictures, contrast.motion, contrast.others["brightness"])
+    np.testing.assert_allclose(contrast.evidence, sum(parts), atol=1e-6)
+    rows = {name: torch.from_numpy(seen)[None] for name, seen in sample.eyes.items()}
+    output = forward_samples(model, pixels, recognizer.data, others=rows)
+    biases = sum(model.heads[name].bias for name in ("clip", "motion", "brightness"))
+    logits = (output.logits[0, -1] - biases).detach() / recognizer.decision.temperature
+    # 8 bits of the roots of what eyes see
+    expected = float(logits[1] - logits[0])
+    assert contrast.evidence.sum() == pytest.approx(expected, rel=0.02, abs=0.02)
 
     frames = np.concatenate([clip(label, 70 + i) for i, label in enumerate(CLASSES * 2)])
     *_, last = recognizer.watch(VideoReader(frames, 25.0))

@@ -103,6 +103,21 @@ def test_only_what_is_missing_is_computed(
     assert compare(squares, out, MODELS, splits=TWO_FOLDS, seeds=(5, 6), jobs=1) == compared[1]
 
 
+def test_a_finished_run_without_figures_of_frames_is_named(
+    compared: Compared, squares: Path, tmp_path: Path
+) -> None:
+    out = shutil.copytree(compared[0], tmp_path / "compared")
+    file = out / "lstm" / "fold1-seed5" / "evaluation.json"
+    figures = json.loads(file.read_text(encoding="utf-8"))
+    for name in ("frames", "frame_accuracy"):
+        file.write_text(json.dumps(figures | {name: None}), encoding="utf-8")
+        with pytest.raises(
+            ValueError, match=r"no figures of frames; remove that run"
+        ) as caught:
+            compare(squares, out, MODELS, splits=TWO_FOLDS, seeds=(5, 6), jobs=1)
+        assert str(caught.value).startswith(f"{file}: ")
+
+
 def test_one_process_computes_a_comparison_at_a_time(compared: Compared, squares: Path) -> None:
     with (
         lock_run(compared[0]),

@@ -148,6 +148,10 @@ def test_a_model_without_the_words_of_this_version_or_without_an_eye_is_refused(
     recognizer = load(run)
     with pytest.raises(ValueError, match="the model needs the motion words of clips"):
         recognizer.classify(torch.zeros(1, 6, 32, 32, 3, dtype=torch.uint8))
+    words = torch.zeros(1, 6, 1 + recognizer.model.eyes["motion"])
+    message = r"others is a Tensor, expected .* by its name; give a mapping, such as {\"motion\": rows}"
+    with pytest.raises(TypeError, match=message):
+        recognizer.classify(torch.zeros(1, 6, 32, 32, 3, dtype=torch.uint8), words)
     with pytest.raises(ValueError, match=r"eyes is 'pictures' for a model with .* of motion"):
         Recognizer(
             recognizer.model, replace(recognizer.data, eyes="pictures"), recognizer.decision

@@ -358,6 +358,31 @@ def test_motion_counts_only_if_it_is_clearly_better() -> None:
     assert f"eyes {choice.candidate.eyes} (" in summary(choice.table)
 
 
+@pytest.mark.parametrize(
+    ("clips", "eyes", "named"),
+    [
+        (seen_twice(1, 0), "pictures", set()),
+        (seen_twice(0, 1), "motion", {"motion"}),
+        (
+            seen_twice(0.5, 0.5)._replace(requested="both"),
+            "both",
+            {"motion", "weight of motion"},
+        ),
+    ],
+)
+def test_choices_without_effect_on_the_chosen_eyes_are_not_named(
+    clips: ClipStatistics, eyes: str, named: set[str]
+) -> None:
+    choice = choose_eyes(clips)
+    assert choice.candidate.eyes == eyes
+    tried = {row.choice for row in choice.table}
+    assert {"motion", "weight of motion"} <= tried, "the table has what was tested"
+    chosen = {row.choice for row in choice.table if row.is_chosen}
+    assert chosen == tried - ({"motion", "weight of motion"} - named)
+    for name in ("motion", "weight of motion"):
+        assert (f"; {name} " in summary(choice.table)) == (name in named)
+
+
 def test_of_many_clips_a_sample_of_all_classes_and_recordings_chooses(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -2,7 +2,7 @@
 
 import reprlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self, get_args
 
@@ -18,7 +18,7 @@ from onlooker.base.answer import (
     nothing_name,
 )
 from onlooker.base.config import ClipAggregation, StreamConfig
-from onlooker.base.settings import Config, setting
+from onlooker.base.settings import Config, setting, stored_name, suggestion
 from onlooker.base.text import composed
 
 if TYPE_CHECKING:
@@ -30,6 +30,11 @@ _BELOW_ONE = 0.999
 PROBABILITIES = "probabilities"  # group of the settings that reports show
 # in the record of every version; other values have their defaults where an earlier version lacks them
 _ALWAYS_SAVED = {"classes", "aggregation", "temperature", "threshold", "frame_rate"}
+# what else is in the record of a model; `package` and `localization` are of earlier versions
+_OF_MODEL = {
+    *("onlooker", "data", "model", "packages", "weights", "motion_words"),
+    *("package", "localization"),
+}
 
 
 def _below(score: float, threshold: float) -> str:
@@ -162,15 +167,27 @@ class Decision(Config):
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """The decision in the record of a saved model; its other values are ignored.
+        """The decision in the record of a saved model, among values that are not of the decision.
+
+        An empty `curve` or `states` are none. `usual_distance` is the name of
+        `novelty_limit` in files, which may have either of them; if both, `novelty_limit` counts.
 
         Raises:
             KeyError: a value is missing that every version has saved.
-            ValueError: as the class; or the curve is invalid.
+            ValueError: as the class; or the curve is invalid, or a name is unknown.
         """
         for name in sorted(_ALWAYS_SAVED - values.keys()):
             raise KeyError(name)
-        return super().from_dict(values)
+        names = {stored_name(option): option.name for option in fields(cls)}
+        if unknown := sorted(values.keys() - _OF_MODEL - names.keys() - {*names.values()}):
+            remedy = suggestion(unknown[0], [*names])
+            raise ValueError(f"a decision has no {', '.join(unknown)}; {remedy}")
+        own = {stored: values[name] for stored, name in names.items() if name in values}
+        given = {**values, **own}
+        given["states"] = given.get("states") or []
+        if given.get("curve") == {}:
+            given["curve"] = None
+        return super().from_dict(given)
 
     def with_threshold(self, threshold: float | None) -> Self:
         """The decision with another threshold; None: unchanged. Raises what `check_threshold` does."""

@@ -77,14 +77,18 @@ class Head(nn.Module):
         return standardized.square() @ counted.to(standardized.dtype)
 
     def with_eyes(
-        self, logits: Tensor, distances: Tensor, seen: Mapping[str, Tensor]
+        self, logits: Tensor, distances: Tensor, by_eyes: Mapping[str, Tensor]
     ) -> tuple[Tensor, Tensor]:
-        """The sums of logits `… K` and those of other eyes; and the largest ones of distances `…` and
-        theirs.
+        """The logits `… K` and distances `…` of all eyes together: logits are added, each multiplied
+        by the gain of its eye, and the largest distance counts.
 
-        `seen`: by each eye, logits and distances, `… K+1` (`motion_memory.motion_layer`).
+        Args:
+            logits: `… K`, of pictures.
+            distances: `…`, of pictures, without a unit (see the class).
+            by_eyes: of each other eye, by its name: its K logits, then its squared distance,
+                `… K+1` (`motion_memory.motion_layer`).
         """
-        for eye, outputs in seen.items():
+        for eye, outputs in by_eyes.items():
             gain, factor = getattr(self, eye + FACTORS)
             logits = logits + gain * outputs[..., :-1]
             distances = distances.maximum(factor * outputs[..., -1])

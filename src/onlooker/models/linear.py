@@ -54,11 +54,12 @@ class LinearMemory(NamedTuple):
         levels: features of the last S - 1 frames, in multiples of `units`, of 16 bits: `B S-1 D N`
             (N: h*w).
         units: `B S-1 D 1`.
-        roots: of what the E other eyes saw in the last frames, of all windows of clips, events and
-            states but the newest frame, in multiples of `root_units`, of 8 bits: `B S-1 F`, side by
-            side; `B 0 0` for a model without them.
-        root_units: of each eye, the number of things seen, and the unit of each part of a Fisher
-            vector: `B S-1 5*E`.
+        roots: signed roots of the rows (`Eye.step`) of the E other eyes, in multiples of
+            `root_units`, of 8 bits: `B P F`, where P is the number of earlier frames that the
+            longest window of these eyes has, and F the sum of their features; `B 0 0` without
+            other eyes.
+        root_units: for each eye, the number of things that a row is of, and then the unit of each
+            of its four parts: `B P 5*E`.
     """
 
     seen: Tensor
@@ -112,16 +113,17 @@ class LinearClassifier(VideoModel):
         low_rate_window
         state            behavior at a frame, from L windows around it: weight `R L M`. A stream is
                          preceded by copies of its first frame
-        motion           or another eye: class from the Fisher vector of all that it saw in the last
-                         W frames, or in a window (`base.fisher`), added to the logits of `clip` and
-                         `window`: weight `K F`; its center counts for distances alone
-        state_motion     or state_ and the name of another eye: behavior from the Fisher vector of
-                         the shortest window: weight `R F`
+        motion           class from the motion words of the last W frames, or of a window, as a
+                         Fisher vector of F numbers (`base.fisher`): weight `K F`. Its logits are
+                         added to those of `clip` and `window`. Its center, `F`, is used for
+                         distances alone. Any other eye has such a head of its own name
+        state_motion     behavior from the Fisher vector of the shortest window: weight `R F`, for
+                         R states. Any other eye has such a head, `state_` and its name
         static_scene     where classes differ by what stands in the frame (a lamp that is red or
                          green, seen by a fixed camera): center c `D N`, weight p `1 N`
 
-    Where an eye saw nothing, it adds nothing. A clip or window is as far from training as the eye
-    says by which it is farthest.
+    If an eye detected nothing in a window, such as no block that moves, its logits there are zero.
+    The distance of a clip or window from the training clips is the largest one of all eyes.
 
     With `static_scene`, attention is what this frame adds to the class scores by its mean there:
     the first sum is replaced by
@@ -180,7 +182,7 @@ class LinearClassifier(VideoModel):
             raise ValueError(f"window is {window} frames, expected at least 2; use --frames 2")
         self.window = window
         self.num_features = len(self.names) * self.encoder.num_features
-        # `N 3`, u_i: 1, x and y of each location, from -1 to 1
+        # u_i of each of N locations: 1, x and y, where x and y are from -1 to 1; `N 3`
         sides = (torch.linspace(-1, 1, n) if n > 1 else torch.zeros(1) for n in self.grid)
         y, x = torch.meshgrid(*sides, indexing="ij")
         self.positions = nn.Buffer(
@@ -295,7 +297,7 @@ class LinearClassifier(VideoModel):
 
     @property
     def _span_of_eyes(self) -> int:
-        """Frames of which a step needs what other eyes saw."""
+        """The number of frames in the longest window of other eyes, the newest one included."""
         if not self.eyes:
             return 1
         if "state" not in self.heads:
@@ -308,7 +310,7 @@ class LinearClassifier(VideoModel):
         frames, moments = self._frames(features)
         self.check_others(others, features.shape[:2])
         seen = torch.arange(1, features.shape[1] + 1, device=frames.device)
-        rows = {name: rounded_motion(seen.to(frames.dtype)) for name, seen in others.items()}
+        rows = {name: rounded_motion(own.to(frames.dtype)) for name, own in others.items()}
         by_eyes = self._by_head(rows, window_sums)
         windows = None
         if "state" in self.heads:
@@ -382,20 +384,24 @@ class LinearClassifier(VideoModel):
         rows: Mapping[str, Tensor],
         sums: Callable[[Tensor, Sequence[int]], Iterator[Tensor]],
     ) -> _ByHead:
-        """What other eyes add to each head, from the rows that they saw.
+        """What other eyes add to each head.
 
-        `sums`: of windows by their lengths, as `window_sums` and `newest_sums`.
+        Args:
+            rows: of each eye, by its name: of all frames of videos `B T 1+F`, or of the frames that
+                a stream remembers (`motion_memory.motion_rows`).
+            sums: the row of the window of each length: `window_sums` for videos, `newest_sums` for
+                streams.
         """
         by_head: _ByHead = {"clip": {}, "window": {}, "state": {}}
         events = () if "state" in self.heads else self.lengths
-        for name, seen in rows.items():
+        for name, own in rows.items():
             head = self.heads[name]
             layer = partial(motion_layer, head=head, center=head.center)
-            outputs = motion_outputs(sums(seen, (self.window, *events)), layer)
+            outputs = motion_outputs(sums(own, (self.window, *events)), layer)
             by_head["clip"][name] = outputs[..., 0, :]
             by_head["window"][name] = outputs[..., 1:, :]
             if STATES_BY + name in self.heads:
-                shortest = sums(seen, self.lengths[:1])
+                shortest = sums(own, self.lengths[:1])
                 of_states = self.heads[STATES_BY + name]
                 by_head["state"][name] = motion_outputs(shortest, of_states)
         return by_head
@@ -437,15 +443,15 @@ class LinearClassifier(VideoModel):
         D = self.encoder.num_features
         N = len(self.positions)
         before = self._span - 1
-        seen_before = self._span_of_eyes - 1
+        before_of_eyes = self._span_of_eyes - 1
         width = sum(self.eyes.values())
         zeros = self.positions.new_zeros
         return LinearMemory(
             zeros(batch_size, 1),
             zeros(batch_size, before, D, N, dtype=torch.int16),
             zeros(batch_size, before, D, 1),
-            roots=zeros(batch_size, seen_before, width, dtype=torch.int8),
-            root_units=zeros(batch_size, seen_before, len(self.eyes) * (1 + PARTS)),
+            roots=zeros(batch_size, before_of_eyes, width, dtype=torch.int8),
+            root_units=zeros(batch_size, before_of_eyes, len(self.eyes) * (1 + PARTS)),
         )
 
     def statistics(self, features: Tensor) -> Tensor:
@@ -532,15 +538,16 @@ class LinearClassifier(VideoModel):
         units = (flat.abs().amax(-1, keepdim=True) / _LEVELS).clamp_min(_SMALLEST)
         return (flat / units).round_(), units
 
-    def motion_directions(self, motion: Tensor) -> Tensor:
+    def motion_directions(self, motion: Tensor, eye: str = "motion") -> Tensor:
         """The layer on the motion words of a clip, `T 1+F`, linearized there: weights `K F`, whose
-        products with the sums of its blocks are the logits of motion without their bias.
+        products with the sums of its blocks are the logits of motion without their bias. Likewise
+        for the rows of another eye, by its name.
 
         Roots and norms stay as in the whole clip, so that the products with each block add up.
         """
         sums = motion.to(self.positions).sum(0)
         gains = fisher_vector(sums) / sums[1:].where(sums[1:] != 0, 1)
-        return self.heads["motion"].weight * gains
+        return self.heads[eye].weight * gains
 
     def evidence(self, features: Tensor, weights: Tensor) -> Tensor:
         """What each place of each frame of a clip adds to a weighted sum of the logits of pictures:

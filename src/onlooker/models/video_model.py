@@ -234,9 +234,9 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
         """
         raise ValueError("this model is no sum over places; use the default, linear")
 
-    def motion_directions(self, motion: Tensor) -> Tensor:
+    def motion_directions(self, motion: Tensor, eye: str = "motion") -> Tensor:
         """Weights `K F` for a clip with motion words `T 1+F`: their product with a block's words is
-        the share of the block in the logits.
+        the share of the block in the logits. Likewise for the rows of another eye, by its name.
         """
         raise ValueError("this model has no second input, motion words; leave them out")
 

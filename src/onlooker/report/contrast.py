@@ -3,9 +3,9 @@ a sentence.
 """
 
 import io
-from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache, reduce
 
 import cv2
 import numpy as np
@@ -46,17 +46,19 @@ class Contrast:
         times: `T`, of the frames of its sample, in seconds.
         pictures, motion: `T 30 40`, what each place adds to the logarithm of the odds of the first
             class over the second one, by what the frames show and by how things move between them.
+        others: likewise by each further eye, spread evenly over the places of a frame.
     """
 
     labels: tuple[str, str]
     times: NDArray[np.float64]
     pictures: Floats
     motion: Floats
+    others: Mapping[str, Floats] = field(default_factory=dict)
 
     @property
     def evidence(self) -> Floats:
         """`T 30 40`, positive for the first class, negative for the second one."""
-        return self.pictures + self.motion
+        return reduce(np.add, self.others.values(), self.pictures + self.motion)
 
     @property
     def sentence(self) -> str:
@@ -77,10 +79,14 @@ class Contrast:
         thirds = [np.linspace(0, side, 3, endpoint=False).astype(int) for side in GRID]
         sums = np.add.reduceat(np.add.reduceat(place, thirds[0], 0), thirds[1], 1)
         row, column = divmod(int(sums.argmax()), 3)
-        eyes = [np.maximum(sign * seen, 0).sum() for seen in (self.pictures, self.motion)]
-        eye = "what the frames show" if eyes[0] >= eyes[1] else "how things move"
+        eyes = {
+            f"what the frames show {_PLACES[row][column]}": self.pictures,
+            f"how things move {_PLACES[row][column]}": self.motion,
+            **{f"what the eye {name} sees": others for name, others in self.others.items()},
+        }
+        most = max(eyes, key=lambda eye: np.maximum(sign * eyes[eye], 0).sum())
         moments = dict.fromkeys(f"{self.times[i]:.1f}" for i in (begin, end))
-        return f"{eye} {_PLACES[row][column]}, {' to '.join(moments)} s"
+        return f"{most}, {' to '.join(moments)} s"
 
 
 def _shortest(values: Floats) -> tuple[int, int]:
@@ -101,6 +107,13 @@ def on_grid(values: Floats) -> Floats:
     """Values of places `… h w`, spread over the places of a heat map, `… 30 40`, with the same sum."""
     h, w = values.shape[-2:]
     return (_spread(h, GRID[0]) @ values @ _spread(w, GRID[1]).T).astype(np.float32)
+
+
+def on_all_places(by_time: Floats) -> Floats:
+    """Values `T` of frames, spread evenly over the places of a heat map, `T 30 40`, with the same
+    sum.
+    """
+    return on_grid(by_time[:, None, None])
 
 
 @cache

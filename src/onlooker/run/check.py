@@ -108,9 +108,12 @@ def check(clips: Path | str | ClipSet, quiet: bool = False) -> Checked:
     times = TimesPlan()
     try:
         # whether training would fit states or events
-        decision = Decision(sorted({clip.label for clip in fitted}))
-        when = clip_set.requested.when
-        times = plan_times(fitted, decision, when=when, recordings=clip_set.recordings)
+        times = plan_times(
+            fitted,
+            Decision(sorted({clip.label for clip in fitted})),
+            when=clip_set.requested.when,
+            recordings=clip_set.recordings,
+        )
     except InputError as error:
         if planned:  # else clips that cannot be trained on are a finding already
             findings.append(Finding("times", error.found, _REFUSED, remedy=error.remedy))
@@ -122,19 +125,24 @@ def check(clips: Path | str | ClipSet, quiet: bool = False) -> Checked:
         are_bouts=len(times.recordings) > 0,
     )
     findings += [*seen, *label_findings(clip_set.clips)]
-    if rates := [fact.rate for fact in facts.values() if fact.rate]:
-        lowest = f"{min(rates):.3g}"
-        highest = f"{max(rates):.3g}"
-        note = f"frames per second: {lowest}" + (f" to {highest}" if lowest != highest else "")
-        clip_set = replace(clip_set, notes=[*clip_set.notes, note])
+    notes = [*clip_set.notes, *_rates(facts.values())]
     if times.why and planned:
-        clip_set = replace(clip_set, notes=[*clip_set.notes, f"times: {times.why}"])
+        notes.append(f"times: {times.why}")
+    clip_set = replace(clip_set, notes=notes)
     if not findings:
         with suppress(OSError):  # a cache that cannot be written to
             ArrayCache.for_user().get(_without_findings(paths), lambda: np.ones(1))
     return Checked(
         clip_set, split, (*clip_set.left_out, *errors.values()), findings=tuple(findings)
     )
+
+
+def _rates(facts: Iterable[ClipFacts]) -> Iterator[str]:
+    """The lowest and the highest frame rate of clips in words; nothing if no rate is known."""
+    if rates := [clip.rate for clip in facts if clip.rate]:
+        lowest = f"{min(rates):.3g}"
+        highest = f"{max(rates):.3g}"
+        yield f"frames per second: {lowest}" + (f" to {highest}" if lowest != highest else "")
 
 
 def is_clean(clips: Iterable[Clip]) -> bool:

@@ -32,7 +32,7 @@ from onlooker.report.page import percent
 from onlooker.report.summary import comparison_page
 from onlooker.run.features import encoded_clips
 from onlooker.run.preparation import build
-from onlooker.run.record import REPORT, SCORES, RunRecord, lock_run, read_figures
+from onlooker.run.record import FIGURES, REPORT, SCORES, RunRecord, lock_run, read_figures
 from onlooker.run.train import continue_run, finished_figures, folder_name
 from onlooker.training.fitters import complete_each
 
@@ -277,7 +277,14 @@ def _means(
 
 def _frame_accuracy(runs: Iterable[Path]) -> float:
     """The share of correct frames, over the frames of all splits together."""
-    splits = list(map(read_figures, runs))
-    accuracies = [figures and figures.frame_accuracy for figures in splits]
-    frames = [figures and figures.frames for figures in splits]
+    accuracies = list[float]()
+    frames = list[int]()
+    for run in runs:
+        figures = read_figures(run)
+        if figures is None or figures.frame_accuracy is None or figures.frames is None:
+            raise ValueError(
+                f"{run / FIGURES}: no figures of frames; remove that run, and compare again"
+            )
+        accuracies.append(figures.frame_accuracy)
+        frames.append(figures.frames)
     return float(np.average(np.array(accuracies, float), weights=np.array(frames, float)))

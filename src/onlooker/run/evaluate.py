@@ -99,6 +99,11 @@ def evaluate(run: Path, clips: Path | ClipSet | None = None) -> Figures:
     recognizer = load(run)
     other = clips if clips is None or isinstance(clips, ClipSet) else read_set(clips, classes=1)
     record = RunRecord.read(run, other.path if other else None)
+    if recognizer.classes != record.classes:
+        file = run / "model" / "recognizer.json"
+        problem = f"the classes {', '.join(recognizer.classes)}"
+        problem += f", config.json has {', '.join(record.classes)}"
+        raise ValueError(f"{file}: {problem}; restore the file that was changed")
     cross_validation = None if other else CrossValidationFigures.read(run / CROSS_VALIDATION)
     if other is not None:
         out = run / f"evaluation-{set_name(other.path)}"

@@ -341,6 +341,8 @@ def read_curves(run: Path) -> Curves | None:
         return None
     with reading(run / "curves.csv"):
         rows = read_csv(run / "curves.csv")
+        if not rows:
+            raise ValueError("no epochs in it")
         return {
             split: {
                 name: [float(row[f"{split}_{name}"]) for row in rows]

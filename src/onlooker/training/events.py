@@ -255,12 +255,7 @@ def fit_events(
         background: recordings in which none of the classes happens; None: there are none.
     """
     shown = clips.subset(np.array([*stream_clips], np.int64))
-    footage = [
-        clip._replace(events=np.array([(0, len(clip.features), label, place)]))
-        if label != clips.nothing
-        else clip
-        for place, (clip, label) in enumerate(zip(stream_clips.values(), shown.y, strict=True))
-    ]
+    footage = _as_events([*stream_clips.values()], shown)
     counts = [len(clip.features) for clip in footage if len(clip.events)]
     if not counts:
         return None
@@ -296,6 +291,16 @@ def fit_events(
     heads = _heads(fit, layers, limit=limit, limits=limits)
     heads |= _low_rate_heads(fit, footage, streams, negatives=negatives, limit=limit, random=random)
     return SegmentLayer(heads, fit.lengths, replace(decision, curve=fit.curve), table=fit.table)
+
+
+def _as_events(footage: Sequence[Footage], clips: ClipStatistics) -> list[Footage]:
+    """The frames of clips, each of which is one event as a whole unless nothing happens in it."""
+    return [
+        part._replace(events=np.array([(0, len(part.features), label, place)]))
+        if label != clips.nothing
+        else part
+        for place, (part, label) in enumerate(zip(footage, clips.y, strict=True))
+    ]
 
 
 def _heads(

@@ -3,7 +3,7 @@ pictures (statistics of sampled frames), others (such as motion: words of all fr
 log probabilities are added.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from itertools import product
@@ -71,6 +71,7 @@ _COPIES: _Options = {
 }
 _WEIGHTS = (1.0, 0.25, 0.5, 2.0)  # of another eye
 _CLASS_WEIGHTS = "class weights"
+_WEIGHT_OF = "weight of "  # before the name of an eye
 _SPANNING = 1000  # maximum number of clips whose vectors span the space of the layer
 _BATCH = 2000  # clips whose Fisher vectors are in memory at once
 
@@ -182,7 +183,7 @@ class _LayerTests:
             options[eye] = {
                 str(method): {"eyes": eye, "methods": {eye: method}} for method in self.methods
             }
-            options[f"weight of {eye}"] = {
+            options[_WEIGHT_OF + eye] = {
                 f"{weight:g}": {"eyes": "both", "weights": {eye: weight}}
                 for weight in (_WEIGHTS if clips.requested != eye else ())
             }
@@ -192,7 +193,13 @@ class _LayerTests:
         return options
 
     def layer(self, candidate: Candidate) -> LayerChoice:
-        """The layers of a candidate, at one of a few temperatures."""
+        """The layers of a candidate in cross-validation.
+
+        The log probabilities `B K` of its eyes are added, each multiplied by its weight, and divided
+        by the best of a few temperatures. `factors` of the result multiply logits: that of pictures
+        is its weight, and those of others are for logits that are divided by the temperature of the
+        model, so they contain the ratio of both temperatures.
+        """
         clips = self.clips
         balanced = candidate.balanced
         of_pictures = self._fitted(candidate.statistics, candidate.copies, balanced=balanced)
@@ -202,10 +209,11 @@ class _LayerTests:
         if others:
             logits = factors["pictures"] * logits
             for eye in others:
-                seen, own = self._fitted(eye, balanced=balanced)[candidate.methods.get(eye, METHOD)]
-                seen = seen * clips.eyes[eye].x.any(1, keepdims=True)
-                logits = logits + factors[eye] * seen
-                factors[eye] = factors[eye] * temperature / own
+                method = candidate.methods.get(eye, METHOD)
+                of_eye, own_temperature = self._fitted(eye, balanced=balanced)[method]
+                detected = clips.eyes[eye].x.any(1, keepdims=True)
+                logits = logits + factors[eye] * (of_eye * detected)
+                factors[eye] = factors[eye] * temperature / own_temperature
             tested = np.isfinite(logits).all(1)
             common = best_temperature(logits[tested], clips.y[tested], balanced)
             logits = logits / common
@@ -234,9 +242,13 @@ class _LayerTests:
     def _tempered(
         self, source: tuple[str, ...] | str, copies: int = 0, *, balanced: bool
     ) -> dict[Method, Tempered]:
-        """Log probabilities `B K` of each method at its best temperature, and this temperature.
+        """For each method, the log probabilities `B K` of the clips by layers that were fitted without
+        them, divided by the temperature that is best for them; and this temperature.
 
-        `source`: statistics, or the name of another eye.
+        Args:
+            source: the names of the statistics of pictures, or the name of another eye.
+            copies: number of altered copies of each clip that layers of pictures are fitted to.
+            balanced: classes weigh equally.
         """
         clips = self.clips
         is_eye = isinstance(source, str)
@@ -271,9 +283,15 @@ class _LayerTests:
 
 @one_thread
 def choose_eyes(clips: ClipStatistics, folds: int = FOLDS) -> LayerChoice:
-    """The layers of a linear model that are best in cross-validation (`training.search`): one thing
-    after another is chosen. Of many clips, a sample chooses in fewer folds, and only they have
-    predictions.
+    """Choose the layers of a linear model by cross-validation: one thing after another, each by
+    `training.search`.
+
+    Of more than `MANY` clips, only a sample takes part, in `INNER_FOLDS` folds, and only the clips of
+    the sample have held-out predictions.
+
+    Args:
+        folds: number of folds, or as many as the clips allow. Of clips that cannot be divided, the
+            defaults are chosen, and no clip has a held-out prediction.
     """
     rows = clips.sampled()
     if len(rows) < len(clips.y):
@@ -297,6 +315,15 @@ def choose_eyes(clips: ClipStatistics, folds: int = FOLDS) -> LayerChoice:
             name, tried = search(choice, options, trials.__getitem__)
             candidate = candidate.changed(**options[name])
             table += tried
+    unused = _without_effect(candidate, clips.eyes)
+    table = [
+        replace(row, outcome="the best one, but without effect on the chosen eyes")
+        if row.is_chosen and row.choice in unused
+        else row
+        for row in table
+    ]
+    # Candidates are compared at one of a few temperatures. The chosen one gets the best of all
+    # temperatures: its held-out log probabilities, `B K`, are divided by `factor`.
     layer = tests.layer(candidate)
     factor = layer.held_out.temperature(balanced=candidate.balanced)
     scores = softmax(np.log(layer.held_out.scores.clip(1e-300)) / factor, 1)
@@ -306,6 +333,15 @@ def choose_eyes(clips: ClipStatistics, folds: int = FOLDS) -> LayerChoice:
         temperature=layer.temperature * factor,
         table=tuple(table),
     )
+
+
+def _without_effect(candidate: Candidate, eyes: Iterable[str]) -> set[str]:
+    """The choices on which the layers of a candidate do not depend: the methods of eyes that do not
+    count, and the weights unless the log probabilities of several eyes are added.
+    """
+    methods = {*eyes} - candidate.factors.keys()
+    weights = {_WEIGHT_OF + eye for eye in eyes if candidate.eyes != "both"}
+    return methods | weights
 
 
 def _chosen_by_sample(clips: ClipStatistics, rows: Ints) -> LayerChoice:
