@@ -41,6 +41,7 @@ __all__ = [
     "EncodedSet",
     "Eyes",
     "encode",
+    "fitted",
     "input_of",
     "model",
     "splits_of",
@@ -133,9 +134,14 @@ def trained(name: str, split: str, run: Path) -> tuple[Recognizer, Split]:
     `run`; continued if it is there. Errors as for `splits_of`.
     """
     known = splits_of(name)[split]
-    folder = data_folder() / "clips" / SETS[name].folder
-    continue_run(RunRecord(folder, (), complete(Settings()), split=known), run)
-    return load(run, "cpu"), known
+    return fitted(data_folder() / "clips" / SETS[name].folder, known, run), known
+
+
+def fitted(folder: Path, split: Split, run: Path, *, eyes: Eyes = "auto") -> Recognizer:
+    """As `trained`, on a split of the clips of any folder."""
+    settings = complete(Settings(data=DataConfig(eyes=eyes)))
+    continue_run(RunRecord(folder, (), settings, split=split), run)
+    return load(run, "cpu")
 
 
 def model(
