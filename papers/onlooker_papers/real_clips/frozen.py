@@ -16,7 +16,7 @@ from rich.progress import track
 from torch import nn
 from torch.utils.data import DataLoader
 
-from onlooker import Clip, LinearClassifier, Recognizer, load
+from onlooker import Clip, LinearClassifier, Recognizer, TrainedRun, load
 from onlooker.base.config import DataConfig, ModelConfig, Settings
 from onlooker.base.files import write_bytes
 from onlooker.data.clips import read_clips
@@ -139,8 +139,9 @@ def trained(name: str, split: str, run: Path) -> tuple[Recognizer, Split]:
 
 def fitted(folder: Path, split: Split, run: Path, *, eyes: Eyes = "auto") -> Recognizer:
     """As `trained`, on a split of the clips of any folder."""
-    settings = complete(Settings(data=DataConfig(eyes=eyes)))
-    continue_run(RunRecord(folder, (), settings, split=split), run)
+    if TrainedRun.read(run).figures is None:
+        settings = complete(Settings(data=DataConfig(eyes=eyes)))
+        continue_run(RunRecord(folder, (), settings, split=split), run)
     return load(run, "cpu")
 
 
