@@ -31,8 +31,6 @@ from onlooker.data.stick_figures import (
     person_colors,
 )
 
-__all__ = ["GESTURES", "FarFigures"]
-
 _REST = (0.13, 0.3, -0.13, 0.3)
 _RIGHT = (0.25, 0.03, -0.13, 0.3)
 _ACROSS = (-0.15, 0.04, -0.13, 0.3)
