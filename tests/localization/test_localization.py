@@ -89,6 +89,21 @@ def test_the_rectangle_is_the_best_of_all(seed: int) -> None:
     assert found.weights[0] == pytest.approx(sums[best], rel=1e-5)
 
 
+def test_a_small_hot_place_comes_before_a_dim_line_with_more_heat() -> None:
+    heat = np.zeros((30, 40), np.float32)
+    heat[20, :] = 1  # a line of trees
+    heat[5:7, 10:12] = 4  # a bird
+    found = find_rectangles(heat / heat.sum())
+    bird = [10 / 40, 5 / 30, 12 / 40, 7 / 30]
+    trees = [0, 20 / 30, 1, 21 / 30]
+    np.testing.assert_allclose(found.corners, [bird, trees], atol=1e-6)
+    assert found.weights[1] < found.weights[0] <= 1
+    # a hand of somebody who moves as well is no bird
+    heat[3:13, 8:16] = np.maximum(heat[3:13, 8:16], 1)
+    left, top, right, bottom = find_rectangles(heat / heat.sum()).corners[0]
+    assert (right - left) * (bottom - top) > 50 / 1200
+
+
 def test_an_even_map_has_no_rectangle_and_no_hottest_place() -> None:
     even = np.full((2, 30, 40), 1 / 1200, np.float32)
     assert is_even(even).all()

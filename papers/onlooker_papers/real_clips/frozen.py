@@ -16,7 +16,7 @@ from rich.progress import track
 from torch import nn
 from torch.utils.data import DataLoader
 
-from onlooker import Clip, LinearClassifier, Recognizer, load
+from onlooker import Clip, LinearClassifier, Recognizer, TrainedRun, load
 from onlooker.base.config import DataConfig, ModelConfig, Settings
 from onlooker.base.files import write_bytes
 from onlooker.data.clips import read_clips
@@ -41,6 +41,7 @@ __all__ = [
     "EncodedSet",
     "Eyes",
     "encode",
+    "fitted",
     "input_of",
     "model",
     "splits_of",
@@ -133,9 +134,15 @@ def trained(name: str, split: str, run: Path) -> tuple[Recognizer, Split]:
     `run`; continued if it is there. Errors as for `splits_of`.
     """
     known = splits_of(name)[split]
-    folder = data_folder() / "clips" / SETS[name].folder
-    continue_run(RunRecord(folder, (), complete(Settings()), split=known), run)
-    return load(run, "cpu"), known
+    return fitted(data_folder() / "clips" / SETS[name].folder, known, run), known
+
+
+def fitted(folder: Path, split: Split, run: Path, *, eyes: Eyes = "auto") -> Recognizer:
+    """As `trained`, on a split of the clips of any folder."""
+    if TrainedRun.read(run).figures is None:
+        settings = complete(Settings(data=DataConfig(eyes=eyes)))
+        continue_run(RunRecord(folder, (), settings, split=split), run)
+    return load(run, "cpu")
 
 
 def model(

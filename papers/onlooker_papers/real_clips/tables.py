@@ -61,7 +61,7 @@ _STATE_GOALS = (
 def places(results: Results) -> Table:
     """Where the default command points, against true boxes, in clips and live."""
     titles = {"peak_in_box": "hottest place", "center_in_box": "center", "shown": "shown"}
-    titles |= {"iou_30": "IoU ≥ .3", "iou_50": "IoU ≥ .5"}
+    titles |= {"iou": "mean IoU", "iou_30": "IoU ≥ .3", "iou_50": "IoU ≥ .5"}
     live = {
         f"{titles[name]}, live": (f"{name}_live", share) for name in ("center_in_box", "iou_50")
     }

@@ -1,17 +1,25 @@
 """Where `linear` with the encoder `small` looks in real clips, against people's true boxes, in clips and frame by
 frame.
 
-    python -m onlooker_papers.real_clips.where_own      # a quarter of an hour; writes
+    python -m onlooker_papers.real_clips.where_own                # half an hour; writes
     results/where-own.json
+    python -m onlooker_papers.real_clips.where_own --sets flying_visible,flying_infrared
 
 Weizmann: three folds of three people, the box of the person's silhouette; five classes of UCF101
-with boxes: the test clips of list 1. No box is used in training, and none of these sets chose the
-rule for boxes; training clips of UCF101 and generated figures did.
+with boxes: the test clips of list 1; small flying things (Svanström, Englund, Alonso-Fernandez 2020),
+visible and infrared: the clips in the upper half of the numbers of each class, because neighbors
+are of one recording. No box is used in training, and none of these test clips chose the rule for
+boxes; training clips of UCF101 and generated figures did. `accuracy` of flying things: of the
+default, and of `--eyes pictures` and `both`.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import csv
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import typer
@@ -19,8 +27,10 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from onlooker import Clip, Recognizer, Step, Tube
+from onlooker.data.sets import read_set
+from onlooker.data.split import Split
 from onlooker.video.reader import VideoReader
-from onlooker_papers.real_clips.frozen import trained
+from onlooker_papers.real_clips.frozen import SETS, Eyes, fitted, splits_of
 from onlooker_papers.results import About, Key, Row, write_rows
 from onlooker_papers.sets import data_folder
 from onlooker_papers.videolstm.real_places import Seen, frame_figures, mean_figures
@@ -33,6 +43,25 @@ WHAT = "where the default command looks in real clips, against true boxes: share
 _WHITE = 128  # threshold of masks, which are white on black
 
 Truth = Callable[[Clip], Sequence[Tube]]
+_BLOCKS = 10  # ranges of the numbers of a class: neighbors are one recording
+_TRAINING = 0.4  # share of the numbers, and of those of training and validation
+_VALIDATION = 0.5
+
+
+class Places(NamedTuple):
+    """The clips of a set, and where their actors are.
+
+    Args:
+        folder: of the clips.
+        splits: by name; the test clips are measured.
+        truth: the true tubes of a clip.
+        eyes: whose accuracy is measured besides that of the default.
+    """
+
+    folder: Path
+    splits: Mapping[str, Split]
+    truth: Truth
+    eyes: Sequence[Eyes] = ()
 
 
 def silhouette(clip: Clip) -> list[Tube]:
@@ -48,13 +77,57 @@ def silhouette(clip: Clip) -> list[Tube]:
     return [Tube(clip.label, np.array(frames), np.array(boxes, np.float32))]
 
 
-def truths() -> dict[str, tuple[list[str], Truth]]:
-    """For each set: the splits that are measured, and the true tubes of a clip."""
+def box_of_thing(clip: Clip) -> list[Tube]:
+    """The boxes of a flying thing, in the frames in which it is in view."""
+    file = clip.path.parents[2] / "boxes" / f"{clip.path.stem}.csv"
+    with file.open(newline="") as stream:
+        rows = [row for row in csv.DictReader(stream) if row["x"]]
+    frames = np.array([row["frame"] for row in rows], np.int64)
+    sides = np.array([[row[side] for side in "xywh"] for row in rows], np.float32).reshape(-1, 4)
+    return [Tube(clip.label, frames, np.hstack((sides[:, :2], sides[:, :2] + sides[:, 2:])))]
+
+
+def by_numbers(folder: Path) -> Split:
+    """The numbered clips of a folder: the lower half of the numbers of each class is for training
+    and validation, the upper one for the test.
+    """
+    sides: tuple[list[Clip], ...] = ([], [], [])
+    clips = read_set(folder).clips
+    for label in sorted({clip.label for clip in clips}):
+        numbered = sorted((clip for clip in clips if clip.label == label), key=attrgetter("path"))
+        for number, clip in enumerate(numbered):
+            place = number / len(numbered)
+            side = sides[(place >= _TRAINING) + (place >= _VALIDATION)]
+            side.append(replace(clip, recording=f"{label} {int(_BLOCKS * place)}"))
+    return Split(*map(tuple, sides))
+
+
+def people() -> Places:
+    """Weizmann."""
+    folder = data_folder() / "clips" / SETS["weizmann"].folder
+    return Places(folder, splits_of("weizmann"), silhouette)
+
+
+def sports() -> Places:
+    """Five classes of UCF101."""
     annotated = ucf101_24(data_folder() / "annotations" / "ucf101-24")
-    return {
-        "weizmann": ([f"fold{fold}" for fold in range(3)], silhouette),
-        "ucf101_18": (["split1"], lambda clip: truth_of(clip, annotated)),
-    }
+    folder = data_folder() / "clips" / SETS["ucf101_18"].folder
+    splits = {"split1": splits_of("ucf101_18")["split1"]}
+    return Places(folder, splits, lambda clip: truth_of(clip, annotated))
+
+
+def flying(part: str) -> Places:
+    """Small flying things."""
+    folder = data_folder() / "clips" / "flying" / part
+    return Places(folder, {"numbers": by_numbers(folder)}, box_of_thing, ("pictures", "both"))
+
+
+PLACES: Mapping[str, Callable[[], Places]] = {
+    "weizmann": people,
+    "ucf101_18": sports,
+    "flying_visible": partial(flying, "V"),
+    "flying_infrared": partial(flying, "IR"),
+}
 
 
 def measured(
@@ -86,22 +159,49 @@ def _streamed(
         yield streams.step({"": (index, time, frame)})[""]
 
 
-def main(run: Path = Path("runs/where-own"), results: Path = Path("results")) -> None:
+def figures_of(places: Places, run: Path, title: str) -> dict[str, Any]:
+    """The figures of a set, whose models are trained in the folder `run`."""
+    parts = list[dict[str, NDArray[np.float64]]]()
+    accuracy = dict[str, float]()
+    for split, clips in places.splits.items():
+        recognizer = fitted(places.folder, clips, run / split)
+        known = [(clip, tubes) for clip in clips.test if (tubes := places.truth(clip))]
+        parts += [measured(recognizer, *each) for each in track(known, f"{title}, {split}")]
+        for eyes in places.eyes:
+            of_eyes = fitted(places.folder, clips, run / f"{split}-{eyes}", eyes=eyes)
+            accuracy[eyes] = share_correct(of_eyes, clips.test)
+        if places.eyes:
+            accuracy["default"] = share_correct(recognizer, clips.test)
+    frames = sum(len(part["shown"]) for part in parts)
+    figures: dict[str, Any] = {**mean_figures(parts), "clips": len(parts), "frames": frames}
+    if accuracy:
+        figures["accuracy"] = accuracy
+    return figures
+
+
+def share_correct(recognizer: Recognizer, clips: Sequence[Clip]) -> float:
+    """The share of clips that are classified correctly."""
+    predictions = recognizer.predict_many([clip.path for clip in clips], quiet=True)
+    answers = zip(predictions, clips, strict=True)
+    return float(np.mean([prediction.label == clip.label for prediction, clip in answers]))
+
+
+def main(
+    run: Path = Path("runs/where-own"),
+    results: Path = Path("results"),
+    sets: Annotated[
+        str, typer.Option(help=f"Some of {', '.join(PLACES)}, separated by commas.")
+    ] = "",
+) -> None:
     """Train `linear` with the encoder `small` on each set, and score where it looks; $ONLOOKER_DATA has clips and
     boxes.
     """
-    rows: dict[Key, Row] = {}
-    for name, (splits, truth) in truths().items():
-        parts = []
-        for split in splits:
-            recognizer, known = trained(name, split, run / name / split)
-            clips = [(clip, tubes) for clip in known.test if (tubes := truth(clip))]
-            parts += [measured(recognizer, *each) for each in track(clips, f"{name}, {split}")]
-        frames = sum(len(part["shown"]) for part in parts)
-        figures: dict[str, Any] = {**mean_figures(parts), "clips": len(parts), "frames": frames}
-        rows[name,] = Row(figures, {})
-        typer.echo(f"{name}: " + ", ".join(f"{key} {value:.3f}" for key, value in figures.items()))
-    write_rows(results, FILE, about=About(WHAT, COMMAND, [0]), rows=rows)
+    for name in sets.split(",") if sets else PLACES:
+        figures = figures_of(PLACES[name](), run / name, name)
+        only = f"--sets {name}" if sets else ""
+        rows: dict[Key, Row] = {(name,): Row(figures, {})}
+        write_rows(results, FILE, about=About(WHAT, COMMAND, [0]), rows=rows, only=only)
+        typer.echo(f"{name}: {figures}")
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ def in_the_middle(seen: Seen) -> Seen:
 
 def frame_figures(points: Floats, boxes: Floats, truth: Floats) -> dict[str, Floats]:
     """For each frame with a true box: whether the point and the box's center are in one, whether
-    there is a box, and whether it overlaps one.
+    there is a box, and how much it overlaps one.
 
     Args:
         points, boxes: `T 2` and `T 4`, NaN where there is none.
@@ -80,6 +80,7 @@ def frame_figures(points: Floats, boxes: Floats, truth: Floats) -> dict[str, Flo
         "peak_in_box": _inside(points, truth),
         "center_in_box": _inside((boxes[:, :2] + boxes[:, 2:]) / 2, truth),
         "shown": np.isfinite(boxes).all(1).astype(float),
+        "iou": overlaps,
         "iou_30": (overlaps >= 0.3).astype(float),
         "iou_50": (overlaps >= 0.5).astype(float),
     }

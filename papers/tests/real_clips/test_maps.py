@@ -12,6 +12,7 @@ from onlooker.base.records import Clip, Tube
 from onlooker.data.split import Split
 from onlooker.models.linear import LinearClassifier
 from onlooker.recognizer import Recognizer, load
+from onlooker_papers.real_clips import where_own
 from onlooker_papers.real_clips.faithfulness import (
     all_frames,
     blurred_like,
@@ -23,7 +24,7 @@ from onlooker_papers.real_clips.faithfulness import (
     probabilities,
     probabilities_of_all_frames,
 )
-from onlooker_papers.real_clips.where_own import measured
+from onlooker_papers.real_clips.where_own import Places, box_of_thing, by_numbers, measured
 
 
 @pytest.fixture(scope="module")
@@ -40,11 +41,41 @@ def test_figures_of_a_clip_and_of_a_stream(trained: tuple[Recognizer, Path]) -> 
     height, width = recognizer.read(path).size
     whole = Tube("up", np.arange(6), np.tile(np.float32([0, 0, width, height]), (6, 1)))
     found = measured(recognizer, Clip(path, "up"), [whole])
-    names = ("peak_in_box", "center_in_box", "shown", "iou_30", "iou_50")
+    names = ("peak_in_box", "center_in_box", "shown", "iou", "iou_30", "iou_50")
     assert set(found) == {*names, *(f"{name}_live" for name in names)}
     assert found["shown"].all()
     assert found["center_in_box"].all()
     assert found["shown_live"].tolist() == [0, 1, 1, 1, 1, 1], "one frame does not move"
+
+
+def test_figures_of_flying_things(
+    trained: tuple[Recognizer, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of the numbers of each class are tested; frames in which nothing is in view do not count."""
+    recognizer, made = trained
+    folder = tmp_path / "flying" / "V"
+    for label in ("down", "up"):
+        for number in range(10):
+            (folder / label).mkdir(parents=True, exist_ok=True)
+            clip = folder / label / f"V_{label.upper()}_{number:03}.mp4"
+            clip.symlink_to(made.parents[1] / label / f"{number % 6:02}.mp4")
+            boxes = tmp_path / "flying" / "boxes" / f"{clip.stem}.csv"
+            boxes.parent.mkdir(exist_ok=True)
+            boxes.write_text("frame,x,y,w,h\n0,,,,\n1,0,0,999,999\n2,0,0,999,999\n")
+    split = by_numbers(folder)
+    sizes = (len(split.training), len(split.validation), len(split.test))
+    assert sizes == (8, 2, 10)
+    assert min(clip.path.stem[-3:] for clip in split.test) == "005"
+    (tube,) = box_of_thing(split.test[0])
+    assert tube.frames.tolist() == [1, 2]
+    assert tube.boxes.tolist() == [[0, 0, 999, 999]] * 2
+    monkeypatch.setattr(where_own, "fitted", lambda *_, **__: recognizer)
+    places = Places(folder, {"numbers": split}, box_of_thing, ("pictures",))
+    found = where_own.figures_of(places, tmp_path / "run", "flying")
+    assert (found["clips"], found["frames"]) == (10, 20)
+    assert found["center_in_box"] == 1
+    assert 0 < found["iou"] < 1
+    assert set(found["accuracy"]) == {"default", "pictures"}
 
 
 def test_probabilities_after_blurring(trained: tuple[Recognizer, Path]) -> None:

@@ -75,6 +75,7 @@ def test_frames_without_a_true_box_are_left_out_and_those_without_a_predicted_on
         "peak_in_box": [1, 1],
         "center_in_box": [1, 0],
         "shown": [1, 0],
+        "iou": [1, 0],
         "iou_30": [1, 0],
         "iou_50": [1, 0],
     }

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -57,6 +57,10 @@ def _settings_of_fitters() -> type[FitConfig]:
 
 
 _command_of_fitters = functools.partial(_command, registered={"training": _settings_of_fitters})
+_Distance = Annotated[
+    Literal["near", "far"],
+    typer.Option(help="near: the figure fills the picture; far: 15 to 35 % of its height."),
+]
 DEMO_CLIPS = 12  # of each action
 DEMO_ACTIONS = ("bend", "jump", "jumping_jack", "kick", "walk", "wave")
 
@@ -84,14 +88,22 @@ def figures(
     people: Annotated[
         int, typer.Option(help="Number of people; each is in one split only.", min=1)
     ] = 10,
+    distance: _Distance = "near",
     seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
 ) -> None:
     """Stick figures that wave, jump, walk, kick, ...: video files, and truth.json with boxes and
     events.
+
+    With --distance far, they clap, swipe, throw and wave across a room.
     """
+    from onlooker.data.far_figures import GESTURES, FarFigures
     from onlooker.data.stick_figures import StickFigures, write_set
 
-    write_set(folder, clips, seed=seed, figures=StickFigures(people=people))
+    if distance == "far":
+        figures = FarFigures(people=people)
+        write_set(folder, clips, seed=seed, figures=figures, actions=tuple(GESTURES))
+    else:
+        write_set(folder, clips, seed=seed, figures=StickFigures(people=people))
     typer.echo(
         f"clips: {folder}; to train on them: {shlex.join(['onlooker', 'train', str(folder)])}"
     )
@@ -105,14 +117,34 @@ def recordings(
         int, typer.Option(help="Number of recordings, each of another person.", min=1)
     ] = 6,
     seconds: Annotated[float, typer.Option(help="Length of each, at least.", min=1)] = 120.0,
+    distance: _Distance = "near",
+    pauses: Annotated[
+        bool, typer.Option("--pauses", help="With --distance far: single gestures, with pauses.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
 ) -> None:
     """Recordings of stick figures that sit, stand, walk, wave, ... without a pause: video files, and
     the lists train.csv and test.csv of what goes on when.
+
+    With --distance far, they repeat gestures across a room, each for 6 to 12 seconds.
     """
+    from onlooker.data.far_figures import FarFigures
     from onlooker.data.stick_figures import write_recordings
 
-    write_recordings(folder, count, seconds=seconds, seed=seed)
+    if distance == "far":
+        figures = FarFigures()
+        write_recordings(
+            folder,
+            count,
+            seconds=seconds,
+            fps=figures.fps,
+            life=functools.partial(figures.life, pauses=pauses, seed=seed),
+            compression=figures.compression,
+        )
+    elif pauses:
+        raise ValueError("--pauses is of figures far away; add --distance far")
+    else:
+        write_recordings(folder, count, seconds=seconds, seed=seed)
     words = ["onlooker", "train", str(folder / "train.csv")]
     typer.echo(f"recordings: {folder}; to train on them: {shlex.join(words)}")
 

@@ -12,9 +12,10 @@ its start; angles increase forward.
 
 import colorsys
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
 
 import cv2
 import numpy as np
@@ -25,7 +26,7 @@ from scipy.special import softmax
 from onlooker.base.files import whole_folder, write_bytes, write_json
 from onlooker.base.progress import tracked
 from onlooker.data.folder import RECORDINGS
-from onlooker.video.write import write
+from onlooker.video.write import SMALL, write
 
 __all__ = ["StickFigures", "write_set"]
 
@@ -125,11 +126,15 @@ def perform(
     keys = np.stack([start, start, *between * repeats, end, end])
     # PCHIP has zero velocity wherever an angle turns back; with the still poses around it also at
     # both ends.
+    return interpolated(keys, (np.arange(frames) - first_frame) / (last_frame - first_frame))
+
+
+def interpolated(keys: Floats, times: Floats) -> Floats:
+    """Smooth motion through keys, of which the first and the last stand twice, at times from 0 to 1;
+    still before and after.
+    """
     motion = PchipInterpolator(np.arange(len(keys)) - 1, keys)
-    return motion(
-        np.clip((np.arange(frames) - first_frame) / (last_frame - first_frame), 0, 1)
-        * (len(keys) - 3)
-    )
+    return motion(np.clip(times, 0, 1) * (len(keys) - 3))
 
 
 def place_joints(poses: Floats, faces_right: bool) -> dict[str, Floats]:
@@ -178,6 +183,7 @@ def _limb(angle: Floats, length: float) -> Floats:
     return length * np.stack((np.sin(angle), np.cos(angle)), -1)
 
 
+Part = tuple[str, Sequence[tuple[str, str, float, str]], float]
 # Lines between joints: the joints, the radius as a share of the height of the body, and the name of
 # the color.
 _ARM = (
@@ -199,6 +205,22 @@ _HEAD = (
 # From far to near, with their brightness.
 _BEHIND = (("far ", _ARM, 0.72), ("far ", _LEG, 0.72), ("near ", _LEG, 1.0))
 _FIGURE = (*_BEHIND, ("", _TRUNK, 0.85), ("", _HEAD, 1.0), ("near ", _ARM, 1.0))
+# The same seen from the front, with broader shoulders.
+_FRONT_ARM = (_ARM[0], ("elbow", "hand", 0.024, "sleeve"), _ARM[2])
+_FRONT_TRUNK = (
+    *_TRUNK,
+    ("near shoulder", "far shoulder", 0.04, "shirt"),
+    ("pelvis", "near shoulder", 0.045, "shirt"),
+    ("pelvis", "far shoulder", 0.045, "shirt"),
+)
+FRONT: Sequence[Part] = (
+    ("far ", _LEG, 0.95),
+    ("near ", _LEG, 1.0),
+    ("", _FRONT_TRUNK, 0.85),
+    ("", _HEAD[:2], 1.0),
+    ("far ", _FRONT_ARM, 0.95),
+    ("near ", _FRONT_ARM, 1.0),
+)
 
 
 def figure_boxes(joints: Mapping[str, Floats], thickness: float) -> Floats:
@@ -218,12 +240,17 @@ def figure_boxes(joints: Mapping[str, Floats], thickness: float) -> Floats:
 
 
 def draw_figure(
-    canvas: Pixels, joints: Mapping[str, Floats], *, thickness: float, colors: Mapping[str, Floats]
+    canvas: Pixels,
+    joints: Mapping[str, Floats],
+    *,
+    thickness: float,
+    colors: Mapping[str, Floats],
+    parts: Sequence[Part] = _FIGURE,
 ) -> None:
     """Draw a figure from joints by name, each `x y`. The thickness is a factor of the radii above,
     in pixels.
     """
-    for side, lines, brightness in _FIGURE:
+    for side, lines, brightness in parts:
         for start, end, radius, color in lines:
             draw_line(
                 canvas,
@@ -255,6 +282,21 @@ class FigureVideo:
     # T 4: x1 y1 x2 y2 in pixels, the smallest rectangle around the figure
     boxes: NDArray[np.float32]
     moving: NDArray[np.bool_]  # T: whether the frame is part of the event
+    room: int | None = None  # None: another one in each video
+
+    @property
+    def recording(self) -> str:
+        """Which clips a split keeps together: those of the person."""
+        room = "" if self.room is None else f"-room-{self.room:02}"
+        return f"person-{self.person:02}{room}"
+
+
+class Life(NamedTuple):
+    """A recording: its name, its frames, and what happens, with the first frame and the last one + 1."""
+
+    name: str
+    frames: Iterable[Pixels]
+    bouts: Sequence[tuple[str, int, int]]
 
 
 @dataclass(frozen=True)
@@ -277,6 +319,8 @@ class StickFigures:
     event: tuple[float, float] = (0.5, 0.8)
     noise: float = 2.0
 
+    compression: ClassVar[Mapping[str, str]] = SMALL  # options of x264
+
     def video(self, action: str, number: int = 0, *, seed: int = 0) -> FigureVideo:
         """Video `number` of an action, of person `number` modulo `people`. Equal arguments give
         equal videos.
@@ -286,7 +330,7 @@ class StickFigures:
         person = np.random.default_rng([seed, 0, index])
         height, thickness, tempo = person.uniform((0.52, 0.85, 0.85), (0.7, 1.15, 1.15))
         right_handed = person.random() < 0.85
-        colors = _colors(person)
+        colors = person_colors(person)
 
         rng = np.random.default_rng([seed, 1, list(ACTIONS).index(action), number])
         steps = max(1, round(rng.uniform(*self.event) * (self.frames - 1)))
@@ -312,7 +356,7 @@ class StickFigures:
 
         # Every video has a stool where the person would sit, so that it does not reveal the action.
         seat = joints["pelvis"][0, 0]
-        background = _background(self.size, ground - H * rng.uniform(0.06, 0.16), rng)
+        background = draw_background(self.size, ground - H * rng.uniform(0.06, 0.16), rng)
         shadow = 0.75 * background[-1].mean(0)  # of the color of the ground
         pixels = np.empty((self.frames, H, W, 3), np.uint8)
         for t, frame in enumerate(pixels, 1):
@@ -342,7 +386,7 @@ class StickFigures:
         return FigureVideo(pixels, index, boxes[1:], moving=moving)
 
 
-def _colors(rng: np.random.Generator) -> dict[str, Floats]:
+def person_colors(rng: np.random.Generator) -> dict[str, Floats]:
     skin = np.array((245.0, 205.0, 175.0))
     hair = np.array((120.0, 85.0, 55.0))
     colors = {"skin": skin * rng.uniform(0.45, 1), "hair": hair * rng.uniform(0.2, 1.4)}
@@ -351,7 +395,7 @@ def _colors(rng: np.random.Generator) -> dict[str, Floats]:
     return colors
 
 
-def _background(size: tuple[int, int], horizon: float, rng: np.random.Generator) -> Pixels:
+def draw_background(size: tuple[int, int], horizon: float, rng: np.random.Generator) -> Pixels:
     """A canvas for frames of H W: a wall, ground from row `horizon` on, and boxes on both."""
     H, W = size
     canvas = np.empty((H * FINER, W * FINER, 3), np.uint8)
@@ -389,17 +433,34 @@ def _draw_stool(canvas: Pixels, x: float, *, ground: float, size: float) -> None
     draw_line(canvas, (x - 0.4 * size, top), (x + 0.4 * size, top), radius=0.08 * size, color=wood)
 
 
+def near_life(person: int, seconds: float, *, fps: float, seed: int) -> Life:
+    """A recording of somebody who is always in one of `STATES`, which last from half a second to a
+    minute.
+    """
+    rng = np.random.default_rng([seed, 2, person])
+    poses, states = _life(round(seconds * fps), fps, rng)
+    return Life(f"person-{person}", _drawn_life(poses, rng, fps), states)
+
+
 def write_recordings(
-    folder: Path, recordings: int = 6, *, seconds: float = 120.0, fps: float = 8.0, seed: int = 0
+    folder: Path,
+    recordings: int = 6,
+    *,
+    seconds: float = 120.0,
+    fps: float = 8.0,
+    seed: int = 0,
+    life: Callable[[int, float], Life] | None = None,
+    compression: Mapping[str, str] = SMALL,
 ) -> Path:
-    """Write recordings of people who are always in one of `STATES`, which last from half a second to
-    a minute: `folder/person-N.mp4`, and the lists (path,start,end,label) `train.csv` of two thirds
-    of the people and `test.csv` of the others.
+    """Write recordings of people, `folder/person-N.mp4`, and the lists (path,start,end,label)
+    `train.csv` of two thirds of the people and `test.csv` of the others.
 
     Args:
         folder: new or empty.
         recordings: their number; each shows another person, in another place.
         seconds: their length, at least.
+        life: the recording of a person for so many seconds; None: `near_life`.
+        compression: options of x264.
 
     Raises:
         FileExistsError: the folder is not empty.
@@ -409,12 +470,13 @@ def write_recordings(
     with whole_folder(folder) as part:
         lists = {"train": "path,start,end,label\n", "test": "path,start,end,label\n"}
         for number in tracked(range(recordings), "writing recordings", recordings):
-            rng = np.random.default_rng([seed, 2, number])
-            poses, states = _life(round(seconds * fps), fps, rng)
-            write(part / f"person-{number}.mp4", _drawn_life(poses, rng, fps), fps=fps)
+            name, frames, bouts = (
+                life(number, seconds) if life else near_life(number, seconds, fps=fps, seed=seed)
+            )
+            write(part / f"{name}.mp4", frames, fps=fps, options=compression)
             split = "train" if 3 * number < 2 * recordings else "test"
-            for label, begin, end in states:
-                lists[split] += f"person-{number}.mp4,{begin / fps:g},{end / fps:g},{label}\n"
+            for label, begin, end in bouts:
+                lists[split] += f"{name}.mp4,{begin / fps:g},{end / fps:g},{label}\n"
         for name, text in lists.items():
             write_bytes(part / f"{name}.csv", text.encode())
     return folder
@@ -469,8 +531,8 @@ def _drawn_life(poses: Floats, rng: np.random.Generator, fps: float) -> Pixels:
     camera = np.convolve(padded, np.full(width, 1 / width), "valid")
     camera = np.stack((camera, np.zeros(len(camera))), 1)
     joints = {name: (path - camera) * height + place for name, path in joints.items()}
-    colors = _colors(rng)
-    background = _background((H, W), ground - H * rng.uniform(0.06, 0.16), rng)
+    colors = person_colors(rng)
+    background = draw_background((H, W), ground - H * rng.uniform(0.06, 0.16), rng)
     pixels = np.empty((len(poses), H, W, 3), np.uint8)
     for t, frame in enumerate(pixels):
         canvas = background.copy()
@@ -511,19 +573,21 @@ def write_set(
     figures = figures or StickFigures()
     jobs = [(action, number) for action in actions for number in range(clips)]
     recordings = "clip,recording\n"
-    truth = {}
+    truth = dict[str, dict[str, Any]]()
     with whole_folder(folder) as part:
         for action, number in tracked(jobs, "writing clips", len(jobs)):
             name = f"{action}/{number:03}.mp4"
             video = figures.video(action, number, seed=seed)
-            write(part / name, video.pixels, fps=figures.fps)
-            recordings += f"{name},person-{video.person:02}\n"
+            write(part / name, video.pixels, fps=figures.fps, options=figures.compression)
+            recordings += f"{name},{video.recording}\n"
             moving_frames = np.flatnonzero(video.moving).tolist()
             truth[name] = {
                 "person": video.person,
                 "event": [moving_frames[0], moving_frames[-1]],
                 "boxes": video.boxes.tolist(),
             }
+            if video.room is not None:
+                truth[name]["room"] = video.room
         write_bytes(part / RECORDINGS, recordings.encode())
         write_json(part / "truth.json", {"seed": seed, "settings": asdict(figures), "clips": truth})
     return folder

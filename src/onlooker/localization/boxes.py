@@ -16,7 +16,17 @@ _NOISE = 4 / 255  # smaller differences of pixels are noise of a camera or a cod
 _RESIDUE = 3.0  # times the median difference: smaller ones are left by the motion of a camera
 _STRIDE = 4  # of rows and columns of pixels, for the median
 _BACKGROUND = 2.0  # the heat of the background, in units of the mean heat of the frame
+# A small place, which the power of the heat finds: at most this share of the frame, and on average at
+# most so much heat around it, as a share of the heat in it.
+_SMALL = 1 / 75
+_POWER = 3
+_AROUND = 2  # cells
+_RESTING = 0.1
+_PREFERRED = 1.5  # the weight of a small place, in weights of the rectangle with the largest sum
 _SMOOTHING = 0.4  # frames, the standard deviation of the Gaussian over time
+
+
+Box = tuple[int, int, int, int]  # left, top, right, bottom in cells; the last two are exclusive
 
 
 class Rectangles(NamedTuple):
@@ -91,7 +101,8 @@ def is_even(heat: Floats) -> NDArray[np.bool_]:
 
 def find_rectangles(heat: Floats) -> Rectangles:
     """The rectangles of a map `h w` with the largest sum of heat minus background: up to three,
-    none in a uniform map.
+    none in a uniform map. A small hot place comes before them: the sum of a bird is less than that of
+    a dim line of trees.
 
     The background is twice the mean heat at each place, so that a rectangle is as large as what it
     encloses (efficient subwindow search, Lampert, Blaschko, Hofmann 2008; here exhaustive over
@@ -103,17 +114,50 @@ def find_rectangles(heat: Floats) -> Rectangles:
     background = np.float32(_BACKGROUND * heat.mean())
     gain = heat - background
     (h, w) = heat.shape
-    while len(corners) < ACTORS and not is_even(heat):
-        (left, top, right, bottom), weight = _largest(gain)
-        if weight <= 0 or (weights and weight < SHARE * weights[0]):
-            break
+
+    def add(box: Box, weight: float) -> None:
+        left, top, right, bottom = box
         corners.append((left / w, top / h, right / w, bottom / h))
         weights.append(weight)
-        gain[top:bottom, left:right] = -background
+
+    if small := _small_place(heat):
+        weight = float(gain[_inside(small)].sum())
+        gain[_inside(small)] = -background
+        add(small, min(_PREFERRED * max(weight, _largest(gain)[1]), 1.0))
+    while len(corners) < ACTORS and not is_even(heat):
+        box, weight = _largest(gain)
+        if weight <= 0 or (weights and weight < SHARE * weights[0]):
+            break
+        add(box, weight)
+        gain[_inside(box)] = -background
     return Rectangles(np.array(corners, np.float32).reshape(-1, 4), np.array(weights, np.float32))
 
 
-def _largest(gain: Floats) -> tuple[tuple[int, int, int, int], float]:
+def _small_place(heat: Floats) -> Box | None:
+    """The rectangle around what is hottest in a map, if it is small, and the ring around it rests."""
+    if is_even(heat):
+        return None
+    sharp = (heat / heat.max()) ** _POWER
+    box, _ = _largest(sharp - np.float32(_BACKGROUND * sharp.mean()))
+    left, top, right, bottom = box
+    cells = (right - left) * (bottom - top)
+    if not 0 < cells <= _SMALL * heat.size:
+        return None
+    inside = heat[_inside(box)].sum()
+    around = heat[
+        max(top - _AROUND, 0) : bottom + _AROUND, max(left - _AROUND, 0) : right + _AROUND
+    ]
+    ring = around.sum() - inside
+    limit = _RESTING * inside * (around.size - cells) / cells
+    return box if ring <= limit else None
+
+
+def _inside(box: Box) -> tuple[slice, slice]:
+    left, top, right, bottom = box
+    return slice(top, bottom), slice(left, right)
+
+
+def _largest(gain: Floats) -> tuple[Box, float]:
     """The rectangle of a map with the largest sum: left, top, right and bottom in cells (right and
     bottom are exclusive), and the sum.
     """
