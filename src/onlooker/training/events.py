@@ -433,7 +433,7 @@ def _windows(fit: _EventFit, streams: Sequence[Footage], random: np.random.Gener
         ]
         whole_clips = nearest[whole[:, 0], whole[:, 1]]
         moved = np.repeat(stream.events, _MOVED, axis=0)
-        shown += _moved(stream.features, moved, random)
+        shown += _moved(stream.features, moved, random.spawn(1)[0])
         clips = random.permutation(np.sort(stream.events[:, 3]))
         kinds = (np.full(len(other), -1), whole_clips, moved[:, 3], clips)
         clip = np.concatenate(kinds)
