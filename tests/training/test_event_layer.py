@@ -27,7 +27,7 @@ from onlooker.training.events import (
 from onlooker.training.eyes import LayerChoice, fit_eyes
 from onlooker.training.fitter import SegmentLayer
 from onlooker.training.footage import Footage, _with_motion, swaying, wandering
-from onlooker.training.linear import Candidate, ClipStatistics, EyeVectors
+from onlooker.training.linear import SETS, Candidate, ClipStatistics, EyeVectors
 from onlooker.training.regression import Method
 from onlooker.training.unusual import Spread
 
@@ -227,6 +227,45 @@ def test_nearly_all_events_of_other_recordings_are_found_and_the_curve_says_so(
         assert both > 0.5 * (max(mine.end, theirs.end) - min(mine.start, theirs.start))
 
 
+class Turning(Made):
+    """Two classes that differ in order alone: one half of the features comes and goes, then the
+    other.
+    """
+
+    def act(self, scene: np.ndarray, label: int, count: int) -> Tensor:
+        begins = np.array([0, 0.35] if label == 0 else [0.35, 0]).repeat(len(scene) // 2)
+        times = np.linspace(0, 1, count)[:, None]
+        way = np.sin(np.pi * ((times - begins) / 0.65).clip(0, 1)) ** 2
+        values = scene + way * self.random.uniform(1.5, 2.5)
+        values += self.random.normal(0, 0.03, values.shape)
+        features = torch.from_numpy(values.astype(np.float32))
+        return features[..., None, None].expand(-1, -1, *self.net.grid)
+
+
+@pytest.mark.parametrize("moved", [-0.25, 0.25])
+def test_events_are_named_right_by_windows_that_miss_a_quarter(moved: float) -> None:
+    made = Turning(5)
+    candidate = Candidate(SETS["changes and order"], Method("logistic", 10.0))
+    choice = replace(CHOICE, candidate=candidate)
+    fit_eyes(made.net, made.clips, choice)
+    layer = made.layer(choice=choice)
+    assert layer is not None
+    made.net.set_heads(layer.heads, layer.lengths)
+    right = list[bool]()
+    for _ in range(6):
+        features, true = of_stream(made, (0, 1))
+        with torch.no_grad():
+            windows = made.net.forward_features(features[None]).windows
+        for event in true:
+            begin, end = event.start * RATE, event.end * RATE
+            place = int(np.abs(np.array(made.net.lengths) - (end - begin)).argmin())
+            middle = (begin + end) / 2 + moved * (end - begin)
+            last = round(middle + made.net.lengths[place] / 2) - 1
+            scores = windows.scores[0, last, place, :2]
+            right.append(made.classes[int(scores.argmax())] == event.label)
+    assert np.mean(right) > 0.85  # half or less by whole clips alone
+
+
 def test_what_cannot_be_divided_has_no_curve() -> None:
     single = Made(1)
     assert single.fit() is None, "a single recording"
@@ -363,14 +402,14 @@ def test_events_that_look_alike_are_named_by_their_motion(sees_motion: bool) -> 
     else:
         assert not hasattr(window, "motion_factors")
     assert layer.decision.curve is not None
-    point = layer.decision.curve.operating_point(6)
-    found = layer.decision.curve.recall[point]
-    misnamed = layer.decision.curve.misnamed[point]
+    curve = layer.decision.curve
+    found = curve.recall[curve.operating_point(6)]
     if not sees_motion:
-        assert (found < 0.6) & (misnamed > 0.1), "pictures do not tell the classes"
+        assert found < 0.6
+        assert curve.misnamed[0] > 0.25, "pictures do not tell the classes"
         return
     assert found > 0.8
-    assert misnamed < 0.05
+    assert curve.misnamed[0] < 0.05
     window.limit = None
     made.net.set_heads({name: layer.heads[name] for name in ("event", "window")}, layer.lengths)
     for number in (0, int(np.flatnonzero(y == 1)[0])):

@@ -72,6 +72,9 @@ _STREAMS = 5  # at most; they share no recording
 _PART = 0.35  # IoU with a clip below which a window is no event
 _WHOLE = 0.75  # IoU with a clip above which a window is an event
 _NEGATIVES = 6  # windows per clip, besides the clip itself and one window that is an event
+_MOVED = 8  # windows per clip that are moved and stretched, as events are found in streams
+_MOVE = 0.25  # of their lengths, at most
+_STRETCH = 1.25  # factor of their lengths, at most
 # candidates, the default first: how much the logit of a window drops when its length grows by a
 # factor of e
 _PRICES = (0.0, 0.5, 1.0, 2.0, 4.0)
@@ -132,22 +135,24 @@ class _Windows(NamedTuple):
 
     Args:
         x: statistics, `B M`.
-        clip: the clips of windows that are whole events, positions in `_EventFit.shown`; else -1.
+        clip: the clips of windows that show an event, positions in `_EventFit.shown`; else -1.
         stream: the numbers of their streams; -1: of the background.
+        is_event: whether a window is one whole event.
     """
 
     x: Floats
     clip: Ints
     stream: Ints
+    is_event: NDArray[np.bool_]
 
     @property
-    def is_event(self) -> NDArray[np.bool_]:
-        """Whether a window is one whole event, `B`."""
-        return self.clip >= 0
+    def clear(self) -> "_Windows":
+        """The windows that are an event, or show none."""
+        return self.subset(self.is_event | (self.clip < 0))
 
     def subset(self, mask: NDArray[np.bool_]) -> "_Windows":
         """The windows where a mask is true."""
-        return _Windows(self.x[mask], self.clip[mask], self.stream[mask])
+        return _Windows(*(values[mask] for values in self))
 
     @classmethod
     def joined(cls, pieces: Iterable["_Windows"]) -> "_Windows":
@@ -277,7 +282,7 @@ def fit_events(
     test_streams = _streams(fit, footage, pause=wandering, random=random)
     windows = _windows(fit, streams, random)
     fit = _with_method(fit, windows, _METHODS)
-    negatives = windows.subset(np.zeros(len(windows.x), bool))  # of streams that lack frames
+    negatives = windows.subset(windows.stream < 0)  # of streams that lack frames
     if background is not None:
         windows, negatives = _mined(fit, windows, background, random=random)
     layers = _fit_layers(fit, windows)
@@ -426,12 +431,27 @@ def _windows(fit: _EventFit, streams: Sequence[Footage], random: np.random.Gener
             stream.features[frame + 1 - fit.lengths[place] : frame + 1]
             for frame, place in [*other.tolist(), *whole.tolist()]
         ]
-        clips = random.permutation(np.sort(stream.events[:, 3]))
         whole_clips = nearest[whole[:, 0], whole[:, 1]]
-        clip = np.concatenate([np.full(len(other), -1), whole_clips, clips])
+        moved = np.repeat(stream.events, _MOVED, axis=0)
+        shown += _moved(stream.features, moved, random.spawn(1)[0])
+        clips = random.permutation(np.sort(stream.events[:, 3]))
+        kinds = (np.full(len(other), -1), whole_clips, moved[:, 3], clips)
+        clip = np.concatenate(kinds)
+        is_event = np.repeat([False, True, False, True], [*map(len, kinds)])
         x = np.concatenate([_statistics(fit.net, shown), fit.shown.x[clips].astype(np.float64)])
-        pieces.append(_Windows(x, clip, np.full(len(clip), number)))
+        pieces.append(_Windows(x, clip, np.full(len(clip), number), is_event))
     return _Windows.joined(pieces)
+
+
+def _moved(features: Tensor, events: Ints, random: np.random.Generator) -> list[Tensor]:
+    """A window of a stream `T D h w` for each event, moved and stretched at random."""
+    begin, end = events[:, 0], events[:, 1]
+    length = end - begin
+    middle = (begin + end) / 2 + length * random.uniform(-_MOVE, _MOVE, len(events))
+    length = length * _STRETCH ** random.uniform(-1, 1, len(events))
+    first = (middle - length / 2).round().astype(int).clip(0)
+    after = (middle + length / 2).round().astype(int)
+    return [features[a : max(b, a + 2)] for a, b in zip(first, after, strict=True)]
 
 
 def _overlaps(events: Ints, count: int, lengths: Sequence[int]) -> tuple[Floats, Ints]:
@@ -464,6 +484,7 @@ def _with_method(fit: _EventFit, windows: _Windows, methods: Sequence[Method]) -
     """With the method of the layer of events, chosen by streams that it is not fitted to, and the
     temperature of its logits; the first method if no two streams have events.
     """
+    windows = windows.clear
     x = np.ascontiguousarray(windows.x[:, fit.clips.columns(STATISTICS)])
     y = windows.is_event.astype(np.int64)
     folds = list[tuple[Batches, Ints]]()
@@ -493,7 +514,7 @@ def _mined(
         hardest = _hardest(fit, background, _fit_layers(fit, windows))
         for features in hardest, [_lacking(window, random) for window in hardest]:
             none = np.full(len(hardest), -1)
-            negatives.append(_Windows(_statistics(fit.net, features), none, none))
+            negatives.append(_Windows(_statistics(fit.net, features), none, none, none > 0))
         windows = _Windows.joined((windows, negatives[-2]))
     return windows, _Windows.joined(negatives[1::2])
 
@@ -524,16 +545,17 @@ def _fit_layers(fit: _EventFit, windows: _Windows) -> _Layers:
     clips = fit.clips
     choice = fit.choice
     columns = clips.columns(STATISTICS)
-    is_event = windows.is_event
-    batches = one_batch(windows.x[:, columns], is_event.astype(np.int64))
+    clear = windows.clear
+    batches = one_batch(clear.x[:, columns], clear.is_event.astype(np.int64))
     (two_class,) = regress(batches, 2, methods=(fit.method,))
     event = two_class._replace(
         weight=np.diff(two_class.weight, axis=0), bias=np.diff(two_class.bias)
     )
-    whole = (windows.x[is_event], fit.shown.y[windows.clip[is_event]])
+    named = windows.subset(windows.clip >= 0)
+    named_windows = (named.x, fit.shown.y[named.clip])
     classes = [
         fitted_layer(clips, choice.candidate),
-        fitted_layer(clips._replace(copies=()), choice.candidate, windows=whole),
+        fitted_layer(clips._replace(copies=()), choice.candidate, windows=named_windows),
     ]
     temperature = choice.temperature
     eyes = {
