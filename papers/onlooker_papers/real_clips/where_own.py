@@ -119,7 +119,8 @@ def sports() -> Places:
 def flying(part: str) -> Places:
     """Small flying things."""
     folder = data_folder() / "clips" / "flying" / part
-    return Places(folder, {"numbers": by_numbers(folder)}, box_of_thing, ("pictures", "both"))
+    splits = {"numbers": by_numbers(folder)}
+    return Places(folder, splits, box_of_thing, eyes=("pictures", "both"))
 
 
 PLACES: Mapping[str, Callable[[], Places]] = {

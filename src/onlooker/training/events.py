@@ -152,7 +152,9 @@ class _Windows(NamedTuple):
 
     def subset(self, mask: NDArray[np.bool_]) -> "_Windows":
         """The windows where a mask is true."""
-        return _Windows(*(values[mask] for values in self))
+        return _Windows(
+            self.x[mask], self.clip[mask], self.stream[mask], is_event=self.is_event[mask]
+        )
 
     @classmethod
     def joined(cls, pieces: Iterable["_Windows"]) -> "_Windows":
@@ -439,18 +441,17 @@ def _windows(fit: _EventFit, streams: Sequence[Footage], random: np.random.Gener
         clip = np.concatenate(kinds)
         is_event = np.repeat([False, True, False, True], [*map(len, kinds)])
         x = np.concatenate([_statistics(fit.net, shown), fit.shown.x[clips].astype(np.float64)])
-        pieces.append(_Windows(x, clip, np.full(len(clip), number), is_event))
+        pieces.append(_Windows(x, clip, np.full(len(clip), number), is_event=is_event))
     return _Windows.joined(pieces)
 
 
 def _moved(features: Tensor, events: Ints, random: np.random.Generator) -> list[Tensor]:
     """A window of a stream `T D h w` for each event, moved and stretched at random."""
     begin, end = events[:, 0], events[:, 1]
-    length = end - begin
-    middle = (begin + end) / 2 + length * random.uniform(-_MOVE, _MOVE, len(events))
-    length = length * _STRETCH ** random.uniform(-1, 1, len(events))
-    first = (middle - length / 2).round().astype(int).clip(0)
-    after = (middle + length / 2).round().astype(int)
+    middle = (begin + end) / 2 + (end - begin) * random.uniform(-_MOVE, _MOVE, len(events))
+    half = (end - begin) / 2 * _STRETCH ** random.uniform(-1, 1, len(events))
+    first = (middle - half).round().astype(int).clip(0)
+    after = (middle + half).round().astype(int)
     return [features[a : max(b, a + 2)] for a, b in zip(first, after, strict=True)]
 
 
@@ -514,7 +515,8 @@ def _mined(
         hardest = _hardest(fit, background, _fit_layers(fit, windows))
         for features in hardest, [_lacking(window, random) for window in hardest]:
             none = np.full(len(hardest), -1)
-            negatives.append(_Windows(_statistics(fit.net, features), none, none, none > 0))
+            x = _statistics(fit.net, features)
+            negatives.append(_Windows(x, none, none, is_event=none > 0))
         windows = _Windows.joined((windows, negatives[-2]))
     return windows, _Windows.joined(negatives[1::2])
 
