@@ -415,7 +415,7 @@ def _read(
             unknown=recording.unknown,
         )
         vectors = _eye_vectors(
-            eyes_of(data.eyes),
+            eyes_of(data.layer_eyes),
             reader,
             indices,
             times=times[:count],
