@@ -5,6 +5,7 @@ margin. It moves only when it is clearly off. Where nothing moves, the last squa
 anything has moved, it is the whole frame. The worst that happens is the whole frame.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 from zlib import crc32
 
@@ -17,7 +18,7 @@ from onlooker.localization import BoxMemory, linked_boxes
 from onlooker.localization.boxes import GRID, heat_of
 from onlooker.localization.motion import moved
 
-__all__ = ["Crop", "CropMemory", "Follower", "jittered", "step", "to_frame"]
+__all__ = ["Crop", "CropMemory", "Follower", "in_frame", "jittered", "step", "to_frame"]
 
 VERSION = 1  # of all that squares depend on; part of the key of cached crops
 _SIZE = (160, 120)  # width and height of the frames in which motion is found
@@ -222,6 +223,25 @@ def jittered(crop: Crop, size: tuple[int, int], *, name: str, number: int) -> Cr
     x = (crop.left + crop.right) / 2 + dx * side
     y = (crop.top + crop.bottom) / 2 + dy * side
     return _Square(x, y, scale * side).crop(height, width)
+
+
+def in_frame(
+    maps: ArrayLike, crop: ArrayLike, size: tuple[int, int], *, views: Sequence[str]
+) -> Floats:
+    """The maps of the views of a frame, `h w` or `V h w`, as one map of the whole frame, `30 40`, with
+    the same sum.
+
+    Args:
+        crop, size: as in `to_frame`.
+        views: their names (`DataConfig.views`).
+    """
+    stacked = np.asarray(maps).reshape(len(views), *np.shape(maps)[-2:])
+    height, width = size
+    places = {"actor": crop, "pictures": (0, 0, width, height)}
+    parts = [
+        to_frame(values, places[view], size) for view, values in zip(views, stacked, strict=True)
+    ]
+    return np.sum(parts, axis=0, dtype=np.float32)
 
 
 def to_frame(values: ArrayLike, crop: ArrayLike, size: tuple[int, int]) -> Floats:
