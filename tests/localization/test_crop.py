@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from onlooker.base.records import Pixels
-from onlooker.localization.crop import Crop, Follower, jittered, step, to_frame
+from onlooker.localization.crop import Crop, Follower, jittered, next_crop, to_frame
 
 H, W = 240, 320
 WHOLE = Crop(0, 0, W, H)
@@ -139,18 +139,18 @@ def test_small_and_odd_frames_are_whole(shape: tuple[int, ...]) -> None:
 
 def test_a_clip_of_one_frame_is_whole_and_another_size_begins_again() -> None:
     assert crops([(0.0, scene(waving(0)))], ahead=True) == [WHOLE]
-    memory, _ = step(None, scene(waving(0)), 0.0)
+    memory, _ = next_crop(None, scene(waving(0)), 0.0)
     for t in range(1, 20):
-        memory, crop = step(memory, scene(waving(t), seed=t), t / RATE)
+        memory, crop = next_crop(memory, scene(waving(t), seed=t), t / RATE)
     assert crop != WHOLE
-    _, crop = step(memory, scene(waving(20))[:200], 20 / RATE)
+    _, crop = next_crop(memory, scene(waving(20))[:200], 20 / RATE)
     assert crop == Crop(0, 0, W, 200)
 
 
 def test_its_memory_stays_small() -> None:
     memory = None
     for t in range(200):
-        memory, _ = step(memory, scene(waving(t), seed=t), t / RATE)
+        memory, _ = next_crop(memory, scene(waving(t), seed=t), t / RATE)
     assert memory is not None
     assert memory.recent.nbytes < 4000
     assert memory.boxes.motion.last.nbytes == 160 * 120

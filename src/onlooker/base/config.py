@@ -70,8 +70,8 @@ class DataConfig(Config):
     eyes: Eyes = setting(
         "pictures",
         "What linear recognizes clips by: pictures (the sampled frames), motion (how things move between all frames), "
-        "both of them, actor (the frames, cropped to what acts), pictures+actor, actor+motion, or all. auto, the default "
-        "of linear: pictures, unless another one is clearly better in cross-validation.",
+        "both of these, actor (the frames, cropped to what acts), pictures+actor, actor+motion, or all. auto, the "
+        "default of linear: pictures, unless another one is clearly better in cross-validation.",
         added=True,
     )
     channels: int = setting(3, "3 for RGB frames, 1 for grayscale.", INPUT)
@@ -144,7 +144,9 @@ class DataConfig(Config):
         """All channels of a sample (C): RGB or gray of each view unless the modality is flow, then
         the flow if there is any.
         """
-        return (0 if self.modality == "flow" else self.channels * len(self.views)) + self.flow_channels
+        return (
+            0 if self.modality == "flow" else self.channels * len(self.views)
+        ) + self.flow_channels
 
 
 # Settings that augment the frames of training clips; stored features are not augmented.

@@ -221,7 +221,9 @@ def cached_read(path: Path, config: DataConfig) -> Sample:
         rows = [load_rows((file,), np.arange) for file in files[count:]]
         frames = pixels[..., : config.image_channels]
         if config.views == ("actor",):
-            frames = load_rows(cached_sample(path, replace(config, eyes="pictures"), cache), np.arange)
+            frames = load_rows(
+                cached_sample(path, replace(config, eyes="pictures"), cache), np.arange
+            )
         crops = crops_of(path, config, cache) if has_crops else None
     except (OSError, ValueError):  # another process has just removed them
         return read_sample(path, config)

@@ -133,6 +133,13 @@ def read_at(
     )
 
 
+def views_of(frame: Pixels, crop: Crop, config: DataConfig) -> Pixels:
+    """What a model sees of a frame `H W 3` with this crop: `size size C`."""
+    parts = {"pictures": frame, "actor": crop.of(frame)}
+    resized = [resize(parts[view][None], config.size, config.channels)[0] for view in config.views]
+    return np.concatenate(resized, -1)
+
+
 class _Closeups:
     """The crops of sampled frames, resized.
 

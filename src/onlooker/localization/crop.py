@@ -18,7 +18,7 @@ from onlooker.localization import BoxMemory, linked_boxes
 from onlooker.localization.boxes import GRID, heat_of
 from onlooker.localization.motion import moved
 
-__all__ = ["Crop", "CropMemory", "Follower", "in_frame", "jittered", "step", "to_frame"]
+__all__ = ["Crop", "CropMemory", "Follower", "in_frame", "jittered", "next_crop", "to_frame"]
 
 VERSION = 1  # of all that squares depend on; part of the key of cached crops
 _SIZE = (160, 120)  # width and height of the frames in which motion is found
@@ -102,7 +102,7 @@ class CropMemory(NamedTuple):
     square: _Square | None = None
 
 
-def step(memory: CropMemory | None, frame: Pixels, time: float) -> tuple[CropMemory, Crop]:
+def next_crop(memory: CropMemory | None, frame: Pixels, time: float) -> tuple[CropMemory, Crop]:
     """The crop of the next frame of a stream, and the new memory.
 
     Args:
@@ -184,7 +184,7 @@ class Follower:
 
         `time`: in seconds, ascending.
         """
-        self._memory, crop = step(self._memory, frame, time)
+        self._memory, crop = next_crop(self._memory, frame, time)
         if not self._ahead:
             return [(index, frame, crop)]
         self._begin = self._begin if self._held else time

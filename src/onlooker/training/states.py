@@ -7,6 +7,7 @@ such as motion, sees in the shortest window is added, with a weight chosen alike
 improves the states.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
@@ -21,14 +22,16 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax
 from torch import Tensor
 
-from onlooker.base.config import DataConfig, StreamConfig
+from onlooker.base.config import DataConfig, LayerEyes, StreamConfig
 from onlooker.base.decision import Decision, TierStates
 from onlooker.base.fisher import fisher_vector
 from onlooker.base.intervals import Times
 from onlooker.base.progress import tracked
 from onlooker.base.records import Recording, Segment, clip_name
 from onlooker.base.text import some_of
+from onlooker.data.samples import views_of
 from onlooker.data.tiers import tiers_of
+from onlooker.localization.crop import CropMemory, next_crop
 from onlooker.measure.events import alarm_curve
 from onlooker.measure.figures import HeldOutStates, TriedCandidate, saved_pairs
 from onlooker.measure.states import UNKNOWN, Tier, bouts_of, known_labels, tier_figures
@@ -171,6 +174,7 @@ def fit_states(
     decision: Decision,
     *,
     data: DataConfig,
+    eyes: LayerEyes | None = None,
 ) -> SegmentLayer:
     """Fit a state layer to recordings: its heads are `state`, with center and scale `L M`, weight
     `R L M`, bias `R`; and `state_motion` or that of another eye, if it counts, with weight `R F` and
@@ -179,8 +183,8 @@ def fit_states(
     Args:
         net: the model, which is not changed.
         decision: its classes.
-        data: how frames are resized and normalized, and the eyes: `auto` is
-            pictures, unless both are clearly better.
+        data: how frames are resized and normalized, and what is seen of them.
+        eyes: whether motion counts; `auto`: if it is clearly better; None: as in `data`.
 
     Raises:
         ClipError: a recording cannot be read any more.
@@ -188,7 +192,10 @@ def fit_states(
     lengths, rate = _lengths(net, recordings, decision)
     tiers = _tiers(recordings, decision)
     classes = decision.classes
-    frames = _read(net, recordings, tiers, classes=classes, data=data, lengths=lengths, rate=rate)
+    eyes = eyes or data.layer_eyes
+    frames = _read(
+        net, recordings, tiers, classes=classes, data=data, eyes=eyes, lengths=lengths, rate=rate
+    )
     groups = [recording.group for recording in recordings]
     tests = _StateTests(
         net, frames, tiers, groups=groups, decision=decision, lengths=lengths, rate=rate
@@ -200,7 +207,7 @@ def fit_states(
     candidate = windows.value
     table = windows.table
     for eye in frames[0].eyes:
-        options = tests.with_eye(candidate, eye, is_requested=data.eyes != "auto")
+        options = tests.with_eye(candidate, eye, is_requested=eyes != "auto")
         if len(options) > 1:
             candidate, tried = search("eyes of states", options, tests.trial)
             table += tried
@@ -394,6 +401,7 @@ def _read(
     *,
     classes: Sequence[str],
     data: DataConfig,
+    eyes: LayerEyes,
     lengths: Sequence[int],
     rate: float,
 ) -> list[_Frames]:
@@ -415,7 +423,7 @@ def _read(
             unknown=recording.unknown,
         )
         vectors = _eye_vectors(
-            eyes_of(data.layer_eyes),
+            eyes_of(eyes),
             reader,
             indices,
             times=times[:count],
@@ -443,11 +451,33 @@ def _features(
     net: LinearClassifier, reader: VideoReader, indices: Ints, *, data: DataConfig
 ) -> Iterator[Tensor]:
     """The features of frames, `n D h w` of some at a time."""
+    if "actor" in data.views:
+        yield from _features_of_views(net, reader, indices, data=data)
+        return
     for begin in range(0, len(indices), _TOGETHER):
         frames, places = np.unique(indices[begin : begin + _TOGETHER], return_inverse=True)
         pixels = resize(reader.get(frames, size=data.size).pixels, data.size, data.channels)
         with torch.inference_mode():
             yield encode_samples(net, torch.from_numpy(pixels), data, at_once=32)[places]
+
+
+def _features_of_views(
+    net: LinearClassifier, reader: VideoReader, indices: Ints, *, data: DataConfig
+) -> Iterator[Tensor]:
+    """As `_features`, of frames and their crops, as in a stream."""
+    counts = Counter(indices.tolist())
+    memory: CropMemory | None = None
+    pixels = list[NDArray[np.uint8]]()
+    for index, time, frame in reader:
+        if index > indices[-1]:
+            break
+        if index in counts:
+            memory, crop = next_crop(memory, frame, time)
+            pixels += [views_of(frame, crop, data)] * counts[index]
+        if len(pixels) >= _TOGETHER or (pixels and index == indices[-1]):
+            with torch.inference_mode():
+                yield encode_samples(net, torch.from_numpy(np.stack(pixels)), data, at_once=32)
+            pixels.clear()
 
 
 def _eye_vectors(
