@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import onlooker
+from onlooker.base.config import DataConfig
 from onlooker.base.files import (
     explain_write_errors,
     file_digest,
@@ -266,6 +267,13 @@ def _on_cpu(model: str | bytes) -> Any:  # noqa: ANN401 - onnxruntime has no typ
     return import_module("onnxruntime").InferenceSession(model, providers=["CPUExecutionProvider"])
 
 
+def _views(data: DataConfig) -> dict[str, list[str]]:
+    """What the channels of a frame show, one after another, unless it is the frame alone: pictures,
+    the frame; actor, its crop by `localization.crop.next_crop`, resized likewise.
+    """
+    return {} if data.views == ("pictures",) else {"views": [*data.views]}
+
+
 def _describe(recognizer: Recognizer, step: _PixelStep, opset: int) -> dict[str, Any]:
     """Everything that a program needs to run the graph, as plain values."""
     data = recognizer.data
@@ -281,10 +289,8 @@ def _describe(recognizer: Recognizer, step: _PixelStep, opset: int) -> dict[str,
             "shape": ["B", data.size, data.size, data.in_channels],
             "size": data.size,
             "image": {1: "gray", 3: "RGB"}[data.channels],
-            # what the channels show, one after another: the frame, and its crop by
-            # `localization.crop.next_crop`
-            "views": [*data.views],
-        },
+        }
+        | _views(data),
         # the words depend on the version of `video/motion_words.py`
         "motion": {
             "shape": ["B", *step.eyes["motion"]],

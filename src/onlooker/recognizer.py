@@ -49,6 +49,7 @@ from onlooker.data.sets import read_set
 from onlooker.data.split import fingerprint, source_of
 from onlooker.formats.publish import Sink, publish
 from onlooker.localization import localize
+from onlooker.localization.crop import VERSION as CROP_VERSION
 from onlooker.localization.crop import in_frame
 from onlooker.models.registry import find_class, missing_packages
 from onlooker.models.video_model import (
@@ -686,6 +687,7 @@ class Recognizer:
             "packages": self.model.packages,
             "weights": file_digest(folder / WEIGHTS),
             **({"motion_words": motion_eye().digest} if "motion" in self.model.eyes else {}),
+            **({"crop": CROP_VERSION} if "actor" in self.data.views else {}),
             **self.decision.to_dict(),
         }
         write_json(folder / RECORD, values)
@@ -813,6 +815,8 @@ def load(run: Path | str, device: str | torch.device = "auto") -> Recognizer:
             and field_of(values, "motion_words", str) != motion_eye().digest
         ):
             raise ValueError("motion_words are not those of this version; train again")
+        if "crop" in values and field_of(values, "crop", int) != CROP_VERSION:
+            raise ValueError("crops are not those of this version; train again")
         data = DataConfig.from_field(values, "data")
         decision = Decision.from_dict(values)
     model = kind.from_pretrained(folder).to(choose_device(device))
