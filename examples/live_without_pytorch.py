@@ -45,6 +45,7 @@ if "actor" in views:
 
 
 def resized(picture: np.ndarray) -> np.ndarray:
+    """A picture as a model gets it."""
     how = cv2.INTER_AREA if size < max(picture.shape[:2]) else cv2.INTER_LINEAR
     small = cv2.resize(picture, (size, size), interpolation=how)
     return cv2.cvtColor(small, to_colors).reshape(1, size, size, -1)
