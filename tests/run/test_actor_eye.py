@@ -22,6 +22,7 @@ from onlooker.recognizer import load
 from onlooker.run.record import RunRecord
 from onlooker.training import eyes
 from onlooker.training.linear import altered_copies, statistics_of
+from onlooker.training.states import _features, slots
 from onlooker.video.reader import VideoReader
 from onlooker.video.write import write
 
@@ -252,3 +253,53 @@ def test_it_is_saved_and_exported(both: Path, tmp_path: Path) -> None:
     folder = export(recognizer, tmp_path / "export")
     described = (folder / "step.json").read_text()
     assert '"views"' in described
+
+
+def test_states_are_fitted_to_the_crops_that_streams_show(tmp_path: Path) -> None:
+    rows = ["path,start,end,label"]
+    for seed in range(4):
+        labels = [CLASSES[(number + seed) % 2] for number in range(6)]
+        parts = [images(label, 500 + seed) for label in labels]
+        write(tmp_path / f"{seed}.mp4", np.concatenate(parts), fps=FPS)
+        seconds = FRAMES / FPS
+        rows += [
+            f"{seed}.mp4,{number * seconds:.1f},{(number + 1) * seconds:.1f},{label}"
+            for number, label in enumerate(labels)
+        ]
+    (tmp_path / "list.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    trained = onlooker.train(
+        tmp_path / "list.csv",
+        tmp_path / "run",
+        eyes="actor",
+        when="states",
+        quiet=True,
+        **SETTINGS,
+    )
+    assert trained.figures is not None
+    assert trained.figures.states is not None
+    recognizer = load(tmp_path / "run")
+    prediction = recognizer.predict(tmp_path / "0.mp4")
+    middles = [(number + 0.5) * FRAMES / FPS for number in range(6)]
+    found = [
+        segment.label
+        for middle in middles
+        for segment in prediction.segments
+        if segment.start <= middle < segment.end
+    ]
+    assert found == [CLASSES[number % 2] for number in range(6)]
+    # features of training and of streams
+    reader = VideoReader(tmp_path / "0.mp4")
+    assert recognizer.decision.frame_rate is not None
+    indices, _ = slots(reader.times, recognizer.decision.frame_rate, 8)
+    net = recognizer.model
+    assert isinstance(net, LinearClassifier)
+    features = torch.cat([*_features(net, reader, indices, data=recognizer.data)])
+    streams = recognizer.streams()
+    shown = list[torch.Tensor]()
+    for index, time, pixels in reader:
+        if index in indices:
+            streams.step({"": (index, time, pixels)})
+            frame = streams.memories[""].frame
+            assert frame is not None
+            shown.append(frame.features)
+    torch.testing.assert_close(features, torch.cat(shown), rtol=1e-4, atol=1e-4)
