@@ -41,6 +41,7 @@ _CLEAR = 0.3  # minimum weight of a box (`Rectangles`): noise has less
 _AHEAD = 1.5  # seconds at the beginning of a clip with the square that is known after them
 _BUFFER = 1 << 28  # bytes of frames that are held until then, at most
 _SCALES = ((0.85, 1.1), (1.1, 1.4))  # of the altered copies of a clip
+RECROPPED = (1, 2)  # their numbers
 _SHIFT = 0.08  # of the side
 
 

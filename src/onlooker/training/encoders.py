@@ -20,6 +20,7 @@ from onlooker.data.array_cache import ArrayCache
 from onlooker.data.clips import ClipFrames, crops_of, read_clips, read_header
 from onlooker.data.samples import LEAST_SIDE
 from onlooker.data.split import group_of
+from onlooker.localization.crop import RECROPPED
 from onlooker.measure.figures import TriedCandidate
 from onlooker.models.encoders.lite0 import LITE0, LITE0_SIZE
 from onlooker.models.registry import configured
@@ -30,7 +31,6 @@ from onlooker.training.fitter import FitContext
 from onlooker.training.linear import FEW, ClipStatistics, statistics_of
 from onlooker.training.search import search, untested
 
-_RECROPPED = (1, 2)  # the numbers of the copies with other crops
 _SMALLER = 0.8  # share of the frame: crops that are larger show what the frame shows
 _OPENED = 20  # clips whose size is looked at
 _COMPARED = 100  # clips at most
@@ -105,7 +105,7 @@ def encode(samples: ClipFrames, context: FitContext, *, copies: bool = True) -> 
     nothing = context.decision.nothing_class
     recropped = list[ClipFrames]()
     if copies and "actor" in settings.data.views and len(samples) <= FEW:
-        recropped = [samples.copy(settings.data, number) for number in _RECROPPED]
+        recropped = [samples.copy(settings.data, number) for number in RECROPPED]
     clips, features = statistics_of(
         context.model,
         samples,

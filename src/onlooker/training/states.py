@@ -31,7 +31,7 @@ from onlooker.base.records import Recording, Segment, clip_name
 from onlooker.base.text import some_of
 from onlooker.data.samples import views_of
 from onlooker.data.tiers import tiers_of
-from onlooker.localization.crop import CropMemory, next_crop
+from onlooker.localization.crop import RECROPPED, CropMemory, jittered, next_crop
 from onlooker.measure.events import alarm_curve
 from onlooker.measure.figures import HeldOutStates, TriedCandidate, saved_pairs
 from onlooker.measure.states import UNKNOWN, Tier, bouts_of, known_labels, tier_figures
@@ -74,6 +74,7 @@ _TOGETHER = 128  # frames that are read and encoded together
 _PER_BOUT = 10  # frames of a bout that the layer is fitted to
 _MOST_SAMPLES = 3000  # of all such frames
 _DIRECTIONS = 400  # principal directions of the statistics that the layer uses
+_FEW_FRAMES = 20_000  # more recordings have no copies with other crops
 # to choose from, the default first: C of scikit-learn, and weights of the log probabilities of eyes
 _PENALTIES = (3.0, 0.3, 30.0, 300.0)
 _EYE_WEIGHTS = (0.5, 0.25, 1.0)
@@ -129,6 +130,7 @@ class _Frames(NamedTuple):
         samples: positions of the frames that layers are fitted to.
         eyes: by each other eye, Fisher vectors of the shortest window around each frame, `T F`.
         unknown: spans in which nobody knows what happens, where nothing is labeled.
+        copies: the statistics of altered copies with other crops, to which layers are fitted as well.
     """
 
     times: Floats
@@ -137,6 +139,7 @@ class _Frames(NamedTuple):
     samples: Ints
     eyes: Mapping[str, NDArray[np.float16]] = MappingProxyType({})
     unknown: Sequence[Times] = ()
+    copies: Sequence[list[NDArray[np.float16]]] = ()
 
     def known_samples(self, labels: Ints) -> Ints:
         """The samples whose labels, of `T`, are known."""
@@ -406,7 +409,9 @@ def _read(
     rate: float,
 ) -> list[_Frames]:
     """Encode the recordings; long ones are cut to a shared budget of frames."""
-    share = min(1.0, _MOST_FRAMES / sum(recording.end * rate for recording in recordings))
+    total = sum(recording.end * rate for recording in recordings)
+    share = min(1.0, _MOST_FRAMES / total)
+    recropped = RECROPPED if "actor" in data.views and total <= _FEW_FRAMES else ()
     encoded = list[_Frames]()
     for recording in tracked(recordings, "encoding recordings", len(recordings)):
         reader = VideoReader(recording.path)
@@ -430,7 +435,11 @@ def _read(
             n=lengths[0],
             offset=offsets[0],
         )
-        encoded.append(frames._replace(eyes=vectors))
+        copies = list[list[NDArray[np.float16]]]()
+        for number in recropped:
+            features = _features_of_views(net, reader, indices, data=data, jitter=number)
+            copies.append(_statistics(net, features, lengths, delay=max(offsets)))
+        encoded.append(frames._replace(eyes=vectors, copies=copies))
     bouts = sum(len(bouts_of(labels)) for frames in encoded for labels in frames.labels)
     per_bout = int(np.clip(_MOST_SAMPLES // max(bouts, 1), 2, _PER_BOUT))
     return [frames._replace(samples=_sampled(frames.labels, per_bout)) for frames in encoded]
@@ -462,9 +471,16 @@ def _features(
 
 
 def _features_of_views(
-    net: LinearClassifier, reader: VideoReader, indices: Ints, *, data: DataConfig
+    net: LinearClassifier,
+    reader: VideoReader,
+    indices: Ints,
+    *,
+    data: DataConfig,
+    jitter: int = 0,
 ) -> Iterator[Tensor]:
-    """As `_features`, of frames and their crops, as in a stream."""
+    """As `_features`, of frames and their crops, as in a stream; of an altered copy with other crops
+    if it has a number.
+    """
     counts = Counter(indices.tolist())
     memory: CropMemory | None = None
     pixels = list[NDArray[np.uint8]]()
@@ -473,6 +489,9 @@ def _features_of_views(
             break
         if index in counts:
             memory, crop = next_crop(memory, frame, time)
+            if jitter:
+                height, width = frame.shape[:2]
+                crop = jittered(crop, (height, width), name=reader.path.name, number=jitter)
             pixels += [views_of(frame, crop, data)] * counts[index]
         if len(pixels) >= _TOGETHER or (pixels and index == indices[-1]):
             with torch.inference_mode():
@@ -538,12 +557,14 @@ class _Space(NamedTuple):
         center, scale: `m`, or one scale for all.
         basis: `m d`.
         projected: of each recording, the vectors of its frames in these directions, `T d`.
+        copies: of each recording, those of its sampled frames in each of its copies, `n d`.
     """
 
     center: NDArray[np.float64]
     scale: NDArray[np.float64]
     basis: Floats
     projected: list[Floats]
+    copies: list[list[Floats]]
 
     @classmethod
     def of(
@@ -562,7 +583,7 @@ class _Space(NamedTuple):
         if one_scale:  # of vectors of unit length
             scale = np.linalg.norm(x - center) / np.sqrt(np.full(1, len(x)))
         basis = _main_directions(((x - center) / scale).astype(np.float32))
-        space = cls(center, scale, basis, [])
+        space = cls(center, scale, basis, [], [[] for _ in vectors])
         return space._replace(projected=[space.project(rows()) for rows in vectors])
 
     def project(self, x: NDArray[np.float16]) -> Floats:
@@ -710,13 +731,20 @@ class _StateTests:
 
     def _space(self, source: _WindowSet | str) -> _Space:
         """The space of pictures with these windows, or of another eye."""
-        vectors = [
-            partial(np.asarray, recording.eyes[source])
-            if isinstance(source, str)
-            else partial(_around, recording, source, self.lengths, rate=self.rate)
+        if isinstance(source, str):
+            seen = [partial(np.asarray, recording.eyes[source]) for recording in self.recordings]
+            return _Space.of(seen, self.recordings, one_scale=True)
+        around = partial(_around, windows=source, lengths=self.lengths, rate=self.rate)
+        vectors = [partial(around, recording) for recording in self.recordings]
+        space = _Space.of(vectors, self.recordings, one_scale=False)
+        copies = [
+            [
+                space.project(around(recording._replace(statistics=copy))[recording.samples])
+                for copy in recording.copies
+            ]
             for recording in self.recordings
         ]
-        return _Space.of(vectors, self.recordings, one_scale=isinstance(source, str))
+        return space._replace(copies=copies)
 
     def _held_out(self, source: _WindowSet | str, C: float) -> list[list[Floats]]:
         """Log probabilities `T R` for each recording and tier, fitted without its fold."""
@@ -737,9 +765,13 @@ class _StateTests:
         """Weight `R d` and bias `R` of the outputs of all tiers, fitted to the sampled frames of
         some recordings.
         """
-        recordings = [self.recordings[i] for i in training]
+        recordings = [self.recordings[i] for i in training for _ in (0, *space.copies[i])]
         x = np.concatenate(
-            [space.projected[i][self.recordings[i].samples] for i in training]
+            [
+                rows
+                for i in training
+                for rows in (space.projected[i][self.recordings[i].samples], *space.copies[i])
+            ]
         ).astype(np.float64)
         weights = list[NDArray[np.float64]]()
         biases = list[NDArray[np.float64]]()
