@@ -9,7 +9,7 @@ from onlooker.base.records import Pixels
 from onlooker.localization.crop import Crop, Follower, jittered, next_crop, to_frame
 
 H, W = 240, 320
-WHOLE = Crop(0, 0, W, H)
+WHOLE = Crop(0, 0, right=W, bottom=H)
 RATE = 8.0
 Figure = tuple[float, float, int, int]  # left, top, width and height
 _RANDOM = np.random.default_rng(0)
@@ -133,7 +133,7 @@ def test_small_and_odd_frames_are_whole(shape: tuple[int, ...]) -> None:
         (t / RATE, np.random.default_rng(t).integers(0, 256, shape, np.uint8)) for t in range(6)
     ]
     out = crops(frames)
-    assert {*out} == {Crop(0, 0, shape[1], shape[0])}
+    assert {*out} == {Crop(0, 0, right=shape[1], bottom=shape[0])}
     assert out[0].of(frames[0][1]).shape == shape
 
 
@@ -144,7 +144,7 @@ def test_a_clip_of_one_frame_is_whole_and_another_size_begins_again() -> None:
         memory, crop = next_crop(memory, scene(waving(t), seed=t), t / RATE)
     assert crop != WHOLE
     _, crop = next_crop(memory, scene(waving(20))[:200], 20 / RATE)
-    assert crop == Crop(0, 0, W, 200)
+    assert crop == Crop(0, 0, right=W, bottom=200)
 
 
 def test_its_memory_stays_small() -> None:
@@ -157,7 +157,7 @@ def test_its_memory_stays_small() -> None:
 
 
 def test_copies_have_other_crops_of_the_same_place() -> None:
-    crop = Crop(100, 60, 180, 140)
+    crop = Crop(100, 60, right=180, bottom=140)
     copies = [jittered(crop, (H, W), name="a.mp4", number=number) for number in (1, 2)]
     assert copies == [jittered(crop, (H, W), name="a.mp4", number=number) for number in (1, 2)]
     sides = [copy.right - copy.left for copy in copies]

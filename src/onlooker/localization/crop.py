@@ -18,8 +18,6 @@ from onlooker.localization import BoxMemory, linked_boxes
 from onlooker.localization.boxes import GRID, heat_of
 from onlooker.localization.motion import moved
 
-__all__ = ["Crop", "CropMemory", "Follower", "in_frame", "jittered", "next_crop", "to_frame"]
-
 VERSION = 1  # of all that squares depend on; part of the key of cached crops
 _SIZE = (160, 120)  # width and height of the frames in which motion is found
 _BORDER = 4  # pixels
@@ -80,10 +78,10 @@ class _Square(NamedTuple):
         w = min(side, width)
         h = min(side, height)
         if w * h >= _WHOLE * width * height:
-            return Crop(0, 0, width, height)
+            return Crop(0, 0, right=width, bottom=height)
         left = round(min(max(self.x - w / 2, 0), width - w))
         top = round(min(max(self.y - h / 2, 0), height - h))
-        return Crop(left, top, left + round(w), top + round(h))
+        return Crop(left, top, right=left + round(w), bottom=top + round(h))
 
 
 class CropMemory(NamedTuple):
@@ -121,7 +119,8 @@ def next_crop(memory: CropMemory | None, frame: Pixels, time: float) -> tuple[Cr
     motion, motion_state = moved(before and before.motion, small.reshape(*small.shape[:2], -1))
     if before is not None and np.count_nonzero(motion > _JUMPED) > _JUMP * motion.size:
         boxes = before._replace(motion=motion_state)
-        return CropMemory(boxes, (height, width), recent, square), _crop(square, height, width)
+        memory = CropMemory(boxes, (height, width), recent, square=square)
+        return memory, _crop(square, height, width)
     # noise is of single pixels; at the border, a camera that moves shows what was hidden
     clear = cv2.blur(motion, (3, 3)).astype(np.float32, copy=False)
     clear = np.pad(clear[_BORDER:-_BORDER, _BORDER:-_BORDER], _BORDER)
@@ -136,7 +135,8 @@ def next_crop(memory: CropMemory | None, frame: Pixels, time: float) -> tuple[Cr
         wanted = _wanted(recent, height, width)
         if square is None or not square.is_near(wanted):
             square = wanted
-    return CropMemory(boxes, (height, width), recent, square), _crop(square, height, width)
+    memory = CropMemory(boxes, (height, width), recent, square=square)
+    return memory, _crop(square, height, width)
 
 
 def _shrunk(frame: Pixels) -> Pixels:
@@ -163,7 +163,7 @@ def _wanted(recent: Floats, height: int, width: int) -> _Square:
 
 
 def _crop(square: _Square | None, height: int, width: int) -> Crop:
-    return Crop(0, 0, width, height) if square is None else square.crop(height, width)
+    return Crop(0, 0, right=width, bottom=height) if square is None else square.crop(height, width)
 
 
 class Follower:
