@@ -36,6 +36,21 @@ if motion:
     eye = MotionEye(folder / motion["words"])
     eye_state = None
     feeds["motion"] = np.zeros([1, motion["shape"][1]], np.float32)
+views = about["frame"].get("views", ["pictures"])
+crop_memory = None
+if "actor" in views:
+    # needs onlooker's code, and neither PyTorch nor its other modules
+    sys.path.append(str(Path(__file__).resolve().parents[1] / "src"))
+    from onlooker.localization.crop import next_crop
+
+
+def resized(picture: np.ndarray) -> np.ndarray:
+    """A picture as a model gets it."""
+    how = cv2.INTER_AREA if size < max(picture.shape[:2]) else cv2.INTER_LINEAR
+    small = cv2.resize(picture, (size, size), interpolation=how)
+    return cv2.cvtColor(small, to_colors).reshape(1, size, size, -1)
+
+
 # seconds from frame to frame, as in training
 between = 1 / about["frame_rate"] if about.get("frame_rate") else 0.0
 # of states, the answer is that of an earlier frame, whose surroundings are known now
@@ -58,9 +73,12 @@ while (read := video.read())[0] or steps_left:
             continue
         due = max(due, seconds - between) + between
         shown = seconds
-        how = cv2.INTER_AREA if size < max(read[1].shape[:2]) else cv2.INTER_LINEAR
-        frame = cv2.resize(read[1], (size, size), interpolation=how)
-        feeds["frame"] = cv2.cvtColor(frame, to_colors).reshape(1, size, size, -1)
+        pictures = {"pictures": read[1]}
+        if "actor" in views:
+            color = cv2.cvtColor(read[1], cv2.COLOR_BGR2RGB)
+            crop_memory, crop = next_crop(crop_memory, color, seconds)
+            pictures["actor"] = crop.of(read[1])
+        feeds["frame"] = np.concatenate([resized(pictures[view]) for view in views], -1)
     else:  # the last frame stays until what is around it is known
         steps_left -= 1
         shown += between

@@ -9,6 +9,7 @@ export class Step {
   static async load(folder) {
     const about = await (await fetch(`${folder}/step.json`)).json();
     if (about.motion) throw new Error("a page has no motion words: train the model with --eyes pictures");
+    if (about.frame.views) throw new Error("a page has no crops: train the model with --eyes pictures");
     return new Step(about, await ort.InferenceSession.create(`${folder}/step.onnx`));
   }
 

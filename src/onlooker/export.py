@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import onlooker
+from onlooker.base.config import DataConfig
 from onlooker.base.files import (
     explain_write_errors,
     file_digest,
@@ -127,7 +128,9 @@ class _PixelStep(nn.Module):
         # Results for a frame in the order of `forward`: names, and shapes without the B in front.
         self.results: dict[str, tuple[int, ...]] = {"scores": (model.num_classes,)}
         if model.attends:
-            self.results["attention"] = model.grid
+            self.results["attention"] = (
+                model.grid if model.views == 1 else (model.views, *model.grid)
+            )
         self.segmenter: SemiMarkovSegmenter | None = None
         if states := model.heads.outputs("state"):
             self.segmenter = SemiMarkovSegmenter(
@@ -185,7 +188,7 @@ class _PixelStep(nn.Module):
 def _trace(step: _PixelStep, opset: int) -> torch.onnx.ONNXProgram:
     """The graph, for any number of streams, in the oldest format that has these operators."""
     size = step.data.size
-    frame = torch.randint(256, (2, size, size, step.data.channels)).to(torch.uint8)
+    frame = torch.randint(256, (2, size, size, step.data.in_channels)).to(torch.uint8)
     # random: the exporter would merge states that are equal, such as H and C of zeros, and one of
     # them would be missing in the graph
     inputs = step.eyes | step.states
@@ -238,7 +241,7 @@ def verify(step: _PixelStep, program: torch.onnx.ONNXProgram) -> float:
     program.initialize_inference_session(_on_cpu)
     chance = torch.Generator().manual_seed(0)
     size = step.data.size
-    shape = (1, size, size, step.data.channels)
+    shape = (1, size, size, step.data.in_channels)
     count = len(step.results)
     before: Sequence[Tensor] = [torch.zeros(1, *state) for state in step.states.values()]
     exported_before = before
@@ -264,6 +267,13 @@ def _on_cpu(model: str | bytes) -> Any:  # noqa: ANN401 - onnxruntime has no typ
     return import_module("onnxruntime").InferenceSession(model, providers=["CPUExecutionProvider"])
 
 
+def _views(data: DataConfig) -> dict[str, list[str]]:
+    """What the channels of a frame show, one after another, unless it is the frame alone: pictures,
+    the frame; actor, its crop by `localization.crop.next_crop`, resized likewise.
+    """
+    return {} if data.views == ("pictures",) else {"views": [*data.views]}
+
+
 def _describe(recognizer: Recognizer, step: _PixelStep, opset: int) -> dict[str, Any]:
     """Everything that a program needs to run the graph, as plain values."""
     data = recognizer.data
@@ -276,10 +286,11 @@ def _describe(recognizer: Recognizer, step: _PixelStep, opset: int) -> dict[str,
         "opset": opset,
         "batch": "any",
         "frame": {
-            "shape": ["B", data.size, data.size, data.channels],
+            "shape": ["B", data.size, data.size, data.in_channels],
             "size": data.size,
             "image": {1: "gray", 3: "RGB"}[data.channels],
-        },
+        }
+        | _views(data),
         # the words depend on the version of `video/motion_words.py`
         "motion": {
             "shape": ["B", *step.eyes["motion"]],

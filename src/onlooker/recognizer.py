@@ -49,6 +49,8 @@ from onlooker.data.sets import read_set
 from onlooker.data.split import fingerprint, source_of
 from onlooker.formats.publish import Sink, publish
 from onlooker.localization import localize
+from onlooker.localization.crop import VERSION as CROP_VERSION
+from onlooker.localization.crop import in_frame
 from onlooker.models.registry import find_class, missing_packages
 from onlooker.models.video_model import (
     NO_OTHERS,
@@ -129,7 +131,7 @@ class Recognizer:
             raise ValueError(
                 f"chains of {outputs} states for a model with {model_outputs} outputs of states"
             )
-        if (data.eyes != "pictures") != bool(model.eyes):
+        if (data.layer_eyes != "pictures") != bool(model.eyes):
             raise ValueError(
                 f"eyes is {data.eyes!r} for a model with {sum(model.eyes.values())} features of "
                 f"{' and '.join(model.eyes) or 'other eyes'}"
@@ -210,7 +212,7 @@ class Recognizer:
                 training.
             progress: of a recording, as in `onlooker.train`.
             cache: keeps the results of every ten minutes of a recording, so that a call continues
-                where an earlier one was killed; only for models that see pictures alone.
+                where an earlier one was killed; not for models that see a crop.
 
         Raises:
             ClipError: the clip cannot be read.
@@ -321,7 +323,8 @@ class Recognizer:
         weights = maps.new_zeros(len(self.classes))
         weights[self.classes.index(labels[0])] += 1 / self.decision.temperature
         weights[self.classes.index(labels[1])] -= 1 / self.decision.temperature
-        pictures = on_grid(self.model.evidence(maps, weights).float().cpu().numpy())
+        evidence = self.model.evidence(maps, weights).float().cpu().numpy()
+        pictures = on_grid(evidence) if sample.crops is None else self._in_frame(evidence, sample)
         motion = np.zeros_like(pictures)
         others = dict[str, Floats]()
         for name in self.model.eyes:
@@ -351,6 +354,9 @@ class Recognizer:
             torch.from_numpy(sample.pixels)[None], others
         )
         unusual = self.decision.is_unusual(distances)
+        attention = None if maps is None else maps[0]
+        if attention is not None and sample.crops is not None:
+            attention = self._in_frame(attention, sample)
         prediction = Prediction(
             Path(path),
             self.decision.with_threshold(threshold),
@@ -358,7 +364,7 @@ class Recognizer:
             scores=self.decision.aggregate(frame_scores),
             times=sample.times,
             indices=sample.indices,
-            attention=None if maps is None else maps[0],
+            attention=attention,
             size=sample.size,
             assumes_rate=sample.assumes_rate,
             end=sample.end,
@@ -367,6 +373,17 @@ class Recognizer:
         segments = clip_events(prediction, None if whole is None else whole[0], self.model.lengths)
         prediction = replace(prediction, segments=segments)
         return localize(prediction, sample.frames, still="static_scene" in self.model.heads)
+
+    def _in_frame(self, maps: Floats, sample: Sample) -> Floats:
+        """Maps of the views of a sample, `T h w` or `T V h w`, in its frames, `T 30 40`."""
+        assert sample.crops is not None
+        views = self.data.views
+        return np.stack(
+            [
+                in_frame(values, crop, sample.size, views=views)
+                for values, crop in zip(maps, sample.crops, strict=True)
+            ]
+        )
 
     def predict_recording(
         self,
@@ -410,7 +427,8 @@ class Recognizer:
         in the cache are not watched again.
         """
         streams = self.streams()
-        is_whole = not (streams.rate and reader.has_parts)
+        # a crop depends on all that happened before
+        is_whole = not (streams.rate and reader.has_parts) or "actor" in self.data.views
         if is_whole or seconds <= _PIECE:
             return self.predict_recording(reader, threshold=threshold, seconds=seconds)[0]
         key: dict[str, Any] = {
@@ -669,6 +687,7 @@ class Recognizer:
             "packages": self.model.packages,
             "weights": file_digest(folder / WEIGHTS),
             **({"motion_words": motion_eye().digest} if "motion" in self.model.eyes else {}),
+            **({"crop": CROP_VERSION} if "actor" in self.data.views else {}),
             **self.decision.to_dict(),
         }
         write_json(folder / RECORD, values)
@@ -796,6 +815,8 @@ def load(run: Path | str, device: str | torch.device = "auto") -> Recognizer:
             and field_of(values, "motion_words", str) != motion_eye().digest
         ):
             raise ValueError("motion_words are not those of this version; train again")
+        if "crop" in values and field_of(values, "crop", int) != CROP_VERSION:
+            raise ValueError("crops are not those of this version; train again")
         data = DataConfig.from_field(values, "data")
         decision = Decision.from_dict(values)
     model = kind.from_pretrained(folder).to(choose_device(device))

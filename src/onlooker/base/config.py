@@ -10,7 +10,11 @@ from onlooker.base.text import format_bytes
 __all__ = ["DataConfig", "FitConfig", "ModelConfig", "Settings", "StreamConfig", "TrainConfig"]
 
 Modality = Literal["rgb", "flow", "both"]
-Eyes = Literal["auto", "pictures", "motion", "both"]
+Eyes = Literal[
+    "auto", "pictures", "motion", "actor", "both", "pictures+actor", "actor+motion", "all"
+]
+LayerEyes = Literal["auto", "pictures", "motion", "both"]  # motion counts, or the pictures, or both
+View = Literal["pictures", "actor"]  # the whole frame, and a crop around what acts
 Normalization = Literal["auto", "half", "imagenet", "lite0", "mnist"]
 Loss = Literal["auto", "every", "last"]
 ClipAggregation = Literal["mean", "product", "last"]
@@ -21,6 +25,18 @@ When = Literal["auto", "states", "events"]
 
 AUTO_ENCODER = "auto"
 _SAMPLE = 1 << 32  # maximum bytes of one sample in uint8; float32 takes four times as many
+
+# What an encoder sees, and what counts, for each setting of the eyes.
+VIEWS: dict[Eyes, tuple[tuple[View, ...], LayerEyes]] = {
+    "auto": (("pictures",), "auto"),
+    "pictures": (("pictures",), "pictures"),
+    "motion": (("pictures",), "motion"),
+    "both": (("pictures",), "both"),
+    "actor": (("actor",), "pictures"),
+    "actor+motion": (("actor",), "both"),
+    "pictures+actor": (("pictures", "actor"), "pictures"),
+    "all": (("pictures", "actor"), "both"),
+}
 
 # Headings of `--help-all`, for options that few people need.
 INPUT = "Model input"
@@ -54,7 +70,8 @@ class DataConfig(Config):
     eyes: Eyes = setting(
         "pictures",
         "What linear recognizes clips by: pictures (the sampled frames), motion (how things move between all frames), "
-        "or both. auto, the default of linear: pictures, unless another one is clearly better in cross-validation.",
+        "both of these, actor (the frames, cropped to what acts), pictures+actor, actor+motion, or all. auto, the "
+        "default of linear: pictures, unless another one is clearly better in cross-validation.",
         added=True,
     )
     channels: int = setting(3, "3 for RGB frames, 1 for grayscale.", INPUT)
@@ -89,6 +106,21 @@ class DataConfig(Config):
             )
 
     @property
+    def views(self) -> tuple[View, ...]:
+        """What a sample shows of each frame, in its channels."""
+        return VIEWS[self.eyes][0] if self.modality == "rgb" else ("pictures",)
+
+    @property
+    def layer_eyes(self) -> LayerEyes:
+        """Whether motion counts beside the views, or alone."""
+        return VIEWS[self.eyes][1]
+
+    def with_eyes(self, views: tuple[View, ...], layers: LayerEyes) -> "DataConfig":
+        """With the eyes of these views and layers."""
+        names = [name for name, eyes in VIEWS.items() if eyes == (views, layers)]
+        return replace(self, eyes=names[0])
+
+    @property
     def flow_limit(self) -> float:
         """Where displacements are clipped, in pixels of a sample: 20 in a frame of 256, as in
         two-stream papers.
@@ -109,10 +141,12 @@ class DataConfig(Config):
 
     @property
     def in_channels(self) -> int:
-        """All channels of a sample (C): RGB or gray unless the modality is flow, then the flow if
-        there is any.
+        """All channels of a sample (C): RGB or gray of each view unless the modality is flow, then
+        the flow if there is any.
         """
-        return (0 if self.modality == "flow" else self.channels) + self.flow_channels
+        return (
+            0 if self.modality == "flow" else self.channels * len(self.views)
+        ) + self.flow_channels
 
 
 # Settings that augment the frames of training clips; stored features are not augmented.
@@ -274,7 +308,7 @@ class Settings(NamedTuple):
 
     @property
     def with_defaults(self) -> "Settings":
-        """The settings with `auto` replaced: by the default encoder, and by both eyes."""
+        """The settings with `auto` replaced: by the default encoder, and by pictures and motion."""
         model, data, _ = self
         if model.encoder == AUTO_ENCODER:
             model = replace(model, encoder=ModelConfig.encoder)

@@ -32,7 +32,7 @@ PROBABILITIES = "probabilities"  # group of the settings that reports show
 _ALWAYS_SAVED = {"classes", "aggregation", "temperature", "threshold", "frame_rate"}
 # what else is in the record of a model; `package` and `localization` are of earlier versions
 _OF_MODEL = {
-    *("onlooker", "data", "model", "packages", "weights", "motion_words"),
+    *("onlooker", "data", "model", "packages", "weights", "motion_words", "crop"),
     *("package", "localization"),
 }
 

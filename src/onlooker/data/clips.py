@@ -26,6 +26,7 @@ from onlooker.base.text import format_bytes
 from onlooker.data.array_cache import ArrayCache, Key, load_rows, open_array
 from onlooker.data.samples import Sample, read_at, read_sample
 from onlooker.data.scenes import FRAMES, NO_THUMBNAILS, thumbnails
+from onlooker.localization.crop import VERSION
 from onlooker.video.container import accessing
 from onlooker.video.eyes import eyes_of
 from onlooker.video.rates import stated_rate
@@ -43,25 +44,30 @@ _REPEAT = "run the same command again (`onlooker train` with --resume), which co
 
 
 def cached_sample(
-    path: Path, config: DataConfig, cache: ArrayCache, *, larger_size: int | None = None
+    path: Path,
+    config: DataConfig,
+    cache: ArrayCache,
+    *,
+    larger_size: int | None = None,
+    jitter: int = 0,
 ) -> Files:
-    """The cached input of a model from a clip: a file of frames, one of their flow, or both; then
-    one of what each other eye sees.
+    """The cached input of a model from a clip: a file of frames, one of their crops, one of their
+    flow, or two of these; then one of what each other eye sees.
 
-    One pass over the clip gives its frames, what eyes see, its header, and its frames in
-    `larger_size`, which go into the cache for another encoder (`read_at`).
+    One pass over the clip gives its frames, crops, what eyes see, its header, and its frames in
+    `larger_size`, which go into the cache for another encoder (`read_at`, as for `jitter`).
     """
     reader = VideoReader(path)
     clip = identity(path)
     samples = list[Sample]()
-    eyes = eyes_of(config.eyes)
+    eyes = eyes_of(config.layer_eyes)
 
     def entry(content: str, settings: Key, make: Callable[[], NDArray[Any]]) -> Path:
         return cache.get({"clip": clip, **settings}, make, content=content, path=path)
 
     def read(config: DataConfig) -> Sample:
         sampling = partial(equally_spaced, count=config.frames)
-        sample = read_at(reader, config, sampling, larger_size=larger_size)
+        sample = read_at(reader, config, sampling, larger_size=larger_size, jitter=jitter)
         samples.append(sample)
         _header_file(reader, cache)
         if larger_size and sample.larger is not None:
@@ -69,33 +75,55 @@ def cached_sample(
             entry("its frames", stored_settings(larger), lambda: np.asarray(sample.larger))
         return sample
 
+    def whole() -> Sample:
+        return samples[0] if samples else read(config)
+
     def pixels(modality: Modality) -> NDArray[np.uint8]:
+        if "actor" in config.views:
+            return whole().frames
         pictures = replace(config, modality=modality, eyes="pictures")
         return (samples[0] if eyes and samples else read(pictures)).pixels
-
-    def features(name: str) -> NDArray[np.float32]:
-        return (samples[0] if samples else read(config)).eyes[name]
 
     seen = [
         entry(
             f"its {name}",
             {"content": name, "words": eye.digest, "frames": config.frames},
-            partial(features, name),
+            partial(lambda name: whole().eyes[name], name),
         )
         for name, eye in eyes.items()
     ]
     modalities: tuple[Modality, ...] = (config.modality,)
     if config.modality == "both":
         modalities = ("rgb", "flow")
-    frames = (
+    frames = [
         entry(
             "its frames",
             stored_settings(replace(config, modality=modality)),
             partial(pixels, modality),
         )
         for modality in modalities
-    )
+    ]
+    if "actor" in config.views:
+        key = {**stored_settings(config), **_crop_key(jitter)}
+        close = entry("its crops", key, lambda: whole().pixels[..., -config.channels :])
+        entry("its crops", _places_key(config, jitter), lambda: np.asarray(whole().crops))
+        frames = [close] if config.views == ("actor",) else [*frames, close]
     return (*frames, *seen)
+
+
+def _crop_key(jitter: int) -> Key:
+    return {"crop": VERSION, "copy": jitter}
+
+
+def _places_key(config: DataConfig, jitter: int = 0) -> Key:
+    """Of where the crops of a clip are."""
+    return {"content": "crops", "frames": config.frames, **_crop_key(jitter)}
+
+
+def crops_of(path: Path, config: DataConfig, cache: ArrayCache) -> NDArray[np.int64]:
+    """Where the crops of a clip are, `T 4` (`Sample.crops`); errors as in `cached_sample`."""
+    cached_sample(path, config, cache)
+    return np.array(open_array(cache.file({"clip": identity(path), **_places_key(config)})))
 
 
 def stored_frames(reader: VideoReader, config: DataConfig, cache: ArrayCache) -> NDArray[np.uint8]:
@@ -183,12 +211,20 @@ def cached_read(path: Path, config: DataConfig) -> Sample:
         ClipError: the clip cannot be read.
         DiskFullError, NotWritableError: the cache cannot be written to.
     """
-    files = cached_sample(path, config, ArrayCache.for_user())
-    names = [*eyes_of(config.eyes)]
+    cache = ArrayCache.for_user()
+    files = cached_sample(path, config, cache)
+    names = [*eyes_of(config.layer_eyes)]
     count = len(files) - len(names)
+    has_crops = "actor" in config.views
     try:
         pixels = load_rows(files[:count], np.arange)
         rows = [load_rows((file,), np.arange) for file in files[count:]]
+        frames = pixels[..., : config.image_channels]
+        if config.views == ("actor",):
+            frames = load_rows(
+                cached_sample(path, replace(config, eyes="pictures"), cache), np.arange
+            )
+        crops = crops_of(path, config, cache) if has_crops else None
     except (OSError, ValueError):  # another process has just removed them
         return read_sample(path, config)
     timing, size = read_header(path)
@@ -199,11 +235,12 @@ def cached_read(path: Path, config: DataConfig) -> Sample:
         moments[sampled],
         indices[sampled],
         size=size,
-        frames=pixels[..., : config.image_channels],
+        frames=frames,
         assumes_rate=timing.assumes_rate,
         end=timing.end,
         length=timing.length,
         eyes=dict(zip(names, rows, strict=True)),
+        crops=crops,
     )
 
 
@@ -300,6 +337,24 @@ class ClipFrames(Dataset[tuple[Tensor, int, int]]):
                 thumbnails(self._loaded(index, few).numpy()[..., :channels])
                 for index in range(len(self))
             ]
+        )
+
+    def copy(self, config: DataConfig, jitter: int) -> Self:
+        """Altered copies of the clips, with other crops (`read_at`).
+
+        Raises:
+            ClipError: a clip cannot be read any more.
+        """
+        cache = ArrayCache.for_user()
+        make = partial(cached_sample, config=config, cache=cache, jitter=jitter)
+        files = [make(clip.path) for clip in self.clips]
+        return type(self)(
+            self.clips,
+            files,
+            self.classes,
+            sampling=self.sampling,
+            make=make,
+            eyes=self.eyes,
         )
 
     def __getitem__(self, index: int) -> tuple[Tensor, int, int]:
@@ -401,7 +456,7 @@ def made_samples(
         classes,
         sampling=partial(equally_spaced, count=config.frames),
         make=make,
-        eyes=[*eyes_of(config.eyes)],
+        eyes=[*eyes_of(config.layer_eyes)],
     ), tuple(errors)
 
 
@@ -416,6 +471,9 @@ def read_thumbnails(
     Args:
         data, features: how the samples were made, and whether they are features.
     """
+    if data.views == ("actor",):
+        data = replace(data, eyes="pictures")
+        samples, _ = read_clips(samples.clips, samples.classes, data, strict=True)
     if not features and data.modality != "flow":
         return samples.thumbnails(data.channels)
     try:

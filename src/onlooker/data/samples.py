@@ -1,9 +1,9 @@
-"""From a clip's file to the input of a model: sampled frames, resized, and optical flow or what
-other eyes see in all frames, if the model needs them.
+"""From a clip's file to the input of a model: sampled frames, resized, the crops of them, and optical
+flow or what other eyes see in all frames, if the model needs them.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from onlooker.base.config import DataConfig
 from onlooker.base.records import ClipError, Frames
+from onlooker.localization.crop import Crop, Follower, jittered
 from onlooker.video.container import REENCODE
 from onlooker.video.decode import Seen
 from onlooker.video.eyes import Eye, EyeRows, describe, eyes_of
@@ -23,6 +24,7 @@ from onlooker.video.sampling import Sampling, equally_spaced
 
 __all__ = ["read_at"]
 
+Ints = NDArray[np.int64]
 LEAST_SIDE = 120  # pixels: smaller clips do not show what an encoder of photographs could see
 
 
@@ -31,7 +33,8 @@ class Sample:
     """The input of a model from one video.
 
     Args:
-        pixels: `T H W C`, uint8: the sampled frames, resized.
+        pixels: `T H W C`, uint8: the sampled frames, resized; side by side with crops of them, or
+            these alone, by `DataConfig.views`.
         times, indices: `T`, of these frames in the video.
         size: height and width of the video.
         end: when its last frame ends.
@@ -42,6 +45,8 @@ class Sample:
         eyes: `T 1+F`, what each other eye has seen since the previous sampled frame; the last row
             includes all later frames (`video.eyes.describe`).
         larger: the sampled frames in the larger size that was requested; None: without them.
+        crops: `T 4`, left, top, right and bottom of the crop of each frame, in pixels of the video;
+            None: without crops.
     """
 
     pixels: NDArray[np.uint8]
@@ -54,6 +59,7 @@ class Sample:
     length: float = math.inf
     eyes: EyeRows = field(default_factory=dict)
     larger: NDArray[np.uint8] | None = None
+    crops: Ints | None = None
 
 
 def read_sample(path: Path, config: DataConfig) -> Sample:
@@ -71,15 +77,20 @@ def read_at(
     sampling: Sampling,
     *,
     larger_size: int | None = None,
+    jitter: int = 0,
 ) -> Sample:
     """Read the input of a model from the sampled frames of a clip; errors as in `read_sample`.
 
     Args:
         larger_size: keep RGB frames in this size as well (`Sample.larger`), from the same decoding;
             not if their shorter side is less than `LEAST_SIDE`, nor if a worker process decodes.
+        jitter: the number of an altered copy of the clip, with other crops; 0: the clip itself.
     """
     streams = []
-    eyes = eyes_of(config.eyes)
+    closeups: _Closeups | None = None
+    if "actor" in config.views:
+        closeups = _Closeups(config.size, name=reader.path.name, jitter=jitter)
+    eyes = eyes_of(config.layer_eyes)
     rows: EyeRows = {}
     larger = dict[int, Pixels]()
 
@@ -87,8 +98,10 @@ def read_at(
         if larger_size and min(frame.shape[:2]) >= LEAST_SIDE:
             larger[index] = resize(frame[None], larger_size, config.channels)[0]
 
-    if eyes:
-        shown, rows = read_all_frames(reader, sampling, eyes, size=config.size, seen=keep)
+    if eyes or closeups:
+        shown, rows = read_all_frames(
+            reader, sampling, eyes, size=config.size, seen=keep, closeups=closeups
+        )
     elif config.modality != "flow":
         shown = reader.get(sampling, size=config.size, seen=keep)
     if config.modality != "flow":
@@ -96,20 +109,67 @@ def read_at(
     if config.modality != "rgb":
         shown = read_flow(reader, sampling, limit=config.flow_limit, size=config.size)
         streams.append(shown.pixels)
-    pixels = np.concatenate(streams, -1)
     indices = shown.indices.tolist()
+    crops = None
+    frames = streams[0]
+    if closeups:
+        crops = np.stack([closeups.crops[i] for i in indices])
+        close = np.stack([closeups.pixels[i] for i in indices])
+        close = resize(close, config.size, config.channels)
+        streams = [close] if config.views == ("actor",) else [frames, close]
+    pixels = np.concatenate(streams, -1)
     return Sample(
         pixels,
         shown.times,
         shown.indices,
         size=reader.size,
-        frames=pixels[..., : config.image_channels],
+        frames=frames,
         assumes_rate=reader.timing.assumes_rate,
         end=reader.seconds,
         length=reader.timing.length,
         eyes=rows,
         larger=np.stack([larger[i] for i in indices]) if larger.keys() >= {*indices} else None,
+        crops=crops,
     )
+
+
+def views_of(frame: Pixels, crop: Crop, config: DataConfig) -> Pixels:
+    """What a model sees of a frame `H W 3` with this crop: `size size C`."""
+    parts = {"pictures": frame, "actor": crop.of(frame)}
+    resized = [resize(parts[view][None], config.size, config.channels)[0] for view in config.views]
+    return np.concatenate(resized, -1)
+
+
+class _Closeups:
+    """The crops of sampled frames, resized.
+
+    Args:
+        size: height and width after resizing.
+        name: of the clip.
+        jitter: as in `read_at`.
+    """
+
+    def __init__(self, size: int, *, name: str, jitter: int) -> None:
+        self.size = size
+        self.name = name
+        self.jitter = jitter
+        self.follower = Follower(ahead=True)
+        self.pixels = dict[int, Pixels]()
+        self.crops = dict[int, Crop]()
+
+    def add(self, index: int, time: float, frame: Pixels) -> None:
+        self._keep(self.follower.add(index, time, frame))
+
+    def finish(self) -> None:
+        self._keep(self.follower.finish())
+
+    def _keep(self, known: Sequence[tuple[int, Pixels, Crop]]) -> None:
+        for index, frame, crop in known:
+            if self.jitter:
+                height, width = frame.shape[:2]
+                crop = jittered(crop, (height, width), name=self.name, number=self.jitter)
+            self.crops[index] = crop
+            self.pixels[index] = resize(crop.of(frame)[None], self.size, 3)[0]
 
 
 def read_all_frames(
@@ -119,12 +179,14 @@ def read_all_frames(
     *,
     size: int,
     seen: Seen,
+    closeups: _Closeups | None = None,
 ) -> tuple[Frames, EyeRows]:
     """The sampled frames of a clip, as `VideoReader.get` returns them, and what eyes see
     (`Sample.eyes`), from one pass over all frames.
 
     Args:
         seen: called with each sampled frame.
+        closeups: are added to.
 
     Raises:
         ClipError: the clip cannot be read.
@@ -140,9 +202,13 @@ def read_all_frames(
             if index in wanted:
                 small[index] = resize(pixels[None], size, 3)[0]
                 seen(index, pixels)
+                if closeups:
+                    closeups.add(index, time, pixels)
             yield time, pixels
 
     rows = describe(eyes, frames(), moments[sampled].tolist())
+    if closeups:
+        closeups.finish()
     if missing := wanted - {*small}:
         raise ClipError(reader.path, f"frame {min(missing)} cannot be decoded", REENCODE)
     pixels = np.stack([small[index] for index in indices.tolist()])

@@ -24,17 +24,24 @@ def to_video(frames: Tensor, normalization: str, flow_channels: int = 0) -> Tens
     """Frames `… H W C` uint8 to a video `… C H W`, float, normalized.
 
     Args:
-        frames: RGB or gray, followed by channels of optical flow, if any.
+        frames: RGB or gray, once or of several views, followed by channels of optical flow, if any.
         normalization: of RGB or gray, one of `NORMALIZATIONS`.
         flow_channels: how many of the last channels are flow; no displacement becomes 0, the
             largest 2.
     """
     image_channels = frames.shape[-1] - flow_channels
     mean, std = (
-        torch.tensor([*colors[:image_channels], *[flow] * flow_channels], device=frames.device)
+        torch.tensor(
+            [*_repeated(colors, image_channels), *[flow] * flow_channels], device=frames.device
+        )
         for colors, flow in zip(NORMALIZATIONS[normalization], _FLOW, strict=True)
     )
     return ((frames.float() / 255 - mean) / std).movedim(-1, -3)
+
+
+def _repeated(colors: tuple[float, float, float], channels: int) -> tuple[float, ...]:
+    """A value for each channel: those of RGB, or of gray, for every view."""
+    return colors * (channels // 3) if channels % 3 == 0 else colors[:1] * channels
 
 
 def augment(

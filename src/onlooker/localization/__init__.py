@@ -2,7 +2,8 @@
 
 `motion` measures what moves, `boxes` computes heat maps and their rectangles, and `localize` links
 the rectangles of a clip over time to tubes, one for each actor. `find_boxes` does so for a stream,
-frame by frame and in constant memory. Events are found by `onlooker.stream`.
+frame by frame and in constant memory. `crop` follows what acts. Events are found by
+`onlooker.stream`.
 """
 
 from collections.abc import Sequence
@@ -102,10 +103,16 @@ def find_boxes(
         still: as in `localize`.
     """
     motion, motion_state = moved(before and before.motion, frame)
-    heat = heat_of(attention, None if still else motion)
+    return linked_boxes(before, heat_of(attention, None if still else motion), motion_state)
+
+
+def linked_boxes(
+    before: BoxMemory | None, heat: Floats, motion_state: MotionState
+) -> tuple[Floats, Rectangles, BoxMemory]:
+    """`find_boxes` from the heat of a frame alone, `30 40`, and what finding the next motion needs."""
     paths = None
     if before is not None and motion_state.earlier is not None:
-        heat += _DECAY * before.heat
+        heat = heat + _DECAY * before.heat
         paths = before.paths
     heat_map = to_share(heat)
     boxes = find_rectangles(heat_map)

@@ -37,9 +37,9 @@ _NAMES = {
 
 def current_settings(saved: dict[str, Any]) -> dict[str, Any]:
     """The settings in config.json, converted from earlier versions, where flags described heads."""
+    settings = {"views": 1, **saved}
     if "heads" in saved:
-        return saved
-    settings = {**saved}
+        return settings
     # the windows of states had another name at first
     settings["lengths"] = settings.pop("state_lengths", None) or settings.get("lengths", [])
     settings["motion_features"] = settings.get("motion_features", 0)

@@ -146,6 +146,8 @@ class LinearClassifier(VideoModel):
         motion_features: F of the motion words, 0: none; with other eyes, F of each by its name.
         window_novelty_limit: the distance from training above which a window is no event
             (`Head.distances` of `window`); None: unknown.
+        views: how many pictures of each frame the channels show, side by side. The encoder sees each
+            alone; the features of a location are those of all views there, one after another.
 
     Raises:
         ValueError: a window of fewer than 2 frames.
@@ -171,17 +173,24 @@ class LinearClassifier(VideoModel):
         heads: dict[str, int] | None = None,
         motion_features: int | dict[str, int] = 0,
         window_novelty_limit: float | None = None,
+        views: int = 1,
     ) -> None:
         super().__init__(num_classes, in_channels, size)
+        if views < 1 or in_channels % views or (views > 1 and flow_channels):
+            raise ValueError(
+                f"views is {views} for {in_channels} channels, {flow_channels} of them flow; "
+                "expected views with the same number of channels, without flow"
+            )
+        self.views = views
         self.encoder = build_encoder(
-            encoder, in_channels, size, pretrained=pretrained, flow_channels=flow_channels
+            encoder, in_channels // views, size, pretrained=pretrained, flow_channels=flow_channels
         )
         cast(nn.Module, self.encoder).requires_grad_(False).eval()
         self.grid = self.encoder.grid(size, size)
         if window < 2:
             raise ValueError(f"window is {window} frames, expected at least 2; use --frames 2")
         self.window = window
-        self.num_features = len(self.names) * self.encoder.num_features
+        self.num_features = len(self.names) * self.encoded_features
         # u_i of each of N locations: 1, x and y, where x and y are from -1 to 1; `N 3`
         sides = (torch.linspace(-1, 1, n) if n > 1 else torch.zeros(1) for n in self.grid)
         y, x = torch.meshgrid(*sides, indexing="ij")
@@ -236,7 +245,10 @@ class LinearClassifier(VideoModel):
             if not hasattr(self.heads[name], eye + FACTORS):
                 self.heads[name].set_factors(eye)
         names = [name for name in self.heads if name != "clip"]
-        cast(dict[str, Any], self._hub_mixin_config).update(
+        settings = cast(dict[str, Any], self._hub_mixin_config)
+        if self.views == 1:  # earlier versions can read it
+            settings.pop("views", None)
+        settings.update(
             lengths=[*self.lengths],
             heads={name: self.heads.outputs(name) for name in names},
             motion_features=self.eyes if self.eyes.keys() - {"motion"} else sum(self.eyes.values()),
@@ -283,7 +295,7 @@ class LinearClassifier(VideoModel):
         for name in {"event", "low_rate_event"} & heads.keys():
             heads[name].bias = nn.Parameter(torch.zeros(L))
         if "static_scene" in heads:
-            center = torch.zeros(self.encoder.num_features, len(self.positions))
+            center = torch.zeros(self.encoded_features, len(self.positions))
             heads["static_scene"].center = center
         return heads
 
@@ -440,7 +452,7 @@ class LinearClassifier(VideoModel):
         return memory, memory._replace(**kept)
 
     def initial_state(self, batch_size: int) -> LinearMemory:
-        D = self.encoder.num_features
+        D = self.encoded_features
         N = len(self.positions)
         before = self._span - 1
         before_of_eyes = self._span_of_eyes - 1
@@ -551,15 +563,29 @@ class LinearClassifier(VideoModel):
 
     def evidence(self, features: Tensor, weights: Tensor) -> Tensor:
         """What each place of each frame of a clip adds to a weighted sum of the logits of pictures:
-        features `T D h w` and weights `K` to `T h w`.
+        features `T D h w` and weights `K` to `T h w`, or `T V h w` of several views.
 
         They add up to it without the bias: every statistic is a sum over frames and places, with
         the root of the spread at the clip. What is usual, m, is subtracted from all alike.
         """
         frames = self._frames(features[None])[0][0]
-        T = len(frames)
-        before = min(T, self.window) - 1
+        before = min(len(frames), self.window) - 1
         layer = (weights @ self.head.weight) / self.head.scale[before]
+        center = self.head.center[before]
+        if self.views == 1:
+            return self._evidence(frames, layer, center)
+        parts = list[Tensor]()
+        for view in range(self.views):
+            own = torch.zeros_like(layer).unflatten(0, (len(self.names), self.views, -1))
+            own[:, view] = layer.view_as(own)[:, view]
+            parts.append(self._evidence(frames, own.flatten(), center))
+        return torch.stack(parts, 1)
+
+    def _evidence(self, frames: Tensor, layer: Tensor, center: Tensor) -> Tensor:
+        """What each place of the frames `T D N` of a clip adds to the product of a layer `M` with its
+        statistics, from which `center`, `M`, is subtracted: `T h w`.
+        """
+        T = len(frames)
         mean, spread, change, largest, *ordered = layer.unflatten(0, (len(self.names), -1))
         differences = frames - frames.mean(0)
         squares = differences.square()
@@ -569,7 +595,7 @@ class LinearClassifier(VideoModel):
         order = torch.stack(ordered).unflatten(0, (self.positions.shape[1], WAVES))
         cosine = cosines(torch.tensor([T]), T)[0].to(frames)
         waves = torch.einsum("tk,nj,jkd->tdn", cosine, self.positions, order)
-        added = (waves * differences).sum(1) - (layer @ self.head.center[before]) / T
+        added = (waves * differences).sum(1) - (layer @ center) / T
         for weight, values in (
             (mean / T, frames),
             (spread / T, squares / squares.mean(0).sqrt().clamp_min(_SMALLEST)),
@@ -587,12 +613,20 @@ class LinearClassifier(VideoModel):
         return weights.unflatten(1, (len(self.names), -1))
 
     def _attention(self, frames: Tensor, differences: Tensor) -> Tensor:
-        """Attention maps `B h w` of frames `B D N`, which differ from the means of their windows by
-        `differences`.
+        """Attention maps `B h w`, or `B V h w` of V views, of frames `B D N`, which differ from the
+        means of their windows by `differences`.
         """
         by_statistic = self.class_directions()
         directions = by_statistic[:, (0, 2)].flatten(0, 1)  # of mean and change
         spread = self.head.center[-1].unflatten(0, (len(self.names), -1))[1]
+        if self.views > 1:
+            own = directions.unflatten(1, (self.views, -1)).movedim(1, 0)  # V G D
+            products = own @ differences.unflatten(1, (self.views, -1))  # B V G N
+            usual = (directions * spread).square().sum() / self.views
+            sizes = products.square().sum(2).flatten(1)
+            sizes = sizes + (_FLAT * usual).clamp_min(_SMALLEST).expand(sizes.shape[1])
+            shares = sizes / sizes.sum(1, keepdim=True)
+            return shares.unflatten(1, (self.views, *self.grid))
         usual = (directions * spread).square().sum()
         if "static_scene" in self.heads:
             scene = self.heads["static_scene"]

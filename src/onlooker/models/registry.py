@@ -277,6 +277,8 @@ def configured(settings: Settings, num_classes: int) -> VideoModel:
         arguments["flow_channels"] = data.flow_channels
     if "window" in recipe.arguments:
         arguments["window"] = data.frames
+    if len(data.views) > 1:
+        arguments["views"] = len(data.views)
     net = create_model(
         model.name, num_classes, in_channels=data.in_channels, size=data.size, **arguments
     )

@@ -83,6 +83,7 @@ class Output(NamedTuple):
     Args:
         logits: class scores before the softmax, `B T K`; of a step, `B K`.
         attention: `B T h w` or `B h w`, sums to one over `h w`; None for a model without attention.
+            With several views, `B T V h w` or `B V h w`, sums to one over `V h w`.
         windows: None for a model without heads of events.
         states: what the windows that end at a frame say of the states in their middle, to be added up
             (`SemiMarkovSegmenter`): `B T L R` or `B L R`; None for a model without a head of states.
@@ -120,6 +121,7 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
       work.
     - `eyes`: its inputs besides pictures, such as `motion`, the motion words, and the numbers of their
       features (`base.fisher`).
+    - `views`: how many pictures of each frame its channels show, side by side; all have one encoder.
     - `explains`: `evidence` works, and `motion_directions` with motion words.
 
     The methods of a capability raise a ValueError in models without it.
@@ -143,6 +145,7 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
     heads: Heads
     head: nn.Module
     num_features: int  # feature dimension of the head (D)
+    views = 1
 
     def __init__(self, num_classes: int, in_channels: int, size: int) -> None:
         super().__init__()
@@ -203,13 +206,30 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
         return self.encoder is not None
 
     def encode(self, frames: Tensor) -> Tensor:
-        """The encoder alone, `N C H W -> N D h w`."""
+        """The encoder alone, `N C H W -> N D h w`; of several views, their features one after another."""
         if self.encoder is None:
             raise ValueError(
                 "this model has no encoder of single frames; use one that has, such as lstm or convlstm"
             )
         self.check_frames(frames.shape[1:])
-        return encode(cast(nn.Module, self.encoder), frames)
+        encoder = cast(nn.Module, self.encoder)
+        if self.views == 1:
+            return encode(encoder, frames)
+        views = frames.unflatten(1, (self.views, -1))
+        if torch.compiler.is_compiling():
+            return encode(encoder, views.flatten(0, 1)).unflatten(0, views.shape[:2]).flatten(1, 2)
+        first = views[:, :1].expand_as(views)
+        is_other = (views != first).flatten(2).any(2)  # what is the same is encoded once
+        is_other[:, 0] = True
+        distinct = encode(encoder, views[is_other])
+        places = (is_other.flatten().cumsum(0) - 1).unflatten(0, is_other.shape)
+        places = places.where(is_other, places[:, :1])
+        return distinct[places].flatten(1, 2)
+
+    @property
+    def encoded_features(self) -> int:
+        """D of the features of a frame, of all views."""
+        return self.views * cast(Encoder, self.encoder).num_features
 
     def encode_video(self, video: Tensor) -> Tensor:
         """`B T C H W -> B T D h w`."""
@@ -289,7 +309,7 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
         """Raise a ValueError unless features are `B T D h w`, with the D, h and w of the model's
         encoder.
         """
-        expected = (cast(Encoder, self.encoder).num_features, *self.grid)
+        expected = (self.encoded_features, *self.grid)
         if features.ndim != 5 or tuple(features.shape[2:]) != expected:
             raise ValueError(
                 f"features are {tuple(features.shape)}, expected B T and then {expected} (D h w)"

@@ -26,9 +26,11 @@ from torch import Tensor
 from onlooker.base.config import DataConfig, StreamConfig
 from onlooker.base.decision import Decision
 from onlooker.base.records import Box, ClipError, Event, Floats, Segment, Step
+from onlooker.data.samples import views_of
 from onlooker.data.transforms import to_video
 from onlooker.localization import BoxMemory, find_boxes
 from onlooker.localization.boxes import peaks
+from onlooker.localization.crop import Crop, CropMemory, in_frame, next_crop
 from onlooker.models.video_model import Output, VideoModel
 from onlooker.models.windows import interpolated
 from onlooker.storage import is_address, local
@@ -65,9 +67,10 @@ class _EncodedFrame(NamedTuple):
     Args:
         number: its index in the video.
         pixels: `H W 3`.
-        sample: `size size C`, resized for the model.
-        features: `1 D h w`, of the sample.
+        sample: `size size 3` or `size size 1`, the whole frame resized.
+        features: `1 D h w`, of the views of the frame.
         rows: of the eyes, since the slot before (`Eye.step`).
+        crop: around what acts; None for a model that does not see it.
     """
 
     number: int
@@ -76,6 +79,7 @@ class _EncodedFrame(NamedTuple):
     sample: Pixels
     features: Tensor
     rows: EyeRows = MappingProxyType({})
+    crop: Crop | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +100,7 @@ class StreamMemory:
             recording, the rate of training.
         eyes: the memories of the eyes, unless the source has them.
         rows: of the eyes, since the last slot.
+        crop: what finding the next crop needs; None at the first frame, and for a model without crops.
     """
 
     model: Any
@@ -110,6 +115,7 @@ class StreamMemory:
     pace: float = 0.0
     eyes: Mapping[str, Any] = field(default_factory=dict)
     rows: EyeRows = field(default_factory=dict)
+    crop: CropMemory | None = None
 
 
 class Streams:
@@ -253,9 +259,8 @@ class Streams:
             memories[name] = replace(memory, eyes=states, rows=added(memory.rows, seen))
         slots = {name: self._slots(memories[name], frames[name][1]) for name in frames}
         queues = list[list[tuple[str, _EncodedFrame]]]()
-        for name, encoded in self._encode(
-            {name: frame for name, frame in frames.items() if slots[name]}
-        ).items():
+        arrived = {name: frame for name, frame in frames.items() if slots[name]}
+        for name, encoded in self._encode(arrived, memories).items():
             memory = memories[name]
             times = [slot / self.rate for slot in slots[name][:-1]]
             missed = [] if memory.frame is None else self._missed(memory.frame, encoded, times)
@@ -319,19 +324,32 @@ class Streams:
             (memory.pace, self.rate) if is_known and memory.pace < _TOO_SLOW * self.rate else None
         )
 
-    def _encode(self, frames: dict[str, Frame]) -> dict[str, _EncodedFrame]:
-        """The frames with their features, computed in one batch."""
+    def _encode(
+        self, frames: dict[str, Frame], memories: dict[str, StreamMemory]
+    ) -> dict[str, _EncodedFrame]:
+        """The frames with their crops and their features, computed in one batch; replaces the
+        memories of their crops.
+        """
         if not frames:
             return {}
         data = self.data
         samples = np.concatenate(
             [resize(pixels[None], data.size, data.channels) for _, _, pixels in frames.values()]
         )
+        crops = dict[str, Crop]()
+        views = samples
+        if "actor" in data.views:
+            for name, (_, time, pixels) in frames.items():
+                memory, crops[name] = next_crop(memories[name].crop, pixels, time)
+                memories[name] = replace(memories[name], crop=memory)
+            views = np.stack(
+                [views_of(pixels, crops[name], data) for name, (_, _, pixels) in frames.items()]
+            )
         device = next(self.model.parameters()).device
-        video = to_video(torch.from_numpy(samples).to(device), data.normalization)
+        video = to_video(torch.from_numpy(views).to(device), data.normalization)
         features = self.model.encode(video).split(1)
         return {
-            name: _EncodedFrame(*frame, sample, frame_features)
+            name: _EncodedFrame(*frame, sample, frame_features, crop=crops.get(name))
             for (name, frame), sample, frame_features in zip(
                 frames.items(), samples, features, strict=True
             )
@@ -361,7 +379,13 @@ class Streams:
             own = type(after)(*(part[i : i + 1] for part in after))
             memory = replace(memories[name], model=own)
             if attention is not None:
-                step, memory = self._located(step, memory, attention[i], sample=frame.sample)
+                own_attention = attention[i]
+                if frame.crop is not None:
+                    height, width = frame.pixels.shape[:2]
+                    own_attention = in_frame(
+                        own_attention, frame.crop, (height, width), views=self.data.views
+                    )
+                step, memory = self._located(step, memory, own_attention, sample=frame.sample)
             if windows is not None:
                 stream_possible = None if possible is None else possible[i]
                 step, memory = self._segmented(step, memory, windows[i], possible=stream_possible)

@@ -1,4 +1,6 @@
-"""Encode clips for the linear model, and choose the encoder unless the settings name one."""
+"""Encode clips for the linear model, and choose the encoder, and whether it sees frames or crops of
+them, unless the settings say so.
+"""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -12,20 +14,24 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from onlooker.base.config import AUTO_ENCODER, Settings
+from onlooker.base.config import AUTO_ENCODER, DataConfig, Eyes, LayerEyes, Settings, View
 from onlooker.base.records import Clip, ClipError
-from onlooker.data.clips import ClipFrames, read_clips, read_header
+from onlooker.data.array_cache import ArrayCache
+from onlooker.data.clips import ClipFrames, crops_of, read_clips, read_header
 from onlooker.data.samples import LEAST_SIDE
 from onlooker.data.split import group_of
+from onlooker.localization.crop import RECROPPED
 from onlooker.measure.figures import TriedCandidate
 from onlooker.models.encoders.lite0 import LITE0, LITE0_SIZE
 from onlooker.models.registry import configured
+from onlooker.models.video_model import choose_device
 from onlooker.training.events import MOST_CLIPS
 from onlooker.training.eyes import encoder_trial
 from onlooker.training.fitter import FitContext
 from onlooker.training.linear import FEW, ClipStatistics, statistics_of
 from onlooker.training.search import search, untested
 
+_SMALLER = 0.8  # share of the frame: crops that are larger show what the frame shows
 _OPENED = 20  # clips whose size is looked at
 _COMPARED = 100  # clips at most
 _MIN_PER_CLASS = 5  # at least, of these clips, where there are many classes
@@ -97,6 +103,9 @@ def encode(samples: ClipFrames, context: FitContext, *, copies: bool = True) -> 
     """
     settings = context.settings
     nothing = context.decision.nothing_class
+    recropped = list[ClipFrames]()
+    if copies and "actor" in settings.data.views and len(samples) <= FEW:
+        recropped = [samples.copy(settings.data, number) for number in RECROPPED]
     clips, features = statistics_of(
         context.model,
         samples,
@@ -105,6 +114,7 @@ def encode(samples: ClipFrames, context: FitContext, *, copies: bool = True) -> 
         title=f"encoding clips with {settings.model.encoder}",
         with_features=_of_streams(np.array(samples.targets), nothing),
         copies=copies,
+        recropped=recropped,
     )
     clips = clips._replace(nothing=nothing, class_weights=settings.training.class_weights)
     return EncoderChoice(samples, context, clips, features=features)
@@ -173,9 +183,10 @@ def _compare(samples: ClipFrames, context: FitContext) -> EncoderChoice:
             requested.data,
             size=max(requested.data.size, LITE0_SIZE),
             normalization="lite0",
-            eyes=requested.data.eyes if samples.eyes else "pictures",
         ),
     )
+    if not samples.eyes:
+        settings = _with_views(settings, requested.data.views, "pictures")
     large_samples, _ = read_clips(samples.clips, samples.classes, settings.data)
     torch.manual_seed(settings.training.seed)
     net = configured(settings, len(samples.classes))
@@ -197,3 +208,112 @@ def _compare(samples: ClipFrames, context: FitContext) -> EncoderChoice:
     candidates = (lite0.clips, small.clips) if is_complete else ()
     encoder = lite0 if name == LITE0 else small
     return encoder._replace(candidates=candidates, table=table)
+
+
+def choose_views(encoder: EncoderChoice, *, eyes: Eyes) -> EncoderChoice:
+    """Whether the encoder sees frames, crops around what acts, or both, if `eyes`, as requested, is
+    auto: frames, unless one of the others is clearly better in cross-validation of some clips. Both
+    have to be clearly better than the better one, because encoding takes twice as long.
+    """
+    settings = encoder.context.settings
+    if eyes != "auto" or settings.data.modality != "rgb" or settings.training.features:
+        return encoder
+    clips = encoder.samples.clips
+    actor = _with_views(settings, ("actor",))
+    if not _acts_in_part(clips, actor.data):
+        return encoder
+    positions = compared(clips)
+    trial = encoder_trial(encoder.clips.subset(positions))
+    if not np.isfinite(trial.losses).any():
+        return encoder
+    is_complete = len(positions) == len(clips)
+    some = encoder if is_complete else _subset(encoder, positions)
+    try:
+        close = _by_views(some, ("actor",), copies=is_complete)
+        both = _joined(some, close)
+        trials = {
+            "pictures": trial,
+            "actor": encoder_trial(close.clips.subset(np.arange(len(positions)))),
+            "pictures+actor": encoder_trial(both.clips.subset(np.arange(len(positions)))),
+        }
+        better, table = search("views", ("pictures", "actor"), trials.__getitem__)
+        best, more = search("views", (better, "pictures+actor"), trials.__getitem__)
+        table = (*(row for row in table if row.candidate != better), *more)
+        candidates: tuple[ClipStatistics, ...] = ()
+        if is_complete:
+            candidates = (*(encoder.candidates or (encoder.clips,)), close.clips, both.clips)
+        chosen = {"pictures": encoder, "actor": close, "pictures+actor": both}[best]
+        if best != "pictures" and not is_complete:
+            close = _by_views(encoder, ("actor",))
+            chosen = close if best == "actor" else _joined(encoder, close)
+    except ClipError:  # a clip that was removed while the others were read
+        return encoder
+    return chosen._replace(candidates=candidates, table=(*encoder.table, *table))
+
+
+def _with_views(
+    settings: Settings, views: tuple[View, ...], layers: LayerEyes | None = None
+) -> Settings:
+    """The settings with these views; `layers`: None: as they are."""
+    data = settings.data
+    return settings._replace(data=data.with_eyes(views, layers or data.layer_eyes))
+
+
+def _acts_in_part(clips: Sequence[Clip], data: DataConfig) -> bool:
+    """Whether crops of some clips are mostly much smaller than the frame."""
+    shares = list[float]()
+    cache = ArrayCache.for_user()
+    for clip in clips[:: max(1, -(-len(clips) // _OPENED))]:
+        with suppress(ClipError):
+            height, width = read_header(clip.path).size
+            crops = crops_of(clip.path, data, cache)
+            sides = crops[:, 2:] - crops[:, :2]
+            shares.append(float(sides.prod(1).mean()) / (height * width))
+    return bool(shares) and median(shares) < _SMALLER
+
+
+def _subset(encoder: EncoderChoice, positions: NDArray[np.int64]) -> EncoderChoice:
+    """The clips at some positions, without features."""
+    clips = encoder.samples.clips
+    samples = encoder.samples.subset([clips[place] for place in positions])
+    return encoder._replace(samples=samples, clips=encoder.clips.subset(positions), features={})
+
+
+def _by_views(
+    encoder: EncoderChoice, views: tuple[View, ...], *, copies: bool = True
+) -> EncoderChoice:
+    """The clips by the same encoder, which sees other views."""
+    samples, context = _seen_by(encoder, views)
+    return encode(samples, context, copies=copies)
+
+
+def _seen_by(encoder: EncoderChoice, views: tuple[View, ...]) -> tuple[ClipFrames, FitContext]:
+    """The samples with other views, and the context with a model for them; a ClipError if a clip
+    cannot be read any more.
+    """
+    settings = _with_views(encoder.context.settings, views)
+    if not encoder.samples.eyes:
+        settings = _with_views(settings, views, "pictures")
+    samples = encoder.samples
+    seen, _ = read_clips(samples.clips, samples.classes, settings.data, strict=True)
+    torch.manual_seed(settings.training.seed)
+    net = configured(settings, len(samples.classes))
+    return seen, replace(encoder.context, model=net, settings=settings)
+
+
+def _joined(frames: EncoderChoice, crops: EncoderChoice) -> EncoderChoice:
+    """The clips by both views, from what was encoded of each."""
+    samples, context = _seen_by(frames, ("pictures", "actor"))
+    with torch.inference_mode(False):
+        net = context.model.to(choose_device()).eval()
+    features = {
+        place: torch.cat((frames.features[place], maps), 1)
+        for place, maps in crops.features.items()
+        if place in frames.features
+    }
+    return EncoderChoice(
+        samples,
+        replace(context, model=net),
+        frames.clips.beside(crops.clips),
+        features=features,
+    )

@@ -16,7 +16,7 @@ from scipy.special import log_softmax, softmax
 from torch import Tensor
 
 from onlooker.base.answer import decide
-from onlooker.base.config import Eyes
+from onlooker.base.config import LayerEyes
 from onlooker.base.fisher import fisher_vector
 from onlooker.base.progress import tracked
 from onlooker.data.findings import IMBALANCE
@@ -188,7 +188,9 @@ class _LayerTests:
                 for weight in (_WEIGHTS if clips.requested != eye else ())
             }
         if clips.eyes and clips.requested == "auto":
-            names = [name for name in get_args(Eyes) if name in ("pictures", *clips.eyes, "both")]
+            names = [
+                name for name in get_args(LayerEyes) if name in ("pictures", *clips.eyes, "both")
+            ]
             options["eyes"] = {name: {"eyes": name} for name in names}
         return options
 

@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from onlooker.base.config import ClassWeights, DataConfig, Eyes
+from onlooker.base.config import ClassWeights, DataConfig, LayerEyes
 from onlooker.base.progress import tracked
 from onlooker.models.heads import Head
 from onlooker.models.linear import ORDERED, UNORDERED, LinearClassifier
@@ -71,7 +71,7 @@ class Candidate(NamedTuple):
         method: of the layer of pictures.
         copies: number of altered copies of each clip that it is fitted to as well.
         balanced: classes weigh equally, in layers, log loss and temperature.
-        eyes: which layers count, as in `DataConfig`.
+        eyes: which layers count (`DataConfig.layer_eyes`).
         methods: of the layers of other eyes, unless they have the default.
         weights: of the log probabilities of other eyes, beside 1 of pictures, for `both`.
     """
@@ -80,7 +80,7 @@ class Candidate(NamedTuple):
     method: Method = METHOD
     copies: int = 0
     balanced: bool = False
-    eyes: Eyes = "pictures"
+    eyes: LayerEyes = "pictures"
     methods: Mapping[str, Method] = MappingProxyType({})
     weights: Mapping[str, float] = MappingProxyType({})
 
@@ -126,7 +126,7 @@ class ClipStatistics(NamedTuple):
         nothing: the class in which nothing happens (`answer.nothing_class`).
         class_weights: as in `FitConfig`.
         eyes: what other eyes see in the clips.
-        requested: the eyes that count, as in `DataConfig`.
+        requested: the layers that count (`DataConfig.layer_eyes`).
         early: mean and standard deviation over clips of the statistics after 1 to W - 1 frames,
             `W-1 M` each; None: the first frames of a stream are standardized like whole clips.
     """
@@ -139,7 +139,7 @@ class ClipStatistics(NamedTuple):
     nothing: int | None = None
     class_weights: ClassWeights = "none"
     eyes: Mapping[str, EyeVectors] = MappingProxyType({})
-    requested: Eyes = "auto"
+    requested: LayerEyes = "auto"
     early: tuple[Floats, Floats] | None = None
 
     def subset(self, rows: Ints) -> "ClipStatistics":
@@ -151,6 +151,16 @@ class ClipStatistics(NamedTuple):
             y=self.y[rows],
             groups=self.groups[rows],
             copies=tuple(copy[rows] for copy in self.copies),
+        )
+
+    def beside(self, other: "ClipStatistics") -> "ClipStatistics":
+        """The same clips by two views: the features of this one, then those of the other one."""
+        early = None
+        if self.early is not None and other.early is not None:
+            early = (_beside(self.early[0], other.early[0]), _beside(self.early[1], other.early[1]))
+        copies = zip(self.copies, other.copies, strict=False)
+        return self._replace(
+            x=_beside(self.x, other.x), copies=tuple(_beside(*pair) for pair in copies), early=early
         )
 
     def sampled(self) -> Ints:
@@ -198,6 +208,12 @@ class ClipStatistics(NamedTuple):
         for train_rows, test_rows in folds:
             if len(np.unique(self.y[train_rows])) > 1 and len(test_rows):
                 yield train_rows, test_rows
+
+
+def _beside(x: NDArray[Any], other: NDArray[Any]) -> NDArray[Any]:
+    """Statistics `B M` of two views as those of both."""
+    blocks = [rows.reshape(len(rows), len(LinearClassifier.names), -1) for rows in (x, other)]
+    return np.concatenate(blocks, 2).reshape(len(x), -1)
 
 
 @one_thread
@@ -273,6 +289,7 @@ def statistics_of(
     title: str = "encoding clips",
     with_features: Collection[int] = (),
     copies: bool = True,
+    recropped: Sequence[Dataset[Any]] = (),
 ) -> tuple[ClipStatistics, dict[int, Tensor]]:
     """Encode clips; moves the model to a GPU if there is one.
 
@@ -284,6 +301,7 @@ def statistics_of(
         title: of the progress bar.
         with_features: positions of the clips whose features are returned.
         copies: make altered copies if there are few clips.
+        recropped: the clips with other crops, for the first altered copies.
 
     Returns:
         The clips; and the features of some by their positions, `T D h w` float16.
@@ -315,7 +333,7 @@ def statistics_of(
         if copies and frames.dtype == torch.uint8:
             copied = (
                 encode_samples(net, copy, data, at_once=_FRAME_BATCH)
-                for copy in altered_copies(frames)
+                for copy in _altered(frames, positions, recropped, channels=data.channels)
             )
             altered.append(torch.stack([net.statistics(copy)[:, -1].cpu() for copy in copied]))
         early = values[:, torch.arange(net.window - 1).clamp_max(values.shape[1] - 1)].double()
@@ -330,6 +348,18 @@ def statistics_of(
         copies=tuple(torch.cat(altered, 1).numpy()) if altered else (),
         early=(mean.numpy(), (square - mean.square()).clamp_min(0).sqrt().numpy()),
     ), features_by_clip
+
+
+def _altered(
+    frames: Tensor, positions: Tensor, recropped: Sequence[Dataset[Any]], *, channels: int
+) -> Iterator[Tensor]:
+    """The altered copies of some clips; crops in the last channels are those of `recropped`."""
+    for number, copy in enumerate(altered_copies(frames)):
+        if number < len(recropped):
+            crops = [recropped[number][place][0] for place in positions.tolist()]
+            closeups = torch.stack(crops)[..., -channels:]
+            copy = torch.cat((copy[..., :-channels], closeups), -1)
+        yield copy
 
 
 def _check_clips(x: Statistics, y: Ints) -> None:

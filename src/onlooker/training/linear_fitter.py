@@ -25,7 +25,7 @@ from onlooker.measure.figures import CrossValidationFigures, Leakage
 from onlooker.measure.metrics import labels_to_check, measure
 from onlooker.models.linear import LinearClassifier
 from onlooker.training.background import Background, background_of
-from onlooker.training.encoders import EncoderChoice, choose_encoder
+from onlooker.training.encoders import EncoderChoice, choose_encoder, choose_views
 from onlooker.training.events import fit_events
 from onlooker.training.eyes import (
     LayerChoice,
@@ -64,30 +64,34 @@ class LinearFitter(Fitter):
         clips = samples.subset((*split.training, *split.validation))
         times = context.times
         eyes = context.settings.data.eyes  # maybe auto, which the settings of the encoder are not
-        encoder = choose_encoder(clips, context)
+        encoder = choose_views(choose_encoder(clips, context), eyes=eyes)
         seen = {
             name: eye_vectors(partial(encoder.samples.features, name), len(clips))
             for name in encoder.samples.eyes
         }
-        encoder = encoder.with_clips(eyes=seen, requested=eyes)
+        layer_eyes = context.settings.data.layer_eyes
+        encoder = encoder.with_clips(eyes=seen, requested=layer_eyes)
         net = cast(LinearClassifier, encoder.context.model)
         choice, decision = _fit_clips(net, encoder, is_stream=not times.recordings)
         notes = {"times": times.why} if times.why else {}
-        still = still_evidence(net, encoder.features, np.array(encoder.samples.targets))
+        data = encoder.context.settings.data
+        still = None
+        if data.views == ("pictures",):  # a crop does not stay where it is
+            targets = np.array(encoder.samples.targets)
+            still = still_evidence(net, encoder.features, targets)
         if still is not None:
             net.set_heads({"static_scene": still})
             notes["where"] = _STILL_TEXT
         table = [*encoder.table, *choice.table]
-        data = replace(encoder.context.settings.data, eyes=choice.candidate.eyes)
+        data = data.with_eyes(data.views, choice.candidate.eyes)
         states = None
         if times.recordings:
-            requested = replace(data, eyes=eyes)
-            states = fit_states(net, times.recordings, decision, data=requested)
+            states = fit_states(net, times.recordings, decision, data=data, eyes=layer_eyes)
             net.set_heads(states.heads, states.lengths)
             decision = states.decision
             table += states.table
             if len(states.heads) > 1:
-                data = replace(data, eyes="both")
+                data = data.with_eyes(data.views, "both")
         note(f"chosen: {summary(table)}")
         figures = CrossValidationFigures(
             chosen=summary(table),

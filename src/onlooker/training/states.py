@@ -7,6 +7,7 @@ such as motion, sees in the shortest window is added, with a weight chosen alike
 improves the states.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
@@ -21,14 +22,16 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax
 from torch import Tensor
 
-from onlooker.base.config import DataConfig, StreamConfig
+from onlooker.base.config import DataConfig, LayerEyes, StreamConfig
 from onlooker.base.decision import Decision, TierStates
 from onlooker.base.fisher import fisher_vector
 from onlooker.base.intervals import Times
 from onlooker.base.progress import tracked
 from onlooker.base.records import Recording, Segment, clip_name
 from onlooker.base.text import some_of
+from onlooker.data.samples import views_of
 from onlooker.data.tiers import tiers_of
+from onlooker.localization.crop import RECROPPED, CropMemory, jittered, next_crop
 from onlooker.measure.events import alarm_curve
 from onlooker.measure.figures import HeldOutStates, TriedCandidate, saved_pairs
 from onlooker.measure.states import UNKNOWN, Tier, bouts_of, known_labels, tier_figures
@@ -71,6 +74,7 @@ _TOGETHER = 128  # frames that are read and encoded together
 _PER_BOUT = 10  # frames of a bout that the layer is fitted to
 _MOST_SAMPLES = 3000  # of all such frames
 _DIRECTIONS = 400  # principal directions of the statistics that the layer uses
+_FEW_FRAMES = 20_000  # more recordings have no copies with other crops
 # to choose from, the default first: C of scikit-learn, and weights of the log probabilities of eyes
 _PENALTIES = (3.0, 0.3, 30.0, 300.0)
 _EYE_WEIGHTS = (0.5, 0.25, 1.0)
@@ -126,6 +130,7 @@ class _Frames(NamedTuple):
         samples: positions of the frames that layers are fitted to.
         eyes: by each other eye, Fisher vectors of the shortest window around each frame, `T F`.
         unknown: spans in which nobody knows what happens, where nothing is labeled.
+        copies: the statistics of altered copies with other crops, to which layers are fitted as well.
     """
 
     times: Floats
@@ -134,6 +139,7 @@ class _Frames(NamedTuple):
     samples: Ints
     eyes: Mapping[str, NDArray[np.float16]] = MappingProxyType({})
     unknown: Sequence[Times] = ()
+    copies: Sequence[list[NDArray[np.float16]]] = ()
 
     def known_samples(self, labels: Ints) -> Ints:
         """The samples whose labels, of `T`, are known."""
@@ -171,6 +177,7 @@ def fit_states(
     decision: Decision,
     *,
     data: DataConfig,
+    eyes: LayerEyes | None = None,
 ) -> SegmentLayer:
     """Fit a state layer to recordings: its heads are `state`, with center and scale `L M`, weight
     `R L M`, bias `R`; and `state_motion` or that of another eye, if it counts, with weight `R F` and
@@ -179,8 +186,8 @@ def fit_states(
     Args:
         net: the model, which is not changed.
         decision: its classes.
-        data: how frames are resized and normalized, and the eyes: `auto` is
-            pictures, unless both are clearly better.
+        data: how frames are resized and normalized, and what is seen of them.
+        eyes: whether motion counts; `auto`: if it is clearly better; None: as in `data`.
 
     Raises:
         ClipError: a recording cannot be read any more.
@@ -188,7 +195,10 @@ def fit_states(
     lengths, rate = _lengths(net, recordings, decision)
     tiers = _tiers(recordings, decision)
     classes = decision.classes
-    frames = _read(net, recordings, tiers, classes=classes, data=data, lengths=lengths, rate=rate)
+    eyes = eyes or data.layer_eyes
+    frames = _read(
+        net, recordings, tiers, classes=classes, data=data, eyes=eyes, lengths=lengths, rate=rate
+    )
     groups = [recording.group for recording in recordings]
     tests = _StateTests(
         net, frames, tiers, groups=groups, decision=decision, lengths=lengths, rate=rate
@@ -200,7 +210,7 @@ def fit_states(
     candidate = windows.value
     table = windows.table
     for eye in frames[0].eyes:
-        options = tests.with_eye(candidate, eye, is_requested=data.eyes != "auto")
+        options = tests.with_eye(candidate, eye, is_requested=eyes != "auto")
         if len(options) > 1:
             candidate, tried = search("eyes of states", options, tests.trial)
             table += tried
@@ -394,11 +404,14 @@ def _read(
     *,
     classes: Sequence[str],
     data: DataConfig,
+    eyes: LayerEyes,
     lengths: Sequence[int],
     rate: float,
 ) -> list[_Frames]:
     """Encode the recordings; long ones are cut to a shared budget of frames."""
-    share = min(1.0, _MOST_FRAMES / sum(recording.end * rate for recording in recordings))
+    total = sum(recording.end * rate for recording in recordings)
+    share = min(1.0, _MOST_FRAMES / total)
+    recropped = RECROPPED if "actor" in data.views and total <= _FEW_FRAMES else ()
     encoded = list[_Frames]()
     for recording in tracked(recordings, "encoding recordings", len(recordings)):
         reader = VideoReader(recording.path)
@@ -415,14 +428,18 @@ def _read(
             unknown=recording.unknown,
         )
         vectors = _eye_vectors(
-            eyes_of(data.eyes),
+            eyes_of(eyes),
             reader,
             indices,
             times=times[:count],
             n=lengths[0],
             offset=offsets[0],
         )
-        encoded.append(frames._replace(eyes=vectors))
+        copies = list[list[NDArray[np.float16]]]()
+        for number in recropped:
+            features = _features_of_views(net, reader, indices, data=data, jitter=number)
+            copies.append(_statistics(net, features, lengths, delay=max(offsets)))
+        encoded.append(frames._replace(eyes=vectors, copies=copies))
     bouts = sum(len(bouts_of(labels)) for frames in encoded for labels in frames.labels)
     per_bout = int(np.clip(_MOST_SAMPLES // max(bouts, 1), 2, _PER_BOUT))
     return [frames._replace(samples=_sampled(frames.labels, per_bout)) for frames in encoded]
@@ -443,11 +460,43 @@ def _features(
     net: LinearClassifier, reader: VideoReader, indices: Ints, *, data: DataConfig
 ) -> Iterator[Tensor]:
     """The features of frames, `n D h w` of some at a time."""
+    if "actor" in data.views:
+        yield from _features_of_views(net, reader, indices, data=data)
+        return
     for begin in range(0, len(indices), _TOGETHER):
         frames, places = np.unique(indices[begin : begin + _TOGETHER], return_inverse=True)
         pixels = resize(reader.get(frames, size=data.size).pixels, data.size, data.channels)
         with torch.inference_mode():
             yield encode_samples(net, torch.from_numpy(pixels), data, at_once=32)[places]
+
+
+def _features_of_views(
+    net: LinearClassifier,
+    reader: VideoReader,
+    indices: Ints,
+    *,
+    data: DataConfig,
+    jitter: int = 0,
+) -> Iterator[Tensor]:
+    """As `_features`, of frames and their crops, as in a stream; of an altered copy with other crops
+    if it has a number.
+    """
+    counts = Counter(indices.tolist())
+    memory: CropMemory | None = None
+    pixels = list[NDArray[np.uint8]]()
+    for index, time, frame in reader:
+        if index > indices[-1]:
+            break
+        if index in counts:
+            memory, crop = next_crop(memory, frame, time)
+            if jitter:
+                height, width = frame.shape[:2]
+                crop = jittered(crop, (height, width), name=reader.path.name, number=jitter)
+            pixels += [views_of(frame, crop, data)] * counts[index]
+        if len(pixels) >= _TOGETHER or (pixels and index == indices[-1]):
+            with torch.inference_mode():
+                yield encode_samples(net, torch.from_numpy(np.stack(pixels)), data, at_once=32)
+            pixels.clear()
 
 
 def _eye_vectors(
@@ -508,12 +557,14 @@ class _Space(NamedTuple):
         center, scale: `m`, or one scale for all.
         basis: `m d`.
         projected: of each recording, the vectors of its frames in these directions, `T d`.
+        copies: of each recording, those of its sampled frames in each of its copies, `n d`.
     """
 
     center: NDArray[np.float64]
     scale: NDArray[np.float64]
     basis: Floats
     projected: list[Floats]
+    copies: list[list[Floats]]
 
     @classmethod
     def of(
@@ -532,7 +583,7 @@ class _Space(NamedTuple):
         if one_scale:  # of vectors of unit length
             scale = np.linalg.norm(x - center) / np.sqrt(np.full(1, len(x)))
         basis = _main_directions(((x - center) / scale).astype(np.float32))
-        space = cls(center, scale, basis, [])
+        space = cls(center, scale, basis, [], [[] for _ in vectors])
         return space._replace(projected=[space.project(rows()) for rows in vectors])
 
     def project(self, x: NDArray[np.float16]) -> Floats:
@@ -680,13 +731,20 @@ class _StateTests:
 
     def _space(self, source: _WindowSet | str) -> _Space:
         """The space of pictures with these windows, or of another eye."""
-        vectors = [
-            partial(np.asarray, recording.eyes[source])
-            if isinstance(source, str)
-            else partial(_around, recording, source, self.lengths, rate=self.rate)
+        if isinstance(source, str):
+            seen = [partial(np.asarray, recording.eyes[source]) for recording in self.recordings]
+            return _Space.of(seen, self.recordings, one_scale=True)
+        around = partial(_around, windows=source, lengths=self.lengths, rate=self.rate)
+        vectors = [partial(around, recording) for recording in self.recordings]
+        space = _Space.of(vectors, self.recordings, one_scale=False)
+        copies = [
+            [
+                space.project(around(recording._replace(statistics=copy))[recording.samples])
+                for copy in recording.copies
+            ]
             for recording in self.recordings
         ]
-        return _Space.of(vectors, self.recordings, one_scale=isinstance(source, str))
+        return space._replace(copies=copies)
 
     def _held_out(self, source: _WindowSet | str, C: float) -> list[list[Floats]]:
         """Log probabilities `T R` for each recording and tier, fitted without its fold."""
@@ -707,9 +765,13 @@ class _StateTests:
         """Weight `R d` and bias `R` of the outputs of all tiers, fitted to the sampled frames of
         some recordings.
         """
-        recordings = [self.recordings[i] for i in training]
+        recordings = [self.recordings[i] for i in training for _ in (0, *space.copies[i])]
         x = np.concatenate(
-            [space.projected[i][self.recordings[i].samples] for i in training]
+            [
+                rows
+                for i in training
+                for rows in (space.projected[i][self.recordings[i].samples], *space.copies[i])
+            ]
         ).astype(np.float64)
         weights = list[NDArray[np.float64]]()
         biases = list[NDArray[np.float64]]()

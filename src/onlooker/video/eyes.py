@@ -46,7 +46,7 @@ EYES: dict[str, Callable[[], Eye]] = {"motion": motion_eye}
 
 
 def eyes_of(setting: str) -> dict[str, Eye]:
-    """The eyes of a model besides pictures, by `DataConfig.eyes`: one, none, or all of them."""
+    """The eyes of a model besides pictures, by `DataConfig.layer_eyes`: one, none, or all of them."""
     names = [setting] if setting in EYES else [] if setting == "pictures" else EYES
     return {name: EYES[name]() for name in names}
 
