@@ -104,37 +104,6 @@ def test_an_interval_is_that_of_polyas_urn():
     assert accuracy_interval(correct, recordings) == pytest.approx(expected, abs=1e-6)
 
 
-def coverage(count, share, correlation, draws):
-    """How often the interval over recordings of uneven sizes has the true share."""
-    rng = np.random.default_rng([count, round(100 * share), round(100 * correlation)])
-    covered = 0
-    for _ in range(draws):
-        sizes = 1 + rng.poisson(rng.gamma(1.5, 8 / 1.5, count))
-        shares = np.full(count, share)
-        if correlation:
-            strength = 1 / correlation - 1
-            shares = rng.beta(share * strength, (1 - share) * strength, count)
-        recordings = np.repeat(np.arange(count), sizes)
-        correct = rng.random(len(recordings)) < shares[recordings]
-        low, high = accuracy_interval(correct, recordings)
-        covered += low <= share <= high
-    return covered / draws
-
-
-def test_95_percent_intervals_cover_with_few_recordings():
-    # of a bootstrap over recordings, 80 %
-    assert coverage(3, 0.75, 0.25, draws=200) > 0.92
-    assert coverage(9, 0.9, 0.25, draws=200) > 0.92
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("count", [3, 5, 9, 20, 40])
-@pytest.mark.parametrize("share", [0.5, 0.75, 0.9, 0.97])
-@pytest.mark.parametrize("correlation", [0, 0.1, 0.25, 0.5])
-def test_95_percent_intervals_cover(count, share, correlation):
-    assert coverage(count, share, correlation, draws=1000) > 0.9
-
-
 def test_intervals_of_one_recording_and_of_recordings_that_are_all_alike():
     parts = [f"recording {name}#part=" for name in "abcd"]
     for recordings in (["a"] * 4, parts):  # divided for training and test
