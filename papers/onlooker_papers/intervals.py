@@ -5,16 +5,18 @@ from statistics import mean, stdev
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import t as student
 
-from onlooker.measure.metrics import accuracy_interval
 
-_T = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}  # number of seeds -> quantile of Student's t
+def _quantile(count: int) -> float:
+    """Of Student's t, for the mean of so many values."""
+    return float(student.ppf(0.975, count - 1))
 
 
 def over_seeds(later: Sequence[float], earlier: Sequence[float]) -> list[float]:
     """The mean difference of two accuracies, paired by seed, and its interval (Student's t)."""
     each = [a - b for a, b in zip(later, earlier, strict=True)]
-    half = _T[len(each)] * stdev(each) / len(each) ** 0.5
+    half = _quantile(len(each)) * stdev(each) / len(each) ** 0.5
     return [mean(each), mean(each) - half, mean(each) + half]
 
 
@@ -32,11 +34,21 @@ def over_recordings(
     later: Sequence[str], earlier: Sequence[str], recordings: Sequence[str]
 ) -> list[float]:
     """The difference of two models' accuracies, means over seeds (a text of `as_text` each), and
-    its interval.
+    its interval by the sums of recordings (linearized ratio, Cochran 1977, equation 6.12, with
+    Student's t). If all recordings have the same difference, another one may differ: the interval
+    is of the share of such recordings, of which none was seen.
     """
     apart = np.mean([*map(correct_of, later)], axis=0) - np.mean(
         [*map(correct_of, earlier)], axis=0
     )
-    # of values that are mapped to shares
-    ends = accuracy_interval((1 + apart) / 2, recordings) or ()
-    return [float(np.mean(apart)), *(2 * end - 1 for end in ends)]
+    _, numbers = np.unique(recordings, return_inverse=True)
+    clips = np.bincount(numbers)
+    center = float(apart.mean())
+    residuals = np.bincount(numbers, apart - center)
+    count = len(clips)
+    if count < 2:
+        return [center]
+    half = _quantile(count) * np.sqrt(count / (count - 1) * (residuals**2).sum()) / clips.sum()
+    if np.allclose(residuals, 0):
+        half = 1 - 0.025 ** (1 / count)
+    return [center, max(center - half, -1.0), min(center + half, 1.0)]

@@ -57,36 +57,67 @@ def test_wilson_interval_equals_newcombes_table(right, total, low, high):
     assert wilson_interval(right / total, total) == pytest.approx((low, high), abs=5e-5)
 
 
-def test_an_interval_is_a_bootstrap_over_recordings():
+def test_an_interval_is_of_recordings():
     rng = np.random.default_rng(3)
     recordings = rng.integers(0, 12, 90)
     correct = rng.random(90) < rng.random(12)[recordings]
-    clips_of = [correct[recordings == k] for k in np.unique(recordings)]
-    drawn = (
-        [clips_of[k] for k in rng.integers(0, len(clips_of), len(clips_of))]
-        for _ in range(4000)
-    )
-    low, high = np.percentile([np.concatenate(clips).mean() for clips in drawn], (2.5, 97.5))
-    interval = accuracy_interval(correct, recordings)
-    assert interval == pytest.approx((low, high), abs=0.01)
+    low, high = accuracy_interval(correct, recordings)
+    assert low < correct.mean() < high
     # clips of a recording are alike
     assert high - low > 1.5 * np.ptp(wilson_interval(correct.mean(), 90))
-    # The same clips again say nothing new.
-    assert accuracy_interval(np.repeat(correct, 5), np.repeat(recordings, 5)) == interval
-    # Over clips of their own it is close to Wilson's.
-    alone = accuracy_interval(np.arange(263) < 81, np.arange(263))
-    assert alone == pytest.approx((0.2553, 0.3662), abs=0.005)
+    # the order of the clips and the names of recordings do not count
+    order = rng.permutation(90)
+    names = np.array([f"camera {number}" for number in rng.permutation(12)])[recordings]
+    assert accuracy_interval(correct[order], names[order]) == pytest.approx((low, high))
+    # the same clips again say little new
+    assert accuracy_interval(np.repeat(correct, 5), np.repeat(recordings, 5)) == pytest.approx(
+        (low, high), abs=0.03
+    )
+    # clips of their own are independent trials
+    for right, total in (81, 263), (15, 148), (300, 1000):
+        alone = accuracy_interval(np.arange(total) < right, np.arange(total))
+        assert alone == pytest.approx(wilson_interval(right / total, total), abs=0.01)
+
+
+def naive_interval(right, wrong):
+    """Clips of a recording are drawn from Pólya's urn, one after another."""
+    p = (np.arange(400) + 0.5) / 400
+    correlations = np.array([0.005, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.75])
+    posterior = np.zeros(len(p))
+    for correlation, width in zip(correlations, np.gradient(correlations), strict=True):
+        balls = 1 / correlation - 1
+        product = width * (1 - correlation) ** 0.5 * (p * (1 - p)) ** -0.3
+        for r, w in zip(right, wrong, strict=True):
+            for i in range(r):
+                product *= (p * balls + i) / (balls + i)
+            for j in range(w):
+                product *= ((1 - p) * balls + j) / (balls + r + j)
+        posterior += product
+    return np.interp((0.025, 0.975), np.cumsum(posterior) / posterior.sum(), p + 1 / 800)
+
+
+def test_an_interval_is_that_of_polyas_urn():
+    right, wrong = [5, 2, 7, 3], [1, 2, 0, 3]
+    recordings = np.repeat(np.tile(range(4), 2), [*right, *wrong])
+    correct = np.repeat([1, 0], [sum(right), sum(wrong)])
+    expected = naive_interval(right, wrong)
+    assert accuracy_interval(correct, recordings) == pytest.approx(expected, abs=1e-6)
 
 
 def test_intervals_of_one_recording_and_of_recordings_that_are_all_alike():
     parts = [f"recording {name}#part=" for name in "abcd"]
-    for recordings in (["a"] * 4, ["a", "a", "a", "b"], parts):  # divided for training and test
+    for recordings in (["a"] * 4, parts):  # divided for training and test
         assert accuracy_interval([1, 0, 1, 1], recordings) is None
     assert accuracy_interval([1, 0, 1, 1, 0], [*parts[:2], "x", "y", "z"]) is not None
-    # Newcombe: 20 of 20
-    assert accuracy_interval([1] * 60, [*range(20)] * 3) == pytest.approx((0.8389, 1), abs=5e-5)
-    halves = accuracy_interval([1, 0] * 20, np.repeat(range(20), 2))
-    assert halves == pytest.approx(wilson_interval(0.5, 20))
+    low, high = accuracy_interval([1, 0, 1, 1], ["a", "a", "b", "b"])
+    assert high - low > 0.6
+    assert accuracy_interval([1] * 60, [*range(20)] * 3) == pytest.approx((0.92, 1), abs=0.01)
+    low, high = accuracy_interval([1] * 12, ["a"] * 4 + ["b"] * 4 + ["c"] * 4)
+    assert low < 0.65
+    assert high == 1
+    low, high = accuracy_interval([0] * 12, ["a"] * 4 + ["b"] * 4 + ["c"] * 4)
+    assert low == 0
+    assert high > 0.35
     measured = measure(made(6, 2, recordings=("one",) * 6))
     assert measured.recordings == 1
     assert measured.accuracy_interval is None

@@ -85,11 +85,11 @@ def test_the_page_shows_the_measured_figures_and_mistakes(
         "Loss and accuracy per epoch",
         "model.name",
         "|my_clips|",
-        "|3 of 4 clips right: not better than guessing|",
+        "|3 of 4 clips right: too few clips to tell whether that is better than guessing|",
         "|How sure this is|",
         "|3 of 4 clips correct|",
         "|75 %|",
-        "|95 % interval 25 to 100 %, over 4 clips|",
+        "|95 % interval 28 to 96 %, over 4 clips|",
         "|What to do next|",
         "|c||<walk>||run 60 %|",
         "|Why not the other class|",
@@ -139,7 +139,7 @@ def test_a_good_result_is_not_flagged_whatever_the_class_names(tmp_path: Path) -
     )
     text = page(good, tmp_path / "page.html", attends=False)
     line = (
-        "Accuracy 100 % (95 % interval 91 to 100 %, over 40 clips); "
+        "Accuracy 100 % (95 % interval 93 to 100 %, over 40 clips); "
         "always predicting “a: b” gives 50 %. s|"
     )
     assert line in words(text)
@@ -184,37 +184,37 @@ def measured(confusion: list[list[int]], **more: Any) -> Figures:
             [[16, 2], [3, 15]],
             {},
             "31 of 36 clips right",
-            "accuracy 86 % (95 % interval 75 to 97 %, over 36 clips); always predicting “fight” gives 50 %",
+            "accuracy 86 % (95 % interval 72 to 94 %, over 36 clips); always predicting “fight” gives 50 %",
         ),
         (
             [[8, 12], [6, 10]],
             {},
             "18 of 36 clips right: not better than guessing",
-            "accuracy 50 % (95 % interval 33 to 67 %, over 36 clips); always predicting “fight” gives 56 %",
+            "accuracy 50 % (95 % interval 34 to 66 %, over 36 clips); always predicting “fight” gives 56 %",
         ),
         (
             [[6, 3], [3, 6]],
             {},
-            "12 of 18 clips right: not better than guessing",
-            "accuracy 67 % (95 % interval 44 to 89 %, over 18 clips); always predicting “fight” gives 50 %",
+            "12 of 18 clips right: too few clips to tell whether that is better than guessing",
+            "accuracy 67 % (95 % interval 44 to 84 %, over 18 clips); always predicting “fight” gives 50 %",
         ),
         (
             [[160, 10], [10, 120]],
             {},
             "280 of 300 clips right",
-            "accuracy 93.3 % (95 % interval 90.3 to 96.0 %, over 300 clips); always predicting “fight” gives 56.7 %",
+            "accuracy 93.3 % (95 % interval 90.0 to 95.7 %, over 300 clips); always predicting “fight” gives 56.7 %",
         ),
         (
             [[16, 2], [3, 15]],
             {"recordings": 12},
             "31 of 36 clips right",
-            "accuracy 86 % (95 % interval 75 to 97 %, over 12 recordings); always predicting “fight” gives 50 %",
+            "accuracy 86 % (95 % interval 72 to 94 %, over 12 recordings); always predicting “fight” gives 50 %",
         ),
         (
             [[3, 1], [0, 0]],
             {},
             "3 of 4 clips right",
-            "accuracy 75 % (95 % interval 25 to 100 %, over 4 clips)",
+            "accuracy 75 % (95 % interval 28 to 96 %, over 4 clips)",
         ),
     ],
 )
@@ -250,10 +250,13 @@ def test_the_page_begins_with_two_sentences_and_the_rest_is_behind_a_click(
     )
     text = page(evaluation, tmp_path / "page.html", attends=False, events=expected)
     shown, _, folded = text.split("<main")[-1].partition("<details")
-    assert "3 of 4 clips right: not better than guessing" in shown
+    assert (
+        "3 of 4 clips right: too few clips to tell whether that is better than guessing"
+        in shown
+    )
     assert f"In recordings: {expected}." in shown.replace("\N{NO-BREAK SPACE}", " ")
     assert "interval" not in shown
-    assert "interval 25 to 100" in folded
+    assert "interval 28 to 96" in folded
 
 
 @pytest.mark.parametrize(
@@ -301,9 +304,8 @@ def test_one_recording_gives_no_interval() -> None:
         "The test clips come from too few recordings: test with more clips"
     )
     assert "Run" not in str(more)
-    assert (
-        "come from 2 recordings); always" in first_line(replace(figures, recordings=2)).details
-    )
+    two = replace(figures, recordings=2, accuracy_interval=(0.6, 1.0))
+    assert "over 2 recordings, which say little of others" in first_line(two).details
     divided = (
         "no interval can be given: recordings are divided among training and test); always"
     )
@@ -318,7 +320,7 @@ def test_advice_for_a_hopeless_run_and_none_for_a_perfect_one() -> None:
     assert not checked.command
     assert "“fight” and “other” (18 of 36 clips)" in pair.text
     assert "Add clips, of as many people" in more.text
-    assert "36 test clips leave an interval of 33 points" in test.text
+    assert "36 test clips leave an interval of 31 points" in test.text
     assert advice(measured([[200, 0], [0, 200]])) == []
     assert advice(measured([[200, 1], [0, 200]])) == [], "one mistake is no pattern"
     assert "“other” (2 of 402 clips)" in advice(measured([[200, 1], [1, 200]]))[0].text

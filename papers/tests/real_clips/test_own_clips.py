@@ -151,7 +151,8 @@ def test_encoders_are_compared_on_the_same_clips() -> None:
     default = [answers("1010"), answers("1100")]
     difference, low, high = own_clips._difference(runs, default)
     assert difference == 0.25
-    assert 0 <= low < difference < high
+    assert low < difference < high
+    assert difference - low == pytest.approx(high - difference)
     assert own_clips._difference(default, default) == [0, 0, 0]
     with pytest.raises(ValueError, match="tested by different clips"):
         own_clips._difference([answers("11111")], [answers("1111")])

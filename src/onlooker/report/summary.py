@@ -62,13 +62,13 @@ def over(recordings: int, videos: int, unit: str = "recordings") -> str:
     """The units of an interval, such as `over 12 recordings`; or why there is no interval."""
     unit = "clips" if recordings == videos else unit
     if recordings < MIN_RECORDINGS:
-        origin = "one recording" if recordings == 1 else f"{recordings} {unit}"
-        return f"no interval can be given: all test clips come from {origin}"
-    return f"over {recordings} {unit}"
+        return "no interval can be given: all test clips come from one recording"
+    few = ", which say little of others" if recordings == MIN_RECORDINGS else ""
+    return f"over {recordings} {unit}{few}"
 
 
 class Conclusion(NamedTuple):
-    """The result in a sentence, such as `15 of 24 clips right: not better than guessing`.
+    """The result in a sentence, such as `12 of 24 clips right: not better than guessing`.
 
     Args:
         details: what is behind it.
@@ -99,7 +99,7 @@ def first_line(figures: Figures) -> Conclusion:
     is_guessing = figures.has_several_classes and not figures.beats_majority
     text = f"{figures.correct} of {total} clips right"
     if is_guessing:
-        text += ": not better than guessing"
+        text += f": {_guessing(figures)}"
     details = f"accuracy {accuracy_text(figures)} ({interval_of(figures)})"
     if figures.has_several_classes:
         most = figures.classes[int(np.sum(figures.confusion, axis=1).argmax())]
@@ -122,6 +122,16 @@ def first_line(figures: Figures) -> Conclusion:
         details = f"{tested}{text}; {details}"
         is_guessing = False
     return Conclusion(sentence or text, details, tested_by, is_guessing=is_guessing)
+
+
+def _guessing(figures: Figures) -> str:
+    """What a figure says that may be reached by guessing."""
+    (_, high) = figures.accuracy_interval or _ANY
+    if high <= (1 + figures.majority_share) / 2:  # at most half of what guessing misses
+        return "not better than guessing"
+    recordings = figures.recordings or figures.videos
+    few = "clips" if recordings == figures.videos else "recordings"
+    return f"too few {few} to tell whether that is better than guessing"
 
 
 def accuracy_text(figures: Figures) -> str:
