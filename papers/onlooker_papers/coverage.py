@@ -5,7 +5,8 @@
 Recordings have 1 to about 30 clips, 9 in the mean. Each recording has its own probability of a
 correct clip, from a beta distribution around the accuracy, by which two clips of a recording are
 correlated. `interval`: of `onlooker.measure.metrics.accuracy_interval`. `bootstrap`: between
-percentiles of the shares of recordings that are drawn with replacement, as in version 0.2.
+percentiles of the shares of recordings that are drawn with replacement, or, where all of them are
+alike, Wilson's of as many trials, as in version 0.2.
 """
 
 from pathlib import Path
@@ -16,7 +17,7 @@ import typer
 from numpy.typing import NDArray
 
 from onlooker.cli.command import command
-from onlooker.measure.metrics import accuracy_interval
+from onlooker.measure.metrics import accuracy_interval, wilson_interval
 from onlooker_papers.results import About, Key, Row, write_rows
 
 FILE = "coverage"
@@ -51,6 +52,8 @@ def bootstrap(
     right = np.bincount(recordings, correct)
     rows = random.integers(0, len(clips), (_RESAMPLES, len(clips)))
     low, high = np.quantile(right[rows].sum(1) / clips[rows].sum(1), (0.025, 0.975))
+    if low == high:
+        low, high = wilson_interval(float(low), len(clips))
     return float(low), float(high)
 
 

@@ -14,7 +14,7 @@ default, and of `--eyes pictures` and `both`.
 """
 
 import csv
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from operator import attrgetter
@@ -135,7 +135,8 @@ def measured(
     recognizer: Recognizer, clip: Clip, truth: Sequence[Tube]
 ) -> dict[str, NDArray[np.float64]]:
     """`frame_figures` of a clip, and those of a stream of the same frames, with the suffix `_live`."""
-    prediction = recognizer.predict(clip.path)
+    sample = recognizer.read(clip.path)
+    prediction = recognizer.predict_clip(clip.path, sample)  # also of a longer clip than usual
     seen = Seen(prediction, truth)
     assert prediction.points is not None
     assert prediction.size is not None
@@ -143,24 +144,20 @@ def measured(
     of_clip = frame_figures(
         prediction.points.astype(np.float64), seen.boxes.astype(np.float64), true
     )
-    # a clip that is longer than those of training has all frames of a recording
-    steps = {
-        step.index: step
-        for step in _streamed(recognizer, clip.path, {*prediction.indices.tolist()})
-    }
-    shown = [steps[index] for index in prediction.indices.tolist()]
-    points = np.array([step.point or (np.nan, np.nan) for step in shown])
-    boxes = np.array([step.boxes[0].corners if step.boxes else [np.nan] * 4 for step in shown])
-    live = frame_figures(points, boxes, true)
+    scale = np.divide(prediction.size[::-1], sample.frames.shape[2:0:-1])
+    steps = list(_streamed(recognizer, sample.frames, sample.times))
+    points = np.array([step.point or (np.nan, np.nan) for step in steps])
+    boxes = np.array([step.boxes[0].corners if step.boxes else [np.nan] * 4 for step in steps])
+    live = frame_figures(points * scale, boxes * np.tile(scale, 2), true)
     return {**of_clip, **{f"{name}_live": values for name, values in live.items()}}
 
 
-def _streamed(recognizer: Recognizer, path: Path, indices: Collection[int]) -> Iterator[Step]:
-    """The steps of a stream of some frames of a file, and no others."""
-    streams = recognizer.streams(rate=0)
-    for index, time, frame in VideoReader(path):
-        if index in indices:
-            yield streams.step({"": (index, time, frame)})[""]
+def _streamed(
+    recognizer: Recognizer, frames: NDArray[np.uint8], times: NDArray[np.float64]
+) -> Iterator[Step]:
+    streams = recognizer.streams(rate=0)  # the frames of the clip, and no others
+    for index, (time, frame) in enumerate(zip(times.tolist(), frames, strict=True)):
+        yield streams.step({"": (index, time, frame)})[""]
 
 
 def figures_of(places: Places, run: Path, title: str) -> dict[str, Any]:
