@@ -444,7 +444,8 @@ def test_answers_of_a_run_of_version_0_2_0(
 ) -> None:
     """Somebody waves, as far as a few bars on gray tell."""
     monkeypatch.setenv("ONLOOKER_ENGINE", engine)
-    compare = exactly if engine == "torch" else partial(check, rtol=1e-3, atol=1e-4)
+    # processors round differently
+    compare = check if engine == "torch" else partial(check, rtol=1e-3, atol=1e-4)
     pixels = np.full((72, 48, 64, 3), 128, np.uint8)
     pixels[:, 12:40, 30:34] = 150
     for t, frame in enumerate(pixels):

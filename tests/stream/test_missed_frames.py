@@ -74,7 +74,10 @@ def every_slot(of: Recognizer, places: list[int], frames: list[Pixels]) -> list[
     weighted means.
     """
     streams = of.streams()
-    encoded = [streams._encode({"": (0, 0.0, frame)})[""].features for frame in frames]
+    encoded = [
+        streams._encode({"": (0, 0.0, frame)}, {"": streams._start})[""].features
+        for frame in frames
+    ]
     features = list[Tensor]()
     for (place, there), (after, then) in pairwise(zip(places, encoded, strict=True)):
         count = after - place
@@ -315,9 +318,9 @@ def test_frames_that_a_slow_model_drops_are_repeated_too(
     of = eventful(frame_rate=25.0)
     encoded = Streams._encode
 
-    def slowly_encoded(self: Streams, frames: dict[str, Frame]) -> object:
+    def slowly_encoded(self: Streams, *given: dict[str, object]) -> object:
         time.sleep(0.15)
-        return encoded(self, frames)
+        return encoded(self, *given)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Streams, "_encode", slowly_encoded)
     pieces = cut(transport_stream(100), 10)

@@ -181,7 +181,7 @@ def test_one_number_just_below_and_above_every_length_at_which_something_changes
     for below, above in zip(answers[::2], answers[1::2], strict=True):
         assert below.label == above.label == "right"
         np.testing.assert_allclose(below.scores, above.scores, atol=0.1)
-        np.testing.assert_allclose(below.score, above.score, atol=0.1)
+        np.testing.assert_allclose(below.score, above.score, atol=0.15)
     assert [bool(answer.times_text) for answer in answers] == [False] * 5 + [True]
     for answer in answers:
         assert answer.scores.sum() == pytest.approx(1)

@@ -12,11 +12,11 @@ from scipy.ndimage import gaussian_filter1d
 from onlooker.base.records import Segment
 from onlooker.data.stick_figures import (
     ACTIONS,
-    _background,
-    _colors,
+    draw_background,
     draw_figure,
     figure_boxes,
     perform,
+    person_colors,
     place_joints,
 )
 from onlooker.video.resize import Pixels
@@ -80,13 +80,13 @@ def _drawn(poses: np.ndarray, random: np.random.Generator) -> Pixels:
     H, W = SIZE
     joints = place_joints(poses, random.random() < 0.5)
     thickness = random.uniform(0.7, 1.15)
-    colors = _colors(random)
+    colors = person_colors(random)
     boxes = figure_boxes(joints, thickness)
     (left, top), right = boxes[:, :2].min(0), boxes[:, 2].max()
     ground = 0.92 * H
     height = min(0.75 * H, (W - 4) / (right - left), (ground - 2) / -top)
     origin = random.uniform(2 - left * height, W - 2 - right * height), ground
-    background = _background(SIZE, ground - 0.1 * H, random)
+    background = draw_background(SIZE, ground - 0.1 * H, random)
     frames = np.empty((len(poses), *SIZE, 3), np.uint8)
     for t, frame in enumerate(frames):
         canvas = background.copy()

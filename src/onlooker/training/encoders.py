@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from onlooker.base.config import AUTO_ENCODER, DataConfig, Eyes, LayerEyes, Settings, View
+from onlooker.base.config import AUTO_ENCODER, DataConfig, Eyes, Settings, View
 from onlooker.base.records import Clip, ClipError
 from onlooker.data.array_cache import ArrayCache
 from onlooker.data.clips import ClipFrames, crops_of, read_clips, read_header
@@ -185,8 +185,7 @@ def _compare(samples: ClipFrames, context: FitContext) -> EncoderChoice:
             normalization="lite0",
         ),
     )
-    if not samples.eyes:
-        settings = _with_views(settings, requested.data.views, "pictures")
+    settings = _with_views(settings, requested.data.views, samples=samples)
     large_samples, _ = read_clips(samples.clips, samples.classes, settings.data)
     torch.manual_seed(settings.training.seed)
     net = configured(settings, len(samples.classes))
@@ -219,7 +218,7 @@ def choose_views(encoder: EncoderChoice, *, eyes: Eyes) -> EncoderChoice:
     if eyes != "auto" or settings.data.modality != "rgb" or settings.training.features:
         return encoder
     clips = encoder.samples.clips
-    actor = _with_views(settings, ("actor",))
+    actor = _with_views(settings, ("actor",), samples=encoder.samples)
     if not _acts_in_part(clips, actor.data):
         return encoder
     positions = compared(clips)
@@ -251,12 +250,11 @@ def choose_views(encoder: EncoderChoice, *, eyes: Eyes) -> EncoderChoice:
     return chosen._replace(candidates=candidates, table=(*encoder.table, *table))
 
 
-def _with_views(
-    settings: Settings, views: tuple[View, ...], layers: LayerEyes | None = None
-) -> Settings:
-    """The settings with these views; `layers`: None: as they are."""
+def _with_views(settings: Settings, views: tuple[View, ...], *, samples: ClipFrames) -> Settings:
+    """The settings with these views; without other eyes if the samples have none."""
     data = settings.data
-    return settings._replace(data=data.with_eyes(views, layers or data.layer_eyes))
+    layers = data.layer_eyes if samples.eyes else "pictures"
+    return settings._replace(data=data.with_eyes(views, layers))
 
 
 def _acts_in_part(clips: Sequence[Clip], data: DataConfig) -> bool:
@@ -291,10 +289,8 @@ def _seen_by(encoder: EncoderChoice, views: tuple[View, ...]) -> tuple[ClipFrame
     """The samples with other views, and the context with a model for them; a ClipError if a clip
     cannot be read any more.
     """
-    settings = _with_views(encoder.context.settings, views)
-    if not encoder.samples.eyes:
-        settings = _with_views(settings, views, "pictures")
     samples = encoder.samples
+    settings = _with_views(encoder.context.settings, views, samples=samples)
     seen, _ = read_clips(samples.clips, samples.classes, settings.data, strict=True)
     torch.manual_seed(settings.training.seed)
     net = configured(settings, len(samples.classes))

@@ -203,17 +203,7 @@ def fit_states(
     tests = _StateTests(
         net, frames, tiers, groups=groups, decision=decision, lengths=lengths, rate=rate
     )
-    candidates = [_Candidate(*pair) for pair in product(_window_sets(len(lengths)), _PENALTIES)]
-    windows = search(
-        "windows of states", candidates, tests.trial, name=lambda option: option.windows_text
-    )
-    candidate = windows.value
-    table = windows.table
-    for eye in frames[0].eyes:
-        options = tests.with_eye(candidate, eye, is_requested=eyes != "auto")
-        if len(options) > 1:
-            candidate, tried = search("eyes of states", options, tests.trial)
-            table += tried
+    candidate, table = _choose(tests, is_requested=eyes != "auto")
     logits = tests.logits(candidate)
     fitted = [
         _fit_tier(tests, number, [scores[number] for scores in logits])
@@ -229,6 +219,31 @@ def fit_states(
         held_out=_held_out_states(recordings, tests, fitted),
         table=sum((tier.table for tier in fitted), table),
     )
+
+
+def _choose(
+    tests: "_StateTests", *, is_requested: bool
+) -> tuple[_Candidate, tuple[TriedCandidate, ...]]:
+    """The windows and the eyes of states, and what was tried.
+
+    Args:
+        is_requested: the other eyes count even if they are not clearly better.
+    """
+    pairs = product(_window_sets(len(tests.lengths)), _PENALTIES)
+    windows = search(
+        "windows of states",
+        [_Candidate(*pair) for pair in pairs],
+        tests.trial,
+        name=lambda option: option.windows_text,
+    )
+    candidate = windows.value
+    table = windows.table
+    for eye in tests.recordings[0].eyes:
+        options = tests.with_eye(candidate, eye, is_requested=is_requested)
+        if len(options) > 1:
+            candidate, tried = search("eyes of states", options, tests.trial)
+            table += tried
+    return candidate, table
 
 
 class _FittedTier(NamedTuple):
