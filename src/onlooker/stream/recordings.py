@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from onlooker.base.intervals import Times
 from onlooker.base.records import ClipError, Prediction, Segment, Step, Tube
 from onlooker.localization import interpolate
 from onlooker.stream.segmenters.segmenter import Floats, Segmenter, in_order
@@ -92,7 +93,18 @@ def recorded(path: Path | str, rows: Rows, segmenter: Segmenter[Any], *, end: fl
         points=rows["point"].astype(np.float32) if "attention" in names else None,
         heat=rows["heat"].copy() if "heat" in names else None,
         unusual=bool(unusual.mean() > _MOST) if len(unusual) else None,
+        pauses=_pauses(rows["time"], segmenter.longest_pause),
     )
+
+
+def _pauses(times: Floats, longest_pause: float) -> tuple[Times, ...]:
+    """The spans in which nothing was shown: each begins when its last frame ends."""
+    durations = np.diff(times)
+    before = np.flatnonzero(durations > longest_pause)
+    shown = durations[durations <= longest_pause]
+    last = float(np.median(shown)) if len(shown) else 0.0
+    starts = times[before] + last
+    return tuple(zip(starts.tolist(), times[before + 1].tolist(), strict=True))
 
 
 def _tubes(rows: Rows, events: Sequence[Segment]) -> Iterable[Tube]:
