@@ -123,7 +123,7 @@ def test_each_part_is_answered_as_if_it_were_alone(tmp_path: Path, kind: str) ->
     np.testing.assert_allclose(
         [times for _, *times in sorted(found)],
         [times for _, *times in sorted(expected)],
-        atol=0.01,
+        atol=0.1,  # each file is encoded anew
     )
 
 
