@@ -179,6 +179,14 @@ def test_no_segment_ends_after_its_video_where_stamps_jump(tmp_path: Path, kind:
     assert max(segment.end for segment in live) <= slots[-1] / RATE + 0.3
 
 
+def test_pictures_that_are_far_apart_are_shown_for_a_moment_each(tmp_path: Path) -> None:
+    path = film(tmp_path / "a.mp4", events(0), [150 * place for place in range(COUNT)])
+    prediction = stateful().predict(path)
+    budget = {row.label: row.seconds for row in prediction.budget()}
+    assert budget[NO_PICTURE] == pytest.approx(39 * (15 - 1 / 5), abs=0.01)
+    assert sum(budget.values()) < 600 + 2 * COUNT / 5  # of two tiers
+
+
 def test_frames_that_a_model_remembers_are_no_pause(tmp_path: Path) -> None:
     recognizer = eventful(frame_rate=float(RATE))
     slots = [*range(20), *range(29, 49)]
