@@ -190,7 +190,7 @@ def test_a_repeated_frame_is_not_encoded_again(monkeypatch: pytest.MonkeyPatch) 
         return encode(self, frames)  # type: ignore[arg-type]
 
     monkeypatch.setattr(type(of.model), "encode", counted)
-    for place in (0, 3, 6, 60):
+    for place in (0, 3, 6, 50):
         steps = streams.steps({"": (place, place / RATE, clips.paint(place))})
     assert encoded == [1, 1, 1, 1]
     assert len(steps) == streams.hold + 1 == 10, "no more than the longest window"
@@ -348,7 +348,7 @@ def test_a_frame_of_a_file_is_held_until_the_next_one(make_clip: Make) -> None:
     assert [step.time for step in steps] == pytest.approx(np.arange(13) / 10, abs=0.01)
     long = make_clip("long.mp4", pts=[0, 100, 5000, 5100, 5200], frames=5)
     indices = [step.index for step in of.watch(long) if step.pixels is not None]
-    assert indices == [0, *[1] * 10, 2, 3, 4], "no more than a model remembers"
+    assert indices == [0, 1, 2, 3, 4], "nothing was shown for longer than a model remembers"
     assert not any(step.too_slow for step in of.watch(long)), "unchanged frames are left out"
 
 

@@ -23,6 +23,7 @@ from onlooker.base.config import StreamConfig
 from onlooker.base.records import ClipError
 from onlooker.stream import sources as stream
 from onlooker.video import decode
+from onlooker.video.clock import AHEAD
 from onlooker.video.reader import VideoReader, read
 
 
@@ -144,7 +145,7 @@ def test_decoding_of_a_file_of_broken_packets_ends(
     monkeypatch: pytest.MonkeyPatch,
     count_items: Callable[[ModuleType, str], list[Any]],
 ) -> None:
-    path = make_clip("a.mp4", options={"g": "5", "bf": "0"})
+    path = make_clip("a.mp4", frames=60, options={"g": "5", "bf": "0"})
     data = bytearray(path.read_bytes())
     start = data.find(b"mdat") + 4
     stop = data.find(b"moov") - 4
@@ -154,4 +155,4 @@ def test_decoding_of_a_file_of_broken_packets_ends(
     packets = count_items(decode, "read_packets")
     with pytest.raises(ClipError, match="no frame could be decoded"):
         list(VideoReader(path))
-    assert len(packets) == 3
+    assert len(packets) == 3 + AHEAD

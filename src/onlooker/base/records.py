@@ -31,6 +31,8 @@ Floats = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
 # "training" or "validation" -> "loss" or "accuracy" -> a value per epoch
 Curves = dict[str, dict[str, list[float]]]
+NO_PICTURE = "no picture"  # time in which nothing was shown
+_MANY_PAUSES = 5
 UNUSUAL = "unlike all clips of training, so that little is known of it: add such clips"
 
 
@@ -196,6 +198,7 @@ class Step(Scored):
             motion. Else None.
         unusual: whether all windows that end at this frame are unlike windows of training, so that
             none of them can be an event. None: unknown, and before the first window.
+        pause: the span before this frame in which nothing was shown; None: there is none.
     """
 
     index: int
@@ -216,6 +219,7 @@ class Step(Scored):
     rows: Floats | None = None
     too_slow: tuple[float, float] | None = None
     unusual: bool | None = None
+    pause: Times | None = None
 
     def __post_init__(self) -> None:
         _check(self, len(self.classes), scores=1)
@@ -282,6 +286,7 @@ class Step(Scored):
             **super().to_dict(),
             "events": [event.to_dict() for event in self.events],
             **(states if self.decision.states else {}),
+            **({"no_picture": list(self.pause)} if self.pause else {}),
             "attention": None if self.attention is None else self.attention.tolist(),
             "boxes": [{"corners": list(box.corners), "score": box.score} for box in self.boxes],
             "point": None if self.point is None else list(self.point),
@@ -522,6 +527,7 @@ class Prediction(Scored):
     heat: Floats | None = None
     event_scores: Floats | None = None
     unusual: bool | None = None
+    pauses: tuple[Times, ...] = ()
 
     def __post_init__(self) -> None:
         _check(self, len(self.classes), scores=1, event_scores=1)
@@ -587,14 +593,17 @@ class Prediction(Scored):
         return end - self.begin
 
     def budget(self) -> list[TimeBudget]:
-        """The time budget of a recording: how long each class goes on, the longest first. The class
-        in which nothing happens has no bouts and is left out.
+        """The time budget of a recording: how long each class goes on, the longest first; and how
+        long nothing was shown, if there are pauses. The class in which nothing happens has no bouts
+        and is left out.
         """
+        pauses = [Segment(NO_PICTURE, *pause) for pause in self.pauses]
+        spans = [*self.segments, *pauses]
         budgets = list[TimeBudget]()
-        for label in self.classes:
+        for label in (*self.classes, *([NO_PICTURE] if pauses else [])):
             if label == self.nothing_name:
                 continue
-            bouts = [segment for segment in self.segments if segment.label == label]
+            bouts = [span for span in spans if span.label == label]
             lengths = [bout.end - bout.start for bout in bouts]
             budgets.append(
                 TimeBudget(
@@ -618,6 +627,13 @@ class Prediction(Scored):
         shares = [f"{row.label} {100 * row.share:.0f} %" for row in self.budget() if row.bouts]
         count = len(self.segments)
         return " · ".join([*shares, "1 bout" if count == 1 else f"{count} bouts"])
+
+    @property
+    def pauses_text(self) -> str:
+        """When nothing was shown, in words; of many pauses, the first ones."""
+        spans = [f"{start:.1f} to {end:.1f}" for start, end in self.pauses[:_MANY_PAUSES]]
+        more = [f"{len(self.pauses)} in all"] if len(self.pauses) > _MANY_PAUSES else []
+        return f"{NO_PICTURE}: {', '.join([*spans, *more])} s"
 
     @property
     def actors(self) -> tuple[Tube, ...]:
@@ -679,6 +695,7 @@ class Prediction(Scored):
             "segments": [segment.bare_dict() for segment in self.segments],
             **({"budget": [vars(row) for row in self.budget()]} if self.budget_text else {}),
             **({"assumes_rate": True} if self.assumes_rate else {}),
+            **({"no_picture": list(map(list, self.pauses))} if self.pauses else {}),
         }
 
     def __str__(self) -> str:
@@ -690,6 +707,7 @@ class Prediction(Scored):
             best += f", then {label} {100 * score:.1f} %"
         assumed = ", if there are 25 frames per second" if self.assumes_rate else ""
         times = [f"  {self.times_text}"] if self.times_text else []
+        times += [f"  {self.pauses_text}"] if self.pauses else []
         unusual = [f"  {UNUSUAL}"] if self.unusual else []
         if self.has_several_classes:
             events = [f"  {event} s" for event in self.when]

@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 
 from onlooker.base.config import StreamConfig
-from onlooker.base.records import UNUSUAL, ClipError, Step
+from onlooker.base.records import NO_PICTURE, UNUSUAL, ClipError, Step
 from onlooker.base.text import printable
 from onlooker.cli.command import print_error
 from onlooker.run.watch import watch_run
@@ -63,6 +63,9 @@ class _Printer:
             arrive, expected = (f"{round(rate, 1):g}" for rate in step.too_slow)
             frames = f"{arrive} of {expected} frames a second"
             _print_dim(f"{step.source}: too slow for this model: {frames}")
+        if step.pause:
+            start, end = step.pause
+            _print_dim(f"{step.source}: {NO_PICTURE} from {start:.2f} to {end:.2f} s")
         if not step.unusual:
             self._usual[step.source] = step.time
         since = self._usual.setdefault(step.source, step.time)

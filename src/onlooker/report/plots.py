@@ -4,6 +4,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from onlooker.base.records import NO_PICTURE
 from onlooker.base.text import printable
 
 if TYPE_CHECKING:  # matplotlib is slow to import
@@ -116,7 +117,7 @@ def found_by_alarms(curve: "AlarmCurve", marked_rate: float) -> "Figure":
 
 def ethogram(pair: "Pair", classes: Sequence[str]) -> "Figure":
     """What goes on in a recording when: a row for each class, with a line of bars for the labels and
-    one for what was found.
+    one for what was found. Time that a model does not know is time without a picture.
     """
     from matplotlib.figure import Figure
 
@@ -138,6 +139,8 @@ def ethogram(pair: "Pair", classes: Sequence[str]) -> "Figure":
                 facecolor=COLORS[line % len(COLORS)],
                 label=name if not row else None,
             )
+    for number, (start, end) in enumerate(pair[1].unknown):
+        axes.axvspan(start, end, color=FAINT, label=None if number else NO_PICTURE)
     plain(axes, "seconds")
     axes.set_xlim(0, pair[0].seconds)
     axes.set_yticks(range(len(classes)), [plain_text(name) for name in classes])

@@ -331,7 +331,7 @@ def _compared(
                 clip_name(recording.path, root_of(clips.path)),
                 recording.path,
                 Timeline.of([label for label in labels if label.label != nothing], timing.end),
-                predicted=Timeline(prediction.segments, timing.end),
+                predicted=Timeline(prediction.segments, timing.end, prediction.pauses),
                 live=Timeline(reported, timing.end),
                 second=Timeline.of(recording.second, timing.end) if recording.second else None,
             )

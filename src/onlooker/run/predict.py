@@ -148,6 +148,9 @@ def _note_times(predictions: Sequence[Prediction], recognizer: Recognizer) -> No
     assumed = [prediction.path for prediction in predictions if prediction.assumes_rate]
     note_clips(assumed, RATE_NOTE)
     note_clips([prediction.path for prediction in predictions if prediction.unusual], UNUSUAL)
+    for prediction in predictions:
+        if prediction.pauses:
+            note_clips([prediction.path], prediction.pauses_text)
 
 
 def find_videos(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:

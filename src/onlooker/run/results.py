@@ -25,7 +25,7 @@ from onlooker.base.files import (
     write_json,
 )
 from onlooker.base.intervals import as_cut, file_of, resolved
-from onlooker.base.records import ClipError, Prediction
+from onlooker.base.records import NO_PICTURE, ClipError, Prediction
 from onlooker.base.text import short_name
 from onlooker.data.split import fingerprint
 from onlooker.formats.annotations import of_prediction
@@ -253,8 +253,8 @@ def distinct_names(clips: Sequence[Path], endings: Sequence[str] = ("",)) -> lis
 
 def add_budgets(file: Path, decision: Decision, predictions: Sequence[Prediction]) -> None:
     """Write the time budgets of recordings into a CSV file, one row for each: seconds of the
-    recording; and for each state seconds, share, number of bouts, median seconds of a bout, and
-    seconds until the first one. Rows of other recordings stay. No file if there are no states.
+    recording, and those without a picture; and for each state seconds, share, number of bouts, median
+    seconds of a bout, and seconds until the first one. Rows of other recordings stay. No file if there are no states.
 
     Raises:
         FileExistsError: the file is no such table, or one of other classes.
@@ -263,7 +263,8 @@ def add_budgets(file: Path, decision: Decision, predictions: Sequence[Prediction
     if not decision.states:
         return
     names = [name for name in decision.classes if name != decision.nothing_name]
-    columns = ["recording", "seconds", *(f"{name} {key}" for name in names for key in _BUDGET_KEYS)]
+    of_states = [f"{name} {key}" for name in names for key in _BUDGET_KEYS]
+    columns = ["recording", "seconds", f"{NO_PICTURE} seconds", *of_states]
     stored = read_csv(file) if file.exists() else []
     if stored and [*stored[0]] != columns:
         raise FileExistsError(
@@ -275,6 +276,7 @@ def add_budgets(file: Path, decision: Decision, predictions: Sequence[Prediction
         budgets = {budget.label: budget for budget in prediction.budget()}
         values = (getattr(budgets[label], key) for label in names for key in _BUDGET_KEYS)
         cells = ["" if value is None else round(value, 4) for value in values]
-        rows[name] = [name, round(prediction.seconds, 3), *cells]
+        unseen = sum(end - start for start, end in prediction.pauses)
+        rows[name] = [name, round(prediction.seconds, 3), round(unseen, 3), *cells]
     file.parent.mkdir(parents=True, exist_ok=True)
     write_csv(file, [columns, *rows.values()])

@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from onlooker.base.intervals import Times
 from onlooker.base.records import ClipError, Prediction, Segment, Step, Tube
 from onlooker.localization import interpolate
 from onlooker.stream.segmenters.segmenter import Floats, Segmenter, in_order
+from onlooker.video.rates import RATE
 
 Rows = NDArray[np.void]  # structured: the frames of a recording (`collected`)
 
@@ -92,7 +94,15 @@ def recorded(path: Path | str, rows: Rows, segmenter: Segmenter[Any], *, end: fl
         points=rows["point"].astype(np.float32) if "attention" in names else None,
         heat=rows["heat"].copy() if "heat" in names else None,
         unusual=bool(unusual.mean() > _MOST) if len(unusual) else None,
+        pauses=_pauses(rows["time"], segmenter),
     )
+
+
+def _pauses(times: Floats, segmenter: Segmenter[Any]) -> tuple[Times, ...]:
+    """The spans in which nothing was shown: each begins when its last frame ends."""
+    before = np.flatnonzero(np.diff(times) > segmenter.longest_pause)
+    starts = times[before] + 1 / (segmenter.decision.frame_rate or RATE)
+    return tuple(zip(starts.tolist(), times[before + 1].tolist(), strict=True))
 
 
 def _tubes(rows: Rows, events: Sequence[Segment]) -> Iterable[Tube]:

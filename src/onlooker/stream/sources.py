@@ -27,13 +27,12 @@ from av.video.stream import VideoStream
 from onlooker.base.config import StreamConfig
 from onlooker.base.records import ClipError
 from onlooker.base.text import without_password
+from onlooker.video.clock import frame_rate, start_of
 from onlooker.video.container import LENIENT, MAX_PIXELS, error_text, video_stream
 from onlooker.video.decode import (
     Converter,
     decode_packets,
-    frame_rate,
     lacks_times,
-    start_of,
 )
 from onlooker.video.eyes import Eye, EyeRows, added, look
 from onlooker.video.rates import RATE, UNKNOWN_RATE
@@ -133,8 +132,8 @@ class LiveClock:
     damaged timestamps.
 
     A timestamp that runs backwards, or jumps by more than `leap` seconds, is ignored, and the clock
-    continues from there. After a reconnection, whose timestamps may start anywhere, the wall-clock
-    time is used.
+    continues from there; after a single wrong one, as before it. After a reconnection, whose
+    timestamps may start anywhere, the wall-clock time is used.
     """
 
     def __init__(self, leap: float) -> None:
@@ -143,10 +142,11 @@ class LiveClock:
         self._began: float | None = None
         self._last: float | None = None
         self._offset: float | None = None  # from timestamps to times, in this connection
+        self._before: float | None = None  # the offset before the last timestamp that was ignored
 
     def connected(self, rate: float) -> None:
         """Timestamps restart; `rate`: expected frames per second, 0 if unknown."""
-        self._offset = None
+        self._offset = self._before = None
         self._step = 1 / (rate if rate > 0 else RATE)
 
     @property
@@ -166,12 +166,22 @@ class LiveClock:
             seconds = after = self._last + self._step
             if self._offset is None:
                 seconds = max(now - self._began, after)
-            elif stamp is not None and self._last < stamp + self._offset <= self._last + self._leap:
-                seconds = stamp + self._offset
+            elif stamp is not None:
+                seconds = self._believed(stamp, self._last) or after
         if stamp is not None:
             self._offset = seconds - stamp
         self._last = seconds
         return seconds
+
+    def _believed(self, stamp: float, last: float) -> float | None:
+        """The time by a timestamp that follows the last one, or the one before a wrong one; None if
+        it is ignored.
+        """
+        for offset in (self._offset, self._before):
+            if offset is not None and last < stamp + offset <= last + self._leap:
+                return stamp + offset
+        self._before = self._offset
+        return None
 
 
 class Source:

@@ -2,7 +2,8 @@
 frame.
 
 Models count frames as time. So each frame has a slot in the frame rate of training (`slot_of`), and
-the slots that were missed before it repeat the last frame, whose features are known. For events,
+the slots that were missed before it repeat the last frame, whose features are known. After a pause
+that is longer than what the model remembers, a stream begins again: nothing was shown. For events,
 the features of a few missed slots are interpolated: between frames that repeat, slow motion looks
 like fast motion. While a live stream is too slow, its windows are scored by layers that were fitted
 to such frames, if the model has them.
@@ -25,6 +26,7 @@ from torch import Tensor
 
 from onlooker.base.config import DataConfig, StreamConfig
 from onlooker.base.decision import Decision
+from onlooker.base.intervals import Times
 from onlooker.base.records import Box, ClipError, Event, Floats, Segment, Step
 from onlooker.data.samples import views_of
 from onlooker.data.transforms import to_video
@@ -58,7 +60,7 @@ _POLL = 0.5  # seconds without a frame after which changes of connections are po
 _ENDING = 0.5  # seconds to wait, in the end, for the threads of all sources
 _TOO_SLOW = 0.8  # share of the frames of training below which a stream is too slow
 _FEW = 4  # missed slots in a row that are interpolated
-_RECENT = 5.0  # seconds over which arriving frames are counted
+_RECENT = 5.0  # seconds over which arriving frames are counted; a live pause is longer
 
 
 class _EncodedFrame(NamedTuple):
@@ -154,6 +156,10 @@ class Streams:
             self.rate or decision.frame_rate or RATE,
             alarms_per_hour=alarms_per_hour,
         )
+        # half a slot more than all that are repeated
+        self.longest_pause = (self.hold + 1.5) / self.rate if self.rate else math.inf
+        if self.segmenter is not None:
+            self.segmenter.longest_pause = self.longest_pause
         self.eyes = {name: EYES[name]() for name in model.stream_eyes}
         self.memories: dict[str, StreamMemory] = {}
         if data.modality != "rgb":
@@ -178,7 +184,11 @@ class Streams:
             None if that changes nothing.
         """
         memory = self.memories.pop(name, None)
-        if self.segmenter is None or memory is None or memory.frame is None or memory.last is None:
+        return None if memory is None else self._last_step(name, memory, at)
+
+    def _last_step(self, name: str, memory: StreamMemory, at: float | None = None) -> Step | None:
+        """As `end`, from the memory of the stream."""
+        if self.segmenter is None or memory.frame is None or memory.last is None:
             return None
         last = memory.last
         assert last.rows is not None
@@ -239,7 +249,8 @@ class Streams:
         before; an error leaves the memories as they were.
 
         A frame whose slot is taken counts only in what the eyes saw until the next frame: its step
-        is the last one, without events.
+        is the last one, without events. A stream that has shown nothing for more slots than the
+        model remembers ends (`end`), and begins again with the frame.
 
         Args:
             frames: by the names of the streams: index, time, and pixels `H W 3`, RGB, of any size.
@@ -248,9 +259,18 @@ class Streams:
             recorded: the streams that are never too slow: a recording may leave out unchanged
                 frames.
         """
-        memories = {name: self.memories.get(name, self._start) for name in frames}
+        before = {name: self.memories.get(name, self._start) for name in frames}
+        memories = dict(before)
+        steps = list[Step]()
+        pauses = dict[str, Times]()
         for name, (_, time, pixels) in frames.items():
             memory = memories[name]
+            if self._is_pause(memory, time, recorded=name in recorded):
+                last_step = self._last_step(name, memory)
+                steps += [last_step] if last_step else []
+                if memory.frame is not None:
+                    pauses[name] = memory.frame.time + 1 / self.rate, time
+                memory = self._start
             states = memory.eyes
             if rows is None:
                 states, seen = look(self.eyes, pixels, time, states=states)
@@ -266,18 +286,25 @@ class Streams:
             missed = [] if memory.frame is None else self._missed(memory.frame, encoded, times)
             encoded = encoded._replace(rows=memory.rows)
             queues.append([(name, frame) for frame in (*missed, encoded)])
-            memories[name] = self._arrived(
-                memory, encoded, slots[name][-1], recorded=name in recorded
-            )
-        steps = list[Step]()
+            since, pace = self._pace(before[name], encoded.time, recorded=name in recorded)
+            memory = replace(memory, frame=encoded, slot=slots[name][-1], rows={})
+            memories[name] = replace(memory, since=since, pace=pace)
         for batch in zip_longest(*queues):
-            steps += self._step(dict(filter(None, batch)), memories)
+            for step in self._step(dict(filter(None, batch)), memories):
+                steps.append(replace(step, pause=pauses.get(step.source or "")))
         for name, (index, time, pixels) in frames.items():
             if not slots[name] and (last := memories[name].last):
                 again = replace(last, index=index, time=time, pixels=pixels)
                 steps.append(replace(again, events=(), begun=(), rows=None))
         self.memories |= memories
         return steps
+
+    def _is_pause(self, memory: StreamMemory, time: float, *, recorded: bool) -> bool:
+        """Whether nothing was shown before a frame, rather than frames that a slow reader of a live
+        stream has left out.
+        """
+        passed = time - memory.frame.time if memory.frame else 0.0
+        return passed > self.longest_pause and (recorded or passed > _RECENT)
 
     def _slots(self, memory: StreamMemory, time: float) -> range:
         """Missed slots before a frame, as far as the model remembers them, and the frame's slot;
@@ -305,18 +332,15 @@ class Streams:
             for frame, features in zip(frames, between, strict=True)
         ]
 
-    def _arrived(
-        self, memory: StreamMemory, frame: _EncodedFrame, slot: int, *, recorded: bool
-    ) -> StreamMemory:
-        """The memory of a stream with a new frame, before the model has processed it."""
-        passed = frame.time - memory.frame.time if memory.frame else 0.0
-        memory = replace(memory, frame=frame, slot=slot, rows={})
+    def _pace(self, before: StreamMemory, time: float, *, recorded: bool) -> tuple[float, float]:
+        """`since` and `pace` of a stream with a new frame, from its memory before it."""
+        passed = time - before.frame.time if before.frame else 0.0
         if passed <= 0 or recorded:
-            return replace(memory, since=frame.time, pace=self.rate)
+            return time, self.rate
         # all frames count alike at first, and the last seconds later
-        weight = max(passed / (frame.time - memory.since), 1 - math.exp(-passed / _RECENT))
-        pace = (1 - weight) * memory.pace + weight / passed
-        return replace(memory, pace=min(self.rate, pace))
+        weight = max(passed / (time - before.since), 1 - math.exp(-passed / _RECENT))
+        pace = (1 - weight) * before.pace + weight / passed
+        return before.since, min(self.rate, pace)
 
     def _too_slow(self, memory: StreamMemory, time: float) -> tuple[float, float] | None:
         is_known = time - memory.since > _RECENT / 2

@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 from onlooker.base.intervals import Times, file_of
 from onlooker.base.records import ClipError, Frames
 from onlooker.video.bits import SAMPLED, WIDE, Values, bits_of, to_bytes
+from onlooker.video.clock import RAW, FileClock
 from onlooker.video.container import MAX_SIDE, REENCODE, check_size, error_text, open_video
-from onlooker.video.rates import HIGHEST, LOWEST, RATE, is_possible, stated_rate
+from onlooker.video.rates import HIGHEST, RATE, is_possible, stated_rate
 from onlooker.video.resize import Pixels, resize, shrink
 from onlooker.video.sampling import Indices, Sampling, Timing
 
@@ -39,10 +40,7 @@ _WIDE = {
     **dict.fromkeys(("gray16", "ya16"), "gray16le"),
     **dict.fromkeys(("rgb48", "bgr48", "rgba64", "bgra64", "gbrp16", "gbrap16"), "rgb48le"),
 }
-_SAME = 1e-3  # seconds: less is rounding
 _MIN_RATED_FRAMES = 3  # fewer have no frame rate: the distance of two may be anything
-# formats of frames without timestamps
-_RAW = frozenset({"h264", "hevc", "m4v", "mpegvideo", "mjpeg", "mpjpeg"})
 
 Which = Sampling | Sequence[int] | Indices  # frames: chosen by a sampling, or by their indices
 Seen = Callable[[int, Pixels], None]  # called with the index and the pixels `H W 3` of a frame
@@ -142,25 +140,15 @@ def orientation(frame: VideoFrame) -> tuple[bool, int, int]:
     return transposed, -1 if right < 0 else 1, -1 if down < 0 else 1
 
 
-def start_of(container: InputContainer, first_stamp: float) -> float:
-    """The time stamp, in seconds, at which players begin a file: its first frame, or sound before
-    it.
-    """
-    start = first_stamp if container.start_time is None else container.start_time / av.time_base
-    return start if start < first_stamp - _SAME else first_stamp
-
-
 def lacks_times(container: InputContainer, stream: VideoStream, *, is_live: bool = False) -> bool:
-    """Whether neither timestamps nor the codec state a frame rate, or they state an impossible one.
-    The rate of a live stream is estimated from its first frames, and is not judged.
+    """Whether neither timestamps nor the codec state a frame rate, or they state more frames than
+    any camera takes. The rate of a live stream is estimated from its first frames, and is not
+    judged; timestamps that are far apart are believed.
     """
-    if container.format.name in _RAW:
+    if container.format.name in RAW:
         return not is_possible(float(stream.codec_context.framerate or 0))
-    rates = [float(rate) for rate in (stream.average_rate, stream.base_rate) if rate]
-    if is_live or not rates or 0 < stream.frames < _MIN_RATED_FRAMES:
-        return False
-    # the mean is low as well where unchanged frames are left out
-    return rates[0] > HIGHEST or max(rates) < LOWEST
+    rate = float(stream.average_rate or stream.base_rate or 0)
+    return not is_live and rate > HIGHEST and not 0 < stream.frames < _MIN_RATED_FRAMES
 
 
 def end_of(times: NDArray[np.float64], duration: float) -> float:
@@ -174,13 +162,6 @@ def end_of(times: NDArray[np.float64], duration: float) -> float:
             float(np.quantile(np.diff(times), 0.1, method="lower")) if len(times) > 1 else 1 / RATE
         )
     return float(times[-1]) + duration
-
-
-def frame_rate(container: InputContainer, stream: VideoStream) -> float:
-    """Frames per second; 25 if the file or sender states none, or an impossible rate."""
-    codec_rate = stream.codec_context.framerate if container.format.name in _RAW else None
-    rate = float(codec_rate or stream.average_rate or stream.guessed_rate or 0)
-    return rate if is_possible(rate) else RATE
 
 
 class FrameStore:
@@ -283,12 +264,6 @@ def read_packets(container: InputContainer, stream: VideoStream) -> Iterator["Pa
         return
 
 
-def has_display_times(container: InputContainer, stream: VideoStream) -> bool:
-    """Whether packet timestamps are display times. AVI stores only the decoding order."""
-    reordered = stream.codec_context.has_b_frames or stream.codec_context.name in ("h264", "hevc")
-    return not (container.format.name == "avi" and reordered)
-
-
 def decode_packets(
     path: Path | str, stream: VideoStream, packets: Iterable["Packet[VideoStream] | None"]
 ) -> Iterator[VideoFrame]:
@@ -311,28 +286,18 @@ def decode_file(path: Path) -> Iterator[tuple[int, float, VideoFrame]]:
     """All frames of a file that can be decoded, in display order: index, seconds (`base.records`),
     frame.
 
-    Times always ascend: a frame whose timestamp is missing or runs backwards follows one frame
-    duration after the last.
+    Times always ascend (`FileClock`).
 
     Raises:
         ClipError: the file cannot be opened, or has no such frames.
     """
     with open_video(path) as (container, stream):
-        reliable = has_display_times(container, stream)
-        unit = float(stream.time_base or 0)
-        duration = 1 / frame_rate(container, stream)
+        clock = FileClock(container, stream)
         even = (stated_rate(path) or RATE) if lacks_times(container, stream) else None
         index = -1
-        seconds = 0.0
-        origin = 0.0
-        for index, frame in enumerate(
-            decode_packets(path, stream, chain(read_packets(container, stream), [None]))
-        ):
-            stamp = frame.pts * unit if reliable and frame.pts is not None else None
-            if index == 0:
-                origin = start_of(container, stamp or 0.0)
-            since = 0.0 if stamp is None else stamp - origin
-            seconds = since if index == 0 or since > seconds else seconds + duration
+        packets = clock.reading(read_packets(container, stream))
+        for index, frame in enumerate(decode_packets(path, stream, chain(packets, [None]))):
+            seconds = clock(frame)
             yield index, index / even if even else seconds, frame
     if index < 0:
         raise ClipError(path, "no frame could be decoded", REENCODE)

@@ -20,12 +20,12 @@ from PIL import Image
 from onlooker.base.files import atomic_file
 from onlooker.base.intervals import file_of
 from onlooker.base.records import ClipError
+from onlooker.video.clock import frame_rate
 from onlooker.video.container import open_video
 from onlooker.video.decode import (
     Converter,
     decode_file,
     decode_packets,
-    frame_rate,
     lacks_times,
     orientation,
     read_packets,

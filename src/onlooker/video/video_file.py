@@ -31,16 +31,15 @@ from numpy.typing import NDArray
 from onlooker.base.intervals import file_of
 from onlooker.base.parallel import free_cores
 from onlooker.base.records import ClipError
+from onlooker.video.clock import has_display_times, is_decoding_order, start_of
 from onlooker.video.container import open_video
 from onlooker.video.decode import (
     Converter,
     FrameStore,
     decode_file,
     end_of,
-    has_display_times,
     lacks_times,
     read_packets,
-    start_of,
 )
 from onlooker.video.rates import RATE, stated_rate
 from onlooker.video.resize import Pixels
@@ -292,7 +291,10 @@ def index_packets(container: InputContainer, stream: VideoStream) -> tuple[Packe
     keys = np.array(key_marks, bool)
     hidden = np.array(hidden_marks, bool)
     shown = np.argsort(ticks, kind="stable")
-    if not (reliable and keys[:1].any() and not hidden.all() and (np.diff(ticks[shown]) > 0).all()):
+    ascending = bool((np.diff(ticks[shown]) > 0).all()) and is_decoding_order(
+        ticks, is_reordered=stream.codec_context.has_b_frames
+    )
+    if not (reliable and keys[:1].any() and not hidden.all() and ascending):
         return None, len(ticks)
     shown = shown[~hidden[shown]]
     unit = float(stream.time_base or 0)

@@ -71,7 +71,7 @@ export class LookResult {
     return h("ul.events", { "aria-label": t("result.budget") }, parts.filter(({ bouts }) => bouts).map((part) =>
       h("li", {}, h("button.event", { type: "button", "--color": colorOf(part.label),
         title: t("result.median", { time: seconds(part.median) }),
-        onclick: () => this.player.seek(next(part.label).start) },
+        onclick: () => this.player.seek(next(part.label)?.start ?? this.player.time) },
       h("span.dot"), h("span", {}, spoken(part.label)),
       h("span.when", {}, `${percent(part.share)} · ${t("result.bouts", { count: part.bouts })}`)))));
   }

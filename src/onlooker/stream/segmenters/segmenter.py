@@ -2,8 +2,10 @@
 frame by frame.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from operator import attrgetter
 from typing import Generic, NamedTuple, TypeVar
 
@@ -61,12 +63,15 @@ class Segmenter(ABC, Generic[Memory]):
             longer than the clips of training, and the features of a few missed frames are
             interpolated. Else every video is a recording, missed frames are repeated, and the begin
             of a segment is reported, too, before its end.
+        longest_pause: seconds between two frames above which nothing was shown between them; no
+            window and no segment is in both parts.
     """
 
     decision: Decision
     start: Memory
     delay: int
     has_pauses: bool
+    longest_pause: float = math.inf
 
     @abstractmethod
     def set_threshold(self, threshold: float) -> None:
@@ -121,6 +126,17 @@ class Segmenter(ABC, Generic[Memory]):
     @abstractmethod
     def answer(self, times: Sequence[float], rows: Floats, end: float) -> RecordingAnswer:
         """The answer for a recording, from the arguments of `find`."""
+
+
+def shown_parts(times: Sequence[float], longest_pause: float) -> list[slice]:
+    """The parts of a recording between which nothing was shown.
+
+    Args:
+        times: `T`, of its frames, seconds, ascending.
+        longest_pause: as in `Segmenter`.
+    """
+    after = (np.flatnonzero(np.diff(times) > longest_pause) + 1).tolist()
+    return [slice(*bounds) for bounds in pairwise((0, *after, len(times)))]
 
 
 def in_order(segments: Iterable[Segment]) -> list[Segment]:

@@ -22,6 +22,7 @@ from onlooker.stream.segmenters.segmenter import (
     SegmentStep,
     TimedBox,
     in_order,
+    shown_parts,
 )
 
 Ints = NDArray[np.int64]
@@ -439,8 +440,10 @@ class SemiMarkovSegmenter(Segmenter[SemiMarkovMemory]):
 
     def find(self, times: Sequence[float], rows: Floats, end: float | None = None) -> list[Segment]:
         bouts = list[Segment]()
-        for columns, decoder in zip(self.columns, self.decoders, strict=True):
-            bouts += decoder.decode(times, rows[:, columns], end)
+        for part in shown_parts(times, self.longest_pause):
+            part_end = end if part.stop == len(times) else None
+            for columns, decoder in zip(self.columns, self.decoders, strict=True):
+                bouts += decoder.decode(times[part], rows[part, columns], part_end)
         return in_order(bouts)
 
     def step(
@@ -455,7 +458,7 @@ class SemiMarkovSegmenter(Segmenter[SemiMarkovMemory]):
         times = (*memory.times, time)
         if len(waiting) <= self.delay:
             memory = memory._replace(windows=waiting, times=times)
-            none = np.zeros((0, scores.shape[1]))
+            none = np.zeros((0, scores.shape[1]), scores.dtype)
             return SegmentStep(memory, [], (), scores=memory.scores, rows=none)
         posteriors = self.probabilities(
             sum(waiting[offset][place] for place, offset in enumerate(self.offsets))

@@ -19,6 +19,7 @@ from onlooker.stream.segmenters.segmenter import (
     SegmentStep,
     TimedBox,
     in_order,
+    shown_parts,
 )
 
 _OVERLAP = 0.1  # IoU in time above which two windows show one event, whatever their classes
@@ -128,11 +129,12 @@ class WindowSegmenter(Segmenter[WindowMemory]):
             times: `T`, seconds, ascending.
             scores: `T L K`, of the windows that end at each frame.
         """
-        memory = self.start
-        for time, frame_scores in zip(times, scores, strict=True):
-            final, _, memory = self._advance(memory, time, frame_scores)
-            yield from ((event, time) for event in final)
-        yield from ((event, times[-1]) for event in self.finish(memory))
+        for part in shown_parts(times, self.longest_pause):
+            memory = self.start
+            for time, frame_scores in zip(times[part], scores[part], strict=True):
+                final, _, memory = self._advance(memory, time, frame_scores)
+                yield from ((event, time) for event in final)
+            yield from ((event, time) for event in self.finish(memory))
 
     def step(
         self,
@@ -189,10 +191,12 @@ class WindowSegmenter(Segmenter[WindowMemory]):
         best window.
         """
         nothing = self.decision.nothing_class
+        parts = shown_parts(times, self.longest_pause)
+        highest = [highest_around(rows[part], self.lengths) for part in parts]
         return RecordingAnswer(
             self.decision,
             sorted(self.find(times, rows), key=lambda event: -event.score),
-            with_nothing(highest_around(rows, self.lengths), nothing),
+            with_nothing(np.concatenate(highest), nothing),
             scores=class_scores(rows, nothing),
             event_scores=with_nothing(rows.max((0, 1)), nothing),
         )
