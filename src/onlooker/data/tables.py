@@ -6,6 +6,7 @@ import csv
 import io
 import os
 import re
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from onlooker.base.files import read_bytes
 from onlooker.base.records import ClipError
+from onlooker.base.text import some_of
 from onlooker.video.reader import SUFFIXES
 
 Row = tuple[int, dict[str, str]]  # the number of its line, and its values by column
@@ -103,13 +105,23 @@ class ListTable:
         return notes
 
 
-def read_table(path: Path, columns: Sequence[str], optional: Sequence[str] = ()) -> ListTable:
+def read_table(
+    path: Path,
+    columns: Sequence[str],
+    optional: Sequence[str] = (),
+    *,
+    left_out: Counter[str] | None = None,
+) -> ListTable:
     """The rows of a CSV file, separated by commas, semicolons or tabs.
 
     Columns may have any of their usual names, in any case; `group` names recordings, or tiers if a
     file has several. Without a header, lines are a path to a
     video and the value of the second column. A row with times may have no label: it is unknown
     what happens then. A line may end before its last columns, which are then empty.
+
+    Args:
+        left_out: counts rows that are not complete or too long, which are left out; None: they are
+            refused.
 
     Raises:
         ClipError: no such file, no CSV, a column is missing or there twice, a row is not complete
@@ -146,17 +158,28 @@ def read_table(path: Path, columns: Sequence[str], optional: Sequence[str] = ())
         rows = [(n, row | {"tier": row["recording"], "recording": ""}) for n, row in rows]
     used = [column for column in optional if any(row.get(column) for _, row in rows)]
     needed = [*columns, *(column for column in used if column not in _MAY_BE_EMPTY)]
+    complete = list[Row]()
+    incomplete = list[str]()
     for (number, row), (_, fields) in zip(rows, lines, strict=True):
         problem = f"line {number} is {delimiter.join(fields)!r}"
         has_times = row.get("start") or row.get("start_frame")
         may_be_empty = ("label", "split") if has_times and not row.get("label") else ()
+        remedy = ""
         if empty := [name for name in needed if not row[name] and name not in may_be_empty]:
-            expected = f"expected a value for {names[empty[0]]}, as in other rows"
-            raise ClipError(path, problem, expected)
-        if any(fields[len(header) :]):
+            remedy = f"expected a value for {names[empty[0]]}, as in other rows"
+        elif any(fields[len(header) :]):
             problem += f": {len(fields)} fields below {len(header)} columns"
-            raise ClipError(path, problem, f'put a field that contains "{delimiter}" into quotes')
-    return ListTable(rows, header, names)
+            remedy = f'put a field that contains "{delimiter}" into quotes'
+        if not remedy:
+            complete.append((number, row))
+        elif left_out is None:
+            raise ClipError(path, problem, remedy)
+        else:
+            incomplete.append(str(number))
+    if left_out is not None and incomplete:
+        kind = f"rows that are not complete, or too long (line {some_of(incomplete)})"
+        left_out[kind] += len(incomplete)
+    return ListTable(complete, header, names)
 
 
 def _has_tiers(rows: Sequence[Row], names: Mapping[str, str]) -> bool:

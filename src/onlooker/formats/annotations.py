@@ -5,19 +5,21 @@ video and a label for each thing that somebody has labeled:
 
     def read(path: Path, requested: Requested, left_out: Counter[str]) -> Labels:
         for line, fields in enumerate(csv.reader(path.open()), 1):
-            with reading(path, f"line {line}: ", EXPORT_AGAIN):
+            with entry(path, f"line {line}: ", left_out):
                 name, start, end, label, tier = fields
+                times = parse_time(start), parse_time(end)
                 video = find_video(path.parent, name)
-                yield video, make_label(label, parse_time(start), parse_time(end), tier=tier)
+                yield video, requested.segment(label, *times, tier=tier, left_out=left_out)
 
-`find_video` searches for the video beside the file (`by_stem`: by its name without suffix; split
-and group: `video._replace`). `make_label` checks label and times, in seconds; `tier` is the group of
-labels that exclude each other, `subject` who does it. Time in which nobody knows what happens is
-`unknown_time(start, end)`; what is not read is counted in `left_out`; an event without a duration
-has the times of `requested.of_point`. Within `reading`, a KeyError or ValueError becomes an error
-that names the file and the place. A function `write` takes recordings, whose `labels` are segments.
-A function `recognizes` tells a file from others of its suffix by the content. Whatever this module,
-`convert` and training do with labels, such as merging, splits and tiers, needs nothing else.
+`find_video` searches for the video beside the file (`by_stem`: by its name without suffix; split,
+group and scorer: `video._replace`). `requested.segment` checks label and times, in seconds; `tier` is
+the group of labels that exclude each other, `subject` who does it; an event without a duration has
+the times of `requested.of_point`. Time in which nobody knows what happens is
+`unknown_time(start, end)`; what is not read is counted in `left_out`. Within `entry`, a KeyError or
+ValueError costs that entry, which is counted and named. A function `write` takes recordings, whose
+`labels` are segments. A function `recognizes` tells a file from others of its suffix by the content.
+Whatever this module, `convert` and training do with labels, such as merging, splits and tiers, needs
+nothing else.
 """
 
 import math
@@ -52,7 +54,7 @@ from onlooker.formats.labels import (
     make_label,
     unknown_time,
 )
-from onlooker.formats.videos import ends_before, length_of, timing_of
+from onlooker.formats.videos import ends_before, length_of, of_first_scorers, timing_of
 from onlooker.video.write import is_drawn
 
 __all__ = ["write_segments"]
@@ -69,7 +71,7 @@ def read_labels(
     left_out: Counter[str] | None = None,
 ) -> list[Recording]:
     """The recordings that files in `FORMATS` label, in seconds of the clock of players: one for
-    each video, or several if its labels are of several splits or groups. Of labels that differ in
+    each video, or several if its labels are of several splits, groups or scorers. Of labels that differ in
     score alone, the best one is kept.
 
     A video is searched for beside the file; it may be absent. One without labels is left out.
@@ -88,14 +90,16 @@ def read_labels(
     for path in paths:
         videos = defaultdict[Video, list[Segment]](list)
         with reading(path, remedy=EXPORT_AGAIN):
-            pairs = _format_of(path).read(path, requested, left_out)
+            pairs = [*_format_of(path).read(path, requested, left_out)]
+            for video, _ in pairs:
+                videos[video]  # in the order of the file
             for video, label in sorted(pairs, key=lambda pair: pair[1].start):
                 _require_one_name(path, video, names)
                 if not label.label or not ends_before(video.path, label.end):
                     videos[video].append(label)
                     continue
                 left_out["intervals that end after their video"] += 1
-                if label.start < (end := length_of(video.path)):
+                if label.start < (end := round(length_of(video.path), 3)):
                     videos[video].append(unknown_time(label.start, end))
         labeled = {
             video.path for video, labels in videos.items() if any(label.label for label in labels)
@@ -114,6 +118,7 @@ def read_labels(
             tuple(label.span for label in labels if not label.label),
             group=video.group,
             split=video.split,
+            scorer=video.scorer,
         )
         for video, labels in zip(recordings, map(_distinct, recordings.values()), strict=True)
     ]
@@ -144,11 +149,11 @@ def _distinct(segments: Iterable[Segment]) -> list[Segment]:
 
 def unknown_seconds(recordings: Iterable[Recording]) -> dict[Path, float]:
     """Seconds of unknown time by video, without videos that have none: time that is unknown and not
-    labeled, as in training, up to the end of the video if it exists.
+    labeled by its first scorer, as in training, up to the end of the video if it exists.
     """
     labeled = defaultdict[Path, list[Times]](list)
     unlabeled = defaultdict[Path, list[Times]](list)
-    for recording in recordings:
+    for recording in of_first_scorers(recordings):
         labeled[recording.path] += [label.span for label in recording.labels]
         unlabeled[recording.path] += recording.unknown
     seconds = dict[Path, float]()

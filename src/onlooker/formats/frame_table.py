@@ -44,7 +44,8 @@ def read(path: Path, requested: Requested, left_out: Counter[str]) -> Labels:
     note(f"columns that have 0 and 1 alone are read as behaviors: {columns}", once=True)
     for start, end in _spans((shown == -1).any(1), bounds):
         yield video, unknown_time(start, end)
-    if (timing := timing_of(video.path)) and round(timing.end, 3) > round(bounds[-1], 3):
+    timing = timing_of(video.path)
+    if timing and _milliseconds(timing.end) > _milliseconds(bounds[-1]):
         yield video, unknown_time(bounds[-1], timing.end)
     for name, marks in behaviors.items():
         for start, end in _spans(marks, bounds):
@@ -71,7 +72,7 @@ def _frame_times(path: Path, video: Path, count: int, *, fps: float | None) -> l
             frames.
     """
     if fps:
-        return [math.floor(1000 * frame / fps + 0.001) / 1000 for frame in range(count + 1)]
+        return [_milliseconds(frame / fps) / 1000 for frame in range(count + 1)]
     timing = timing_of(video)
     if timing is None or timing.assumes_rate:
         problem = f"the frames per second of {video} are not known"
@@ -82,6 +83,11 @@ def _frame_times(path: Path, video: Path, count: int, *, fps: float | None) -> l
         problem = f"{count} frames, and {video} has {frames}"
         raise ClipError(path, problem, "give the rows per second as --fps, or the right video")
     return [float(bounds[min(frame, frames)]) for frame in range(max(count, frames) + 1)]
+
+
+def _milliseconds(seconds: float) -> int:
+    """Rounded down, as `frame_bounds`."""
+    return math.floor(1000 * seconds + 0.001)
 
 
 def _spans(marks: NDArray[np.bool_], bounds: Sequence[float]) -> Iterator[Times]:
