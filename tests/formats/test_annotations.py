@@ -480,6 +480,27 @@ def test_what_other_programs_write_is_understood(
     }
 
 
+def test_what_is_read_in_part_is_counted(tmp_path: Path) -> None:
+    """The second video of ELAN, and several voices in a cue of WebVTT; one is who does it."""
+    second = '<MEDIA_DESCRIPTOR MEDIA_URL="file:///C:/side%20view.mp4"/></HEADER>'
+    (tmp_path / "a.eaf").write_text(EAF_OF_A_SECOND.replace("</HEADER>", second))
+    said = call("convert", tmp_path / "a.eaf", tmp_path / "a.csv").stderr
+    assert "left out: 1 further videos (side view.mp4); labels are of the first one" in said
+    cues = ["<v.loud Tom &amp; Ann>wave</v>", "<v Tom>jump</v> <v Ann>jump</v>", "<i>sit</i>"]
+    times = "00:01.000 --> 00:02.000"
+    (tmp_path / "a.vtt").write_text(
+        "\n\n".join(["WEBVTT", *(f"{times}\n{cue}" for cue in cues)])
+    )
+    left_out = Counter[str]()
+    (segments,) = segments_of(tmp_path / "a.vtt", left_out=left_out).values()
+    assert {(each.label, each.subject) for each in segments} == {
+        ("wave", "Tom & Ann"),
+        ("jump jump", ""),
+        ("sit", ""),
+    }
+    assert left_out == {"voices of cues that have several": 2}
+
+
 def test_a_list_keeps_recordings_that_only_some_rows_have(tmp_path: Path) -> None:
     recordings = [
         Recording(tmp_path / "a.mp4", (Segment("x", 0.0, 1.0),), group="tom"),
@@ -848,6 +869,14 @@ def files_with(
             rows += [
                 f"{each.start}\t{each.end - each.start}\t{each.label}" for each in intervals
             ]
+            if name == "boris-table":
+                rows = [
+                    "Observation id,Media file name,Subject,Behavior,Behavior type,Start (s),Stop (s)"
+                ]
+                rows += [
+                    f"o,{video.name},{each.subject},{each.label},STATE,{each.start},{each.end}"
+                    for each in intervals
+                ]
             if name == "frame-table":
                 rows = [",x,y"]
                 for frame in range(48):

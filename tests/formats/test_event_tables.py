@@ -196,6 +196,28 @@ def test_frames_without_a_row_are_not_known(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "is_probability"),
+    [
+        *(
+            (name, True)
+            for name in ("Probability_attack", "attack_prob", "attack_p", "p(attack)")
+        ),
+        *((name, False) for name in ("attack", "probe", "p", "P", "jump", "improbable step")),
+    ],
+)
+def test_probabilities_are_no_behaviors(
+    tmp_path: Path, name: str, is_probability: bool
+) -> None:
+    """In a short video, a column of probabilities may have 0 and 1 alone."""
+    (tmp_path / "a.csv").write_text(f",rest,{name}\n0,1,1.0\n1,0,0.0\n")
+    left_out = Counter[str]()
+    (segments,) = segments_of(tmp_path / "a.csv", Requested(fps=10), left_out).values()
+    assert {each.label for each in segments} == ({"rest"} if is_probability else {"rest", name})
+    counts = {f"column {name} (by its name, a probability)": 1}
+    assert left_out == (counts if is_probability else {})
+
+
 def test_a_list_of_numbers_is_no_table_of_frames(tmp_path: Path) -> None:
     touch(tmp_path, "0.mp4", "1.mp4")
     for text in ("path,label\n0.mp4,0\n1.mp4,1\n", "0.mp4,0\n1.mp4,1\n"):

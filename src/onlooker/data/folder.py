@@ -24,8 +24,28 @@ from onlooker.video.reader import SUFFIXES, is_video
 RECORDINGS = "recordings.csv"
 CUT_FROM = "cut_from"  # its column with the file that a clip is a part of
 KEPT_RECORDINGS = Path(".onlooker", "recordings")  # in the folder of clips: such files
+# In small letters: of operating systems, and of network storage (recycle bins, snapshots, thumbnails).
 SYSTEM_FOLDERS = frozenset(
-    {"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"}
+    {
+        "__macosx",
+        "$recycle.bin",
+        "recycler",
+        "system volume information",
+        "lost+found",
+        "network trash folder",
+        "temporary items",
+        "#recycle",
+        "#snapshot",
+        "~snapshot",
+        "@eadir",
+        "@tmp",
+        "@synoresource",
+        "@recycle",
+        "@recently-snapshot",
+        "@.thumb",
+        "@__thumb",
+        "@sharebin",
+    }
 )
 _PERSON = re.compile(
     r"(person|subject|participant|actor|signer|user|subj|sub|p|s)[-_ ]*\d+", re.IGNORECASE
@@ -41,7 +61,8 @@ def read_folder(folder: Path, classes: int = 2) -> ClipSet:
 
     A clip is a video file or a folder with an image sequence. Hidden entries and folders of
     operating systems are skipped. Clips may differ in size and length. In a class folder without
-    clips of its own, each sub-folder is a recording, such as a person, or a split.
+    clips of its own, each sub-folder is a recording, such as a person, or a split. If the class
+    folders are named like people, it is the other way around, and a note says so.
 
     If `recordings.csv` (columns clip, recording) is in the folder, the clips that it lists carry
     their recordings.
@@ -59,8 +80,9 @@ def read_folder(folder: Path, classes: int = 2) -> ClipSet:
         state = "a file, not a folder" if folder.exists() else "no such folder"
         raise ClipError(folder, state, "give a folder with one sub-folder per class")
     refuse_run(folder)
+    people = set[str]()
     parts = {
-        name: [replace(clip, root=folder) for clip in _clips_by_class(path, classes)]
+        name: [replace(clip, root=folder) for clip in _clips_by_class(path, classes, people)]
         for name, path in (_split_folders(folder) or {"": folder}).items()
     }
     clips = [clip for part in parts.values() for clip in part]
@@ -75,8 +97,15 @@ def read_folder(folder: Path, classes: int = 2) -> ClipSet:
         notes += [f"{RECORDINGS}: {note}" for note in (*table.notes(), *unlisted)]
     used = {clip.recording for part in parts.values() for clip in part}
     if recordings := sorted(sub_folders & used):
-        together = "a split keeps the clips of each together"
-        notes.append(f"sub-folders of classes are recordings ({some_of(recordings)}); {together}")
+        text = f"sub-folders of classes are recordings ({some_of(recordings)})"
+        if people:
+            inside = some_of(sorted({clip.label for clip in clips}))
+            text = f"folders are named like people ({some_of(recordings)}) and taken for recordings"
+            text += f", their sub-folders for the classes ({inside})"
+        notes.append(f"{text}; a split keeps the clips of each together")
+    if people:
+        name = min(people)
+        notes.append(f"if {name} is a class, rename its folder, such as to class-{name}")
     left_out = []
     ignored = []
     for path in list_files(folder, {clip.path for clip in clips}.__contains__)[1]:
@@ -136,7 +165,7 @@ def entries(folder: Path) -> list[Path]:
 
 def is_hidden(name: str) -> bool:
     """Whether a file or folder of this name is neither a clip nor a class."""
-    return name.startswith(".") or name in SYSTEM_FOLDERS
+    return name.startswith(".") or name.casefold() in SYSTEM_FOLDERS
 
 
 def _is_clip(path: Path) -> bool:
@@ -258,7 +287,8 @@ def _split_folders(folder: Path) -> dict[str, Path]:
     return names if "training" in names and len(names) > 1 and not holds_clips else {}
 
 
-def _clips_by_class(folder: Path, classes: int) -> list[Clip]:
+def _clips_by_class(folder: Path, classes: int, people: set[str]) -> list[Clip]:
+    """The clips of class folders; `people` gets the names of folders that are taken for people."""
     labels = [path for path in entries(folder) if path.is_dir()]
     clips = {label: _clips_of(label) for label in labels}
     loose = [path for path in entries(folder) if _is_clip(path)]
@@ -282,6 +312,7 @@ def _clips_by_class(folder: Path, classes: int) -> list[Clip]:
     if all(_PERSON.fullmatch(label.name) for label in labels) and not any(
         map(_PERSON.fullmatch, recordings | {""})
     ):
+        people.update(label.name for label in labels)
         return [Clip(clip.path, clip.recording, clip.label) for clip in all_clips if clip.recording]
     return all_clips
 

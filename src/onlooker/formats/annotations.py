@@ -37,6 +37,7 @@ from onlooker.formats import (
     activitynet,
     bids,
     boris,
+    boris_table,
     csv_list,
     elan,
     frame_table,
@@ -179,8 +180,9 @@ def find_format(path: Path, name: str | None = None) -> str:
     for format_name, form in FORMATS.items():
         if format_name == name if name else form.ending.endswith(suffix):
             return format_name
+    problem = f"{path}: no format is called {name or suffix!r}"
     raise ValueError(
-        f"{path}: no format is called {name or suffix!r}; {suggestion(name or suffix, [*FORMATS])}"
+        f"{problem}; {suggestion(name or suffix, [*FORMATS])}; export tables as .csv or .tsv"
     )
 
 
@@ -233,6 +235,12 @@ FORMATS = {
     "elan": Format(".eaf", elan.read, elan.write),
     "webvtt": Format(".vtt", webvtt.read, webvtt.write),
     "boris": Format(".boris", boris.read),
+    "boris-table": Format(
+        "_boris.csv",
+        boris_table.read,
+        recognizes=boris_table.recognizes,
+        suffixes=(".csv", ".tsv"),
+    ),
     "bids": Format("_events.tsv", bids.read, recognizes=bids.recognizes, suffixes=(".csv", ".tsv")),
     "frame-table": Format(
         "_labels.csv",
