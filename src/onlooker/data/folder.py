@@ -14,7 +14,7 @@ from pathlib import Path
 from onlooker.base.files import model_folder
 from onlooker.base.intervals import parse_time, with_interval
 from onlooker.base.records import Clip, ClipError
-from onlooker.base.text import composed, relative_name, some_of
+from onlooker.base.text import composed, counted, relative_name, some_of
 from onlooker.data.lists import SPLIT_NAMES, group_names
 from onlooker.data.split import ClipSet
 from onlooker.data.tables import ListTable, read_table
@@ -305,7 +305,7 @@ def _clips_by_class(folder: Path, classes: int, people: set[str]) -> list[Clip]:
         )
     if len({composed(label.name) for label in labels}) < classes:
         expected = f"expected at least {classes}, each with the clips of one class"
-        raise ClipError(folder, _count(len(labels), "sub-folder"), expected)
+        raise ClipError(folder, counted(len(labels), "sub-folder"), expected)
     if empty := [label for label in labels if not clips[label]]:
         raise _without_clips(empty)
     recordings = {clip.recording or "" for clip in all_clips}
@@ -336,7 +336,7 @@ def _without_classes(folder: Path, clips: Sequence[Path]) -> ClipError:
         names = some_of([path.name for path in clips])
         remedy += f"; or if {names} are classes, {_OWN_FOLDER} {clips[0] / 'clip1'}"
     return ClipError(
-        folder, f"holds {_count(len(clips), 'clip')} itself, like the folder of one class", remedy
+        folder, f"holds {counted(len(clips), 'clip')} itself, like the folder of one class", remedy
     )
 
 
@@ -354,7 +354,3 @@ def _without_clips(empty: Sequence[Path]) -> ClipError:
     more = f", and none in {', '.join(label.name for label in empty[1:])}" if len(empty) > 1 else ""
     fetch = "fetch them (dvc pull); " if any(path.suffix == ".dvc" for path in files) else ""
     return ClipError(folder, f"no clips{more}", fetch + _HOLDS)
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}{'' if number == 1 else 's'}"

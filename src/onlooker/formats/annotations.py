@@ -1,7 +1,7 @@
 """Time intervals and predictions in file formats of other programs: the table `FORMATS`.
 
-A new format is one file and one line in the table. The file has a function `read`, which yields a
-video and a label for each thing that somebody has labeled:
+A new format is one file and one line in the table; one of another package, `register_format`. The
+file has a function `read`, which yields a video and a label for each thing that somebody has labeled:
 
     def read(path: Path, requested: Requested, left_out: Counter[str]) -> Labels:
         for line, fields in enumerate(csv.reader(path.open()), 1):
@@ -27,12 +27,14 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
+from importlib.metadata import entry_points
 from pathlib import Path
 
 from onlooker.base.files import reading
 from onlooker.base.intervals import Times, outside
 from onlooker.base.records import ClipError, Prediction, Recording, Segment
 from onlooker.base.settings import suggestion
+from onlooker.data.lists import PROGRAM_SUFFIXES
 from onlooker.formats import (
     activitynet,
     bids,
@@ -58,7 +60,7 @@ from onlooker.formats.labels import (
 from onlooker.formats.videos import ends_before, length_of, of_first_scorers, timing_of
 from onlooker.video.write import is_drawn
 
-__all__ = ["write_segments"]
+__all__ = ["register_format", "write_segments"]
 _ONE_NAME = (
     "put each video beside the labels, in the folders that its name has; if both are one video, give "
     "it one name in the labels"
@@ -177,9 +179,11 @@ def _format_of(path: Path) -> Format:
 def find_format(path: Path, name: str | None = None) -> str:
     """The name of a format, checked; None: from the suffix of the file (.json: ActivityNet)."""
     suffix = path.suffix.lower() or "none"
-    for format_name, form in FORMATS.items():
-        if format_name == name if name else form.ending.endswith(suffix):
-            return format_name
+    for load in (lambda: None, _load_packages):
+        load()
+        for format_name, form in FORMATS.items():
+            if format_name == name if name else form.ending.endswith(suffix):
+                return format_name
     problem = f"{path}: no format is called {name or suffix!r}"
     raise ValueError(
         f"{problem}; {suggestion(name or suffix, [*FORMATS])}; export tables as .csv or .tsv"
@@ -249,3 +253,29 @@ FORMATS = {
         suffixes=(".csv", ".tsv"),
     ),
 }
+
+
+def register_format(name: str, form: Format) -> None:
+    """Add a format of another package or program, for `onlooker convert` and `predict --times`.
+
+    A package declares it as an entry point, which is loaded when no other format has the name or
+    the suffix of a file:
+
+        [project.entry-points."onlooker.formats"]
+        diary = "my_package:DIARY"
+
+    Args:
+        name: not one of another format.
+        form: what reads it, and what writes it.
+
+    Raises:
+        ValueError: another format has this name.
+    """
+    if FORMATS.setdefault(name, form) != form:
+        raise ValueError(f"a format {name!r} is registered already; choose another name")
+    PROGRAM_SUFFIXES.update(form.read_suffixes)
+
+
+def _load_packages() -> None:
+    for entry_point in entry_points(group="onlooker.formats"):
+        register_format(entry_point.name, entry_point.load())
