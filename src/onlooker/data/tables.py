@@ -309,9 +309,9 @@ def read_frames(path: Path) -> FrameTable:
     return FrameTable(
         names,
         np.array(numbers, np.int64),
-        np.array(times) if times else None,
-        states,
-        left_out,
+        times=np.array(times) if times else None,
+        states=states,
+        left_out=left_out,
     )
 
 

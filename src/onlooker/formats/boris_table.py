@@ -104,5 +104,6 @@ def _events(row: _Row) -> list[Event]:
     if row.get("behaviortype") == "POINT":
         del times[1:]
     return [
-        Event(float(time) - offset, subject, row["behavior"], row["modifiers"]) for time in times
+        Event(float(time) - offset, subject, row["behavior"], modifiers=row["modifiers"])
+        for time in times
     ]

@@ -105,7 +105,7 @@ def _task_of(path: Path, values: Mapping[str, Any], *, fps: float | None) -> _Ta
     answers = [answer for answer in values["annotations"] if not answer.get("was_cancelled")]
     answers = answers or values.get("predictions") or []
     results, *further = [answer["result"] for answer in answers] or [[]]
-    return _Task(video, results, further, fps or _rate_of(values["data"]))
+    return _Task(video, results, further, rate=fps or _rate_of(values["data"]))
 
 
 def _video_of(folder: Path, data: Mapping[str, Any]) -> Video:
