@@ -242,7 +242,7 @@ def test_labeled_time_is_known_in_the_groups_of_its_labels(tmp_path: Path) -> No
 
 def test_states_of_clips_without_recordings_are_an_error(tmp_path: Path) -> None:
     clips = clips_of(tmp_path, share=0.9, files=1)
-    with pytest.raises(ValueError, match="states of 1 recordings, expected at least 2"):
+    with pytest.raises(ValueError, match="states of 1 recording, expected at least 2"):
         plan_times(clips, Decision(CLASSES), when="states", recordings=())
 
 

@@ -40,7 +40,7 @@ Decoded = TypeVar("Decoded")
 
 _SMALL = DataConfig(frames=FRAMES, size=32)  # of thumbnails
 _CONTAINERS = {".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".webm"}
-_REPEAT = "run the same command again (`onlooker train` with --resume), which computes it again"
+_REPEAT = "run the same command again (`onlooker train` with --resume if the run has started): it is computed again"
 
 
 def cached_sample(

@@ -1,7 +1,6 @@
 """Train a run: its clips are read, split, fitted by the fitter of the model, evaluated, reported."""
 
 import dataclasses
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -31,7 +30,7 @@ from onlooker.data.clips import (
     sample_rate,
 )
 from onlooker.data.scenes import plan_joined
-from onlooker.data.sets import ClipSet, read_set, root_of, set_name
+from onlooker.data.sets import ClipSet, default_run, read_set, root_of
 from onlooker.data.split import (
     Split,
     hold_out_validation,
@@ -217,16 +216,6 @@ def _changed(config: Config) -> dict[str, Any]:
     """The settings that are not the defaults."""
     defaults = type(config)().to_dict()
     return {name: value for name, value in config.to_dict().items() if value != defaults[name]}
-
-
-def default_run(clips: Path, name: str) -> Path:
-    """The folder of a run on these clips, unless another one is named."""
-    return Path("runs") / f"{set_name(clips)}-{folder_name(name)}"
-
-
-def folder_name(name: str) -> str:
-    """A model's name as part of a path, also on systems whose file names have no colon."""
-    return re.sub(r"[^\w.=+-]", "-", name)
 
 
 def _settings(model: str, settings: Mapping[str, Any]) -> Settings:
