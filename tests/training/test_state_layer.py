@@ -19,7 +19,6 @@ from onlooker.base.intervals import with_interval
 from onlooker.base.records import Clip, Recording, Segment
 from onlooker.data.sets import read_set
 from onlooker.data.tiers import tiers_of
-from onlooker.measure.held_out import is_clear
 from onlooker.measure.states import UNKNOWN
 from onlooker.measure.timeline import Timeline
 from onlooker.models.linear import LinearClassifier
@@ -400,10 +399,3 @@ def test_motion_is_added_where_something_moves_with_the_weight_of_the_lowest_los
         assert (logs.argmax(1) == recording.labels[0])[~is_still].mean() > 0.95
         fitted = recording.eyes["motion"] @ weight.T + bias
         assert (fitted.argmax(1) == recording.labels[0])[~is_still].mean() > 0.95
-
-
-@pytest.mark.parametrize(("gains", "clear"), [((0.2, 0.3, 0.4), True), ((0.9, -0.3, 0), False)])
-def test_a_gain_is_clear_above_its_standard_error_over_recordings(
-    gains: tuple[float, ...], *, clear: bool
-) -> None:
-    assert is_clear(np.repeat(gains, 50), np.repeat([*"abc"], 50)) is clear
