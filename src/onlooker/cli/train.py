@@ -288,7 +288,7 @@ def _cross_validate(
     from onlooker.data.sets import read_set, requested_splits
     from onlooker.run.compare import compare, settings_of, with_baseline
     from onlooker.run.train import train_final
-    from onlooker.training.encoders import default_encoder
+    from onlooker.training.encoders import with_encoder
     from onlooker.training.fitters import complete
 
     if (run / "config.json").exists():
@@ -296,11 +296,11 @@ def _cross_validate(
     settings = complete(requested, explicit.keys())
     name = settings.model.name
     clip_set = read_set(clips, requested=which, fills=True)
+    splits = requested_splits(clip_set, folds)
     # of the test clips, it knows only how large they are
-    encoder = default_encoder(settings, clip_set.clips)
+    encoder = with_encoder(settings, clip_set.clips).model.encoder
     requested = requested._replace(model=replace(requested.model, encoder=encoder))
     models = settings_of(with_baseline(name), requested, explicit)
-    splits = requested_splits(clip_set, folds)
     figures = compare(clip_set, run, models, splits=splits, seeds=[settings.training.seed])
     final = train_final(clip_set, run, models[name])
     _print_comparison(figures, run)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from onlooker.base.config import (
-    AUTO_ENCODER,
     DataConfig,
     ModelConfig,
     SetConfig,
@@ -314,11 +313,11 @@ def train_run(
                 torch.distributed.barrier()
             settings = prepared.record.settings
             writer = open_writer(run) if tensorboard else None
-            if settings.model.encoder != AUTO_ENCODER:
+            if settings.data.eyes != "auto":
                 show_settings(writer, settings.to_dict())
             fitted = _fit(prepared, cross_validate, writer)
             figures = _report(prepared, fitted, _save(fitted, run))
-            if fitted.settings != settings:  # only now: --resume chooses an encoder again
+            if fitted.settings != settings:  # only now: --resume chooses the eyes again
                 replace(prepared.record, settings=fitted.settings).write_config(run)
                 show_settings(writer, fitted.settings.to_dict())
             log(writer, "test", figures.to_dict() if figures else {}, step=0)
