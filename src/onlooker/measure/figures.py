@@ -66,10 +66,10 @@ class TriedCandidate(Config):
         return self.outcome.startswith("chosen")
 
     def __str__(self) -> str:
-        figures = [] if self.loss is None else [f"{self.measure} {self.loss:.2f}"]
-        if self.accuracy is not None:
-            figures.append(f"{100 * self.accuracy:.0f} % correct")
-        return f"{self.candidate} ({', '.join(figures)})" if figures else self.candidate
+        # not the accuracy, which is that of the best of several: too high for other recordings
+        if self.loss is None:
+            return self.candidate
+        return f"{self.candidate} ({self.measure} {self.loss:.2f})"
 
 
 @dataclass(frozen=True, kw_only=True)

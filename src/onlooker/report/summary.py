@@ -398,7 +398,8 @@ _FITTED = (
 
 _RULE = (
     "On recordings that a candidate was not fitted to. The first one is the default; another one is chosen if it is "
-    "clearly better over recordings: of equal ones, 16 of 100 seem so by chance."
+    "clearly better over recordings: of equal ones, 16 of 100 seem so by chance. Inner shares are optimistic: "
+    "they are those of the best of several. The accuracy to expect is at the top."
 )
 
 
@@ -454,7 +455,7 @@ def _training(page: Page, curves: Curves | None, figures: Figures) -> None:
                     ]
                     for row in figures.tried
                 ],
-                ["choice", "candidate", "loss", "correct", "outcome"],
+                ["choice", "candidate", "loss", "correct (inner, optimistic)", "outcome"],
                 _RULE,
             )
     if curves and curves["training"]["loss"]:

@@ -2,7 +2,7 @@
 skipped.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from itertools import chain
@@ -43,7 +43,6 @@ _WIDE = {
 _MIN_RATED_FRAMES = 3  # fewer have no frame rate: the distance of two may be anything
 
 Which = Sampling | Sequence[int] | Indices  # frames: chosen by a sampling, or by their indices
-Seen = Callable[[int, Pixels], None]  # called with the index and the pixels `H W 3` of a frame
 
 
 class Converter:
@@ -171,7 +170,7 @@ class FrameStore:
     Args:
         path: names the video in errors.
         interval: seconds: frames from the first time on and before the second; None: all frames.
-        which, size, shorter_side, seen: see `VideoReader.get`.
+        which, size, shorter_side: see `VideoReader.get`.
     """
 
     def __init__(
@@ -182,10 +181,8 @@ class FrameStore:
         *,
         size: int | None,
         shorter_side: int | None,
-        seen: Seen | None = None,
     ) -> None:
         self.path = path
-        self.seen = seen
         self.size = size
         self.shorter_side = shorter_side
         self.frame_size = (0, 0)
@@ -235,8 +232,6 @@ class FrameStore:
             )
         self.frame_size = (frame.shape[0], frame.shape[1])
         self._frames[index] = small
-        if self.seen is not None:
-            self.seen(index - self._first, frame)
 
     def frames(self) -> Frames:
         """The frames, with indices and times in the interval; a ClipError unless all have been put."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from onlooker.base.intervals import Times, file_of, split_interval
 from onlooker.base.records import ClipError, Frames
 from onlooker.base.settings import typed
-from onlooker.video.decode import FrameStore, Seen, Which
+from onlooker.video.decode import FrameStore, Which
 from onlooker.video.image_sequence import ImageSequence, numbered_images
 from onlooker.video.rates import HIGHEST, LOWEST, is_possible
 from onlooker.video.resize import Pixels
@@ -184,7 +184,6 @@ class VideoReader:
         *,
         size: int | None = None,
         shorter_side: int | None = None,
-        seen: Seen | None = None,
     ) -> Frames:
         """Chosen frames, each resized as soon as it is decoded, so that many large frames fit in
         memory.
@@ -196,16 +195,12 @@ class VideoReader:
             size: resize frames to a square of this height and width; see `resize`.
             shorter_side: shrink frames whose shorter side is longer than this, keeping the aspect
                 ratio.
-            seen: called with each chosen frame before it is resized, in any order and in any
-                thread, maybe again after an error; a worker process does not call it.
 
         Raises:
             IndexError: an index is negative or not below `len`.
             ValueError: no indices.
         """
-        store = FrameStore(
-            self.path, self._interval, which, size=size, shorter_side=shorter_side, seen=seen
-        )
+        store = FrameStore(self.path, self._interval, which, size=size, shorter_side=shorter_side)
         with self._named():
             if self._interval is not None:
                 # all threads that read parts of a file wait for its timing

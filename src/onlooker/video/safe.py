@@ -81,7 +81,6 @@ class GuardedVideo:
         return self.timing.assumes_rate
 
     def fill(self, store: FrameStore) -> None:
-        store.seen = None  # frames arrive resized
         sizes = {"size": store.size, "shorter_side": store.shorter_side}
         for _ in range(3):
             wanted = store.choose(self.timing)
