@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import io
 import json
 import random
 import socket
@@ -279,6 +280,9 @@ def test_watch_refuses_sinks_before_it_opens_a_source() -> None:
         "mqtt://host",
         "mqtt://host/a/#",
         "mqtt://host/a+b",
+        "mqtt://host:65536/a",
+        "https://host:99999/a",
+        "events.json",
         "clip.srt",
         "ftp://host/clip.vtt",
     ],
@@ -434,6 +438,68 @@ def test_subtitles_of_several_sources_or_in_another_file_are_refused(tmp_path: P
         opened(str(tmp_path / "other.vtt"))
     with pytest.raises(ValueError, match="holds the events of one source, not of 2"):
         opened(tmp_path / "new.vtt", sources=["door", "gate"])
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".NDJSON"])
+def test_a_file_of_json_lines_is_whole_at_any_time_and_goes_on(
+    tmp_path: Path, suffix: str
+) -> None:
+    path = tmp_path / "new" / f"events{suffix}"
+    events = [event(0), Event("winken\n–", 1.0, 2.0, 0.5, "x\udcff.mp4")]
+    for times in (1, 2):
+        with publishing(str(path)) as (publishers, lost):
+            publishers.add(events)
+        assert lost == []
+        content = path.read_bytes()
+        assert content.endswith(b"\n")
+        lines = [json.loads(line) for line in content.splitlines()]
+        assert lines == [each.to_dict() for each in events] * times
+    path.write_bytes(content + b'{"torn')
+    with publishing(path) as (publishers, _):
+        publishers.add(events[:1])
+    *before, torn, last = path.read_bytes().splitlines(keepends=True)
+    assert (b"".join(before), torn) == (content, b'{"torn\n')
+    assert json.loads(last)["label"] == "wave"
+
+
+def test_a_line_that_a_full_disk_cuts_is_taken_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "events.jsonl"
+    write_all = io.FileIO.write
+
+    class Full(io.FileIO):
+        def write(self, content: Any) -> int:
+            return write_all(self, content[:10])
+
+    with publishing(path) as (publishers, _):
+        publishers.add([event(0)])
+    content = path.read_bytes()
+    sink = publish._JsonLines(str(path))
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", lambda path, *_, **__: Full(path, "a"))
+        with pytest.raises(OSError, match="no space left for this file"):
+            sink.send(event(1), 1.0)
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("text", ["notes\n", "[1]\n", "\n", '{"a": 1, \n"b": 2}'])
+def test_a_file_of_something_else_gets_no_lines(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_text(text)
+    with pytest.raises(
+        ValueError, match="holds something else than JSON lines; choose another"
+    ):
+        opened(path)
+    assert path.read_text() == text
+
+
+@pytest.mark.parametrize("address", ["ftp://host/x", "events.json", "mqtt://host:65536/x"])
+def test_a_wrong_address_is_refused_before_the_run_is_loaded(
+    tmp_path: Path, address: str
+) -> None:
+    with pytest.raises(ValueError, match=r"events is '.*', expected .* or a file"):
+        watch_sources(tmp_path / "gone", ["0"], StreamConfig(), events=[address])
 
 
 def test_watch_loads_the_run_before_it_touches_a_file_of_events(

@@ -1,7 +1,8 @@
 """Events of streams, sent to sinks when they are over, and bouts of states when they begin, too:
-webhooks, MQTT, subtitles, and what other packages register.
+webhooks, MQTT, subtitles, JSON lines, and what other packages register.
 """
 
+import errno
 import hmac
 import json
 import os
@@ -24,7 +25,7 @@ from urllib.error import HTTPError
 from urllib.parse import quote
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
-from onlooker.base.files import explain_write_errors, read_bytes
+from onlooker.base.files import check_regular, explain_write_errors, read_bytes
 from onlooker.base.records import ClipError, Event, Step
 from onlooker.base.text import without_password
 from onlooker.formats.labels import make_label
@@ -46,6 +47,8 @@ _REPORTING = 0.3  # seconds after these in which a sender that has given up repo
 _CLOSING_PAUSE = 0.5  # seconds between attempts while it closes
 _PAUSES = (1, 2, 4, 8, 15, 30, 60, 60, 60)  # seconds between the ten attempts to send an event
 _TRANSIENT = (408, 425, 429)  # status codes after which a retry may succeed, as after all above 499
+_LAST_PORT = 65535
+_LINE = 100_000  # bytes of the first line of an existing file that are read
 _HOST = r"(\[[\da-f:.]+\]|[^@/?#\s:]+)(?::(\d{1,5}))?"
 _HTTP = re.compile(rf"https?://{_HOST}([/?#]\S*)?", re.IGNORECASE)
 _MQTT = re.compile(rf"mqtt(s?)://(?:([^@/?#\s:]+)@)?{_HOST}/([^?#+\s]*[^?#+\s/])/?", re.IGNORECASE)
@@ -91,7 +94,7 @@ def register_sink(scheme: str, build: Callable[[str], Sink]) -> None:
 
     Args:
         scheme: how the addresses begin, such as `kafka` of `kafka://host/topic`; or the suffix of
-            files, such as `.jsonl`.
+            files, such as `.log`.
         build: makes a sink of an address. What it raises is shown: a ValueError for an address
             that is not valid, without its secrets.
 
@@ -114,7 +117,8 @@ def _make_sink(address: str) -> Sink:
 
 
 def _address_error(address: str) -> ValueError:
-    expected = "https://host/path, mqtt://host/topic or a file.vtt, without a password"
+    files = "a file .vtt, .jsonl or .ndjson"
+    expected = f"https://host/path, mqtt://host/topic or {files}, without a password"
     return ValueError(f"events is {_shown(address)!r}, expected {expected}")
 
 
@@ -301,7 +305,8 @@ class _Webhook(Sink):
     """
 
     def __init__(self, address: str) -> None:
-        if not _HTTP.fullmatch(address):
+        parts = _HTTP.fullmatch(address)
+        if parts is None or int(parts[2] or 0) > _LAST_PORT:
             raise _address_error(address)
         self._address = quote(address, safe="/%:@!$&'()*+,;=~?[]#")
         self._opener = build_opener(_NoRedirects)
@@ -351,7 +356,7 @@ class _Mqtt(Sink):
 
     def __init__(self, address: str) -> None:
         parts = _MQTT.fullmatch(address)
-        if parts is None:
+        if parts is None or int(parts[4] or 0) > _LAST_PORT:
             raise _address_error(address)
         secure, user, host, port, self._topic = parts.groups()
         try:
@@ -462,20 +467,64 @@ class _Subtitles(Sink):
             now = datetime.now(UTC).isoformat(timespec="seconds")
             begin = f"\n{WATCHED_AGAIN} at {now}; 00:00:00.000 is the first frame after that\n"
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._append(begin)  # an error now if it cannot be written
+        _append(path, begin)  # an error now if it cannot be written
 
     def send(self, event: Event, seconds: float) -> None:
         if event.phase == "begin":
             return
         segment = make_label(event.label, event.start, event.end, score=event.score)
-        self._append(f"\n{webvtt_cue(segment)}")
+        _append(self._path, f"\n{webvtt_cue(segment)}")
 
-    def _append(self, text: str) -> None:
-        with (
-            explain_write_errors("this file", self._path.parent, path=self._path),
-            self._path.open("ab") as file,
-        ):
-            file.write(text.encode(errors="backslashreplace"))
+
+class _JsonLines(Sink):
+    """A file of one JSON object per line, to which each event is appended when it is sent.
+
+    A file that is there goes on, as a log does: each line has its `id` and its time of day, `at`.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._path = Path(address)
+
+    def open(self, sources: Sequence[str]) -> None:
+        path = self._path
+        begin = ""
+        if path.exists():
+            check_regular(path)
+            with path.open("rb") as file:
+                first = file.readline(_LINE)
+                file.seek(max(0, file.seek(0, os.SEEK_END) - 1))
+                last = file.read()
+            if first and not _is_object(first):
+                raise ValueError(
+                    f"{path}: holds something else than JSON lines; choose another file"
+                )
+            if last not in (b"", b"\n"):  # a line that a power cut has torn stays alone
+                begin = "\n"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _append(path, begin)  # an error now if it cannot be written
+
+    def send(self, event: Event, seconds: float) -> None:
+        _append(self._path, f"{json.dumps(event.to_dict())}\n")
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except ValueError:
+        return False
+
+
+def _append(path: Path, text: str) -> None:
+    """Append all of a text to a file, or nothing."""
+    content = text.encode(errors="backslashreplace")
+    with (
+        explain_write_errors("this file", path.parent, path=path),
+        path.open("ab", buffering=0) as file,
+    ):
+        size = file.seek(0, os.SEEK_END)
+        if file.write(content) < len(content):
+            file.truncate(size)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 _SINKS: dict[str, Callable[[str], Sink]] = {
@@ -484,4 +533,6 @@ _SINKS: dict[str, Callable[[str], Sink]] = {
     "mqtt": _Mqtt,
     "mqtts": _Mqtt,
     ".vtt": _Subtitles,
+    ".jsonl": _JsonLines,
+    ".ndjson": _JsonLines,
 }
