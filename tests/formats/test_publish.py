@@ -28,6 +28,7 @@ from onlooker.cli.watch import watch_sources
 from onlooker.formats import publish
 from onlooker.formats.annotations import read_labels
 from onlooker.formats.publish import Publishers, register_sink
+from onlooker.stream.sources import Status
 
 
 def event(number: int) -> Event:
@@ -39,14 +40,16 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publish, "_ANSWER", 60.0)  # of a receiver on a busy machine
     # as many as there are
     monkeypatch.setattr(publish, "_PAUSES", tuple(0.01 for _ in publish._PAUSES))
+    monkeypatch.setattr(publish, "_CHECKING", 0.01)
 
 
 def opened(
     *sinks: Any,
     on_lost: Callable[[ClipError], None] = print,
+    on_reach: publish.OnReach = print,
     sources: Sequence[str] = ("door",),
 ) -> Publishers:
-    publishers = Publishers(sinks, on_lost)
+    publishers = Publishers(sinks, on_lost, on_reach)
     publishers.open(sources)
     return publishers
 
@@ -119,7 +122,10 @@ def test_what_is_not_sent_at_the_end_is_reported() -> None:
     assert [json.loads(text)["start"] for text in values] == [0, 1]
 
 
-def test_several_addresses_are_closed_at_the_same_time_and_what_is_left_is_counted() -> None:
+def test_several_addresses_are_closed_at_the_same_time_and_what_is_left_is_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(publish, "_CHECKING", 60)
     lost = list[ClipError]()
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}/"
@@ -168,6 +174,81 @@ def test_a_sink_that_cannot_be_closed_is_reported_and_others_are_closed() -> Non
         pass
     assert other.calls == [["door"]] * 2 + ["closed"] * 2
     assert ["cannot be closed (the lid is stuck)" in str(error) for error in lost] == [True]
+
+
+def test_a_receiver_out_of_reach_is_named_before_any_event_and_when_it_is_back() -> None:
+    port = free_port()
+    changes = list[tuple[str, str]]()
+    publishers = opened(
+        f"http://127.0.0.1:{port}/t0ken", on_reach=lambda *change: changes.append(change)
+    )
+    wait_until(lambda: changes)
+    with Receiver(port) as receiver:
+        wait_until(lambda: len(changes) == 2)
+        publishers.close(60)
+        assert receiver.got == [], "what the path may trigger is not triggered"
+    name = f"http://127.0.0.1:{port}/***"
+    assert changes[0][0] == name
+    assert changes[0][1].startswith("does not answer (")
+    assert changes[1] == (name, "")
+
+
+def test_a_receiver_that_answers_from_the_start_is_not_named() -> None:
+    changes = list[object]()
+    with Receiver() as receiver:
+        publishers = opened(receiver.address, on_reach=lambda *change: changes.append(change))
+        (publisher,) = publishers._publishers
+        wait_until(lambda: publisher._reached)
+        publishers.close(60)
+    assert changes == []
+
+
+def test_events_wait_for_a_receiver_out_of_reach_as_long_as_it_takes() -> None:
+    class Away(Collected):
+        tries = 0
+
+        def send(self, event: Event, seconds: float) -> None:
+            self.tries += 1
+            if self.tries < 50:
+                raise ConnectionError("away")
+            super().send(event, seconds)
+
+    sink = Away()
+    changes = list[tuple[str, str]]()
+    lost = list[ClipError]()
+    publishers = opened(
+        sink, on_lost=lost.append, on_reach=lambda *change: changes.append(change)
+    )
+    publishers.add([event(0), event(1)])
+    wait_until(lambda: len(sink.calls) == 3)
+    publishers.close(60)
+    assert sink.calls == [["door"], event(0), event(1), "closed"]
+    assert changes == [("Away", "away"), ("Away", "")]
+    assert lost == []
+
+
+def test_watch_names_a_receiver_that_is_out_of_reach(make_clip: Any) -> None:
+    port = free_port()
+    receivers = list[Receiver]()
+    statuses = list[Status]()
+
+    def note(status: Status) -> None:
+        if status.source.startswith("http"):
+            statuses.append(status)
+            if status.state == "reconnecting":
+                receivers.append(Receiver(port).__enter__())
+
+    steps = [
+        *eventful().watch(
+            make_clip(frames=30), sinks=[f"http://127.0.0.1:{port}/x"], on_status=note
+        )
+    ]
+    (receiver,) = receivers
+    receiver.__exit__()
+    assert [status.state for status in statuses] == ["reconnecting", "online"]
+    assert [each["id"] for each in receiver.got] == [
+        e.id for step in steps for e in step.events
+    ]
 
 
 @pytest.fixture
@@ -569,18 +650,22 @@ def test_an_mqtt_broker_that_starts_late_gets_sensors_and_events(
     monkeypatch.setenv("ONLOOKER_MQTT_PASSWORD", "t0ken")
     port = free_port()
     lost = list[ClipError]()
+    changes = list[str]()
     publishers = opened(
         f"mqtt://anna@127.0.0.1:{port}/home/door",
         on_lost=lost.append,
+        on_reach=lambda _, problem: changes.append(problem),
         sources=["0", "rtsp://cam/a", "clip.mp4"],
     )
     publishers.add([Event("wave", 1.0, 1.5, 0.9, "0")])
     publishers.add([Event("clap", 2.0, 3.0, 0.8, "rtsp://cam/a")])
-    time.sleep(0.2)
+    wait_until(lambda: changes)
     broker = Broker(port)
     publishers.close(60)
     broker.server.close()
     assert lost == []
+    assert "refused" in changes[0]
+    assert changes[1:] == [""]
     assert all(
         part in broker.connects[0]
         for part in (b"anna", b"t0ken", b"home/door/0/status", b"offline")

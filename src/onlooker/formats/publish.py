@@ -7,6 +7,7 @@ import hmac
 import json
 import os
 import re
+import sys
 from abc import abstractmethod
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import ExitStack, closing, suppress
@@ -16,13 +17,13 @@ from http.client import HTTPException
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from threading import Event as Signal
 from threading import Thread
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
-from urllib.error import HTTPError
-from urllib.parse import quote
+from urllib.error import HTTPError, URLError
+from urllib.parse import quote, urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from onlooker.base.files import check_regular, explain_write_errors, read_bytes
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Sink", "register_sink"]
 
+OnReach = Callable[[str, str], None]  # the name of a receiver, and a problem; "": it is back
+
 _WAITING = 1000  # events that wait for one sink; later ones are dropped
 _ANSWER = 10.0  # seconds to wait for the answer to a request
 # seconds for events that wait when a program ends: `docker stop` kills it after 10, and sources,
@@ -46,6 +49,9 @@ _CLOSING = 8.7
 _REPORTING = 0.3  # seconds after these in which a sender that has given up reports what is lost
 _CLOSING_PAUSE = 0.5  # seconds between attempts while it closes
 _PAUSES = (1, 2, 4, 8, 15, 30, 60, 60, 60)  # seconds between the ten attempts to send an event
+_CHECKING = 3.0  # seconds between attempts to reach a receiver that was not reached
+_RECONNECTING = 8  # longest pause between attempts to connect to a broker, seconds
+_REACHING = 5.0  # seconds for such an attempt; with `_CHECKING`, below ten
 _TRANSIENT = (408, 425, 429)  # status codes after which a retry may succeed, as after all above 499
 _LAST_PORT = 65535
 _LINE = 100_000  # bytes of the first line of an existing file that are read
@@ -77,11 +83,25 @@ class Sink(Protocol):
 
         Raises:
             PermissionError: the event is refused. It is not sent again.
+            ConnectionError: the receiver is out of reach; the event is sent when it is back.
             Exception: it is not delivered, and sent again, at most ten times in all.
         """
 
     def close(self) -> None:
         """End; no event follows."""
+
+
+class _NetworkSink(Sink):
+    """A sink that may be out of reach."""
+
+    @abstractmethod
+    def reach(self, seconds: float) -> None:
+        """Find out, within so many seconds, whether it is in reach; other errors than
+        `ConnectionError` do not occur.
+
+        Raises:
+            ConnectionError: it is not.
+        """
 
 
 def register_sink(scheme: str, build: Callable[[str], Sink]) -> None:
@@ -133,6 +153,7 @@ def publish(
     sources: Sequence[str],
     *,
     on_error: Callable[[ClipError], None] | None,
+    on_reach: OnReach = lambda *_: None,
 ) -> Generator[Step]:
     """The steps; the events of each are queued for the sinks before it. At the end, also by an
     exception in the loop over the steps, `Publishers.close` delivers the events that wait.
@@ -140,12 +161,13 @@ def publish(
     Args:
         sources: the names of the streams.
         on_error: as `on_lost` of `Publishers`; None: the first error is raised at the end.
+        on_reach: see `Publishers`.
 
     Raises:
         RuntimeError, ValueError: an invalid sink.
     """
     errors = list[ClipError]()
-    publishers = Publishers(sinks, on_error or errors.append)
+    publishers = Publishers(sinks, on_error or errors.append, on_reach)
 
     def published() -> Generator[Step]:
         # sources are closed first, so that no events are added
@@ -167,6 +189,8 @@ class Publishers:
         sinks: addresses, or objects with the methods of `Sink`.
         on_lost: called, also by other threads, for each event that is refused or not sent in the
             end, and when events are dropped.
+        on_reach: called by other threads when a receiver is found out of reach, with its name and
+            what was found, and when it is back, with its name and an empty text.
 
     Raises:
         ValueError: an address of another kind, or one with a password.
@@ -174,9 +198,13 @@ class Publishers:
     """
 
     def __init__(
-        self, sinks: Sequence[str | Path | Sink], on_lost: Callable[[ClipError], None]
+        self,
+        sinks: Sequence[str | Path | Sink],
+        on_lost: Callable[[ClipError], None],
+        on_reach: OnReach = lambda *_: None,
     ) -> None:
         self._on_lost = on_lost
+        self._on_reach = on_reach
         self._publishers = list[_Publisher]()
         self._sinks = list[tuple[str, Sink]]()
         for sink in sinks:
@@ -189,7 +217,8 @@ class Publishers:
         """Open the sinks for the streams of these names; errors: see `Sink.open`."""
         for name, sink in self._sinks:
             sink.open(sources)
-            self._publishers.append(_Publisher(sink, name, self._on_lost))
+            publisher = _Publisher(sink, name, on_lost=self._on_lost, on_reach=self._on_reach)
+            self._publishers.append(publisher)
 
     def add(self, events: Iterable[Event]) -> None:
         """Send events as soon as those before them are sent."""
@@ -212,20 +241,29 @@ class Publishers:
 class _Publisher:
     """Sends events to a sink in the background, in order.
 
-    An event is sent at most ten times, within about five minutes, while the sink raises errors or
-    does not answer within ten seconds; others wait meanwhile. It may arrive twice, with the same
-    `id`. While a thousand events wait, new ones are dropped and counted.
+    An event waits, and others behind it, while the sink is out of reach. Otherwise it is sent at most
+    ten times, within about five minutes, while the sink raises errors or does not answer within ten
+    seconds. While a thousand events wait, new ones are dropped and counted.
 
     Args:
         sink: an open one.
         name: how it is shown.
-        on_lost: see `Publishers`.
+        on_lost, on_reach: see `Publishers`.
     """
 
-    def __init__(self, sink: Sink, name: str, on_lost: Callable[[ClipError], None]) -> None:
+    def __init__(
+        self,
+        sink: Sink,
+        name: str,
+        *,
+        on_lost: Callable[[ClipError], None],
+        on_reach: OnReach,
+    ) -> None:
         self._sink = sink
         self._name = name
         self._on_lost = on_lost
+        self._on_reach = on_reach
+        self._reached: bool | None = None  # None: unknown
         self._dropped = 0
         self._closing = Signal()
         self._until = float("inf")
@@ -269,24 +307,55 @@ class _Publisher:
             self._on_lost(ClipError(self._name, problem, "check the address"))
 
     def _run(self) -> None:
-        for event in iter(self._queue.get, None):
+        for event in iter(self._next, None):
             if problem := self._deliver(event):
                 self._lose(f"{problem}; not sent: {json.dumps(event.to_dict())}")
+
+    def _next(self) -> Event | None:
+        """Wait for the next event, and, until it was reached, try meanwhile to reach the sink; None
+        at the end.
+        """
+        while isinstance(self._sink, _NetworkSink) and not self._reached:
+            with suppress(Empty):
+                return self._queue.get(timeout=_CHECKING)
+            try:
+                self._sink.reach(_REACHING)
+                self._set_reached()
+            except ConnectionError as error:
+                self._set_reached(_text(error))
+        return self._queue.get()
+
+    def _set_reached(self, problem: str = "") -> None:
+        """Report a change, and not that it is reached from the start."""
+        before = self._reached
+        self._reached = not problem
+        if self._reached != (before is not False):
+            with suppress(OSError):
+                self._on_reach(self._name, problem)
 
     def _deliver(self, event: Event) -> str | None:
         """Send an event, several times if necessary; the last problem, or None if it is sent."""
         problem = "no time to send it"
-        for pause in (*_PAUSES, 0):
-            # not longer than `close` waits
-            if (patience := min(_ANSWER, self._until - monotonic())) <= 0:
-                break
+        failures = 0
+        # not longer than `close` waits
+        while (patience := min(_ANSWER, self._until - monotonic())) > 0:
             try:
                 self._sink.send(event, patience)
+                self._set_reached()
                 return None
             except PermissionError as error:
+                self._set_reached()
                 return _text(error)
+            except ConnectionError as error:
+                problem = _text(error)
+                pause = _CHECKING
+                self._set_reached(problem)
             except Exception as error:  # of whatever kind: later events are sent
                 problem = _text(error)
+                if failures == len(_PAUSES):
+                    break
+                pause = _PAUSES[failures]
+                failures += 1
             if self._closing.wait(pause):
                 sleep(min(pause, _CLOSING_PAUSE, max(0.0, self._until - monotonic())))
         return problem
@@ -296,7 +365,7 @@ def _text(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-class _Webhook(Sink):
+class _Webhook(_NetworkSink):
     """HTTP POST of JSON. After answers other than 2xx, 408, 425, 429 and 5xx, redirects included,
     an event is lost.
 
@@ -320,16 +389,34 @@ class _Webhook(Sink):
                 f"sha256={hmac.new(self._secret, body, sha256).hexdigest()}"
             )
         try:
-            with self._opener.open(Request(self._address, body, headers), timeout=seconds):
-                pass
+            self._request(Request(self._address, body, headers), seconds)
         except HTTPError as error:
-            error.close()
             is_transient = error.code >= 500 or error.code in _TRANSIENT
-            kind = ConnectionError if is_transient else PermissionError
+            kind = OSError if is_transient else PermissionError
             raise kind(f"answers {error.code} {error.reason}") from error
+        except URLError as error:
+            raise ConnectionError(f"does not answer ({error.reason})") from error
+        except (OSError, HTTPException, ValueError) as error:
+            raise OSError(f"does not answer ({_text(error)})") from error
+
+    def reach(self, seconds: float) -> None:
+        # of the host alone: the path may be what triggers an action
+        host = urlsplit(self._address)._replace(path="/", query="", fragment="").geturl()
+        try:
+            self._request(Request(host, method="HEAD"), seconds)
+        except HTTPError:
+            pass  # an answer
         except (OSError, HTTPException, ValueError) as error:
             reason = getattr(error, "reason", None) or _text(error)
             raise ConnectionError(f"does not answer ({reason})") from error
+
+    def _request(self, request: Request, seconds: float) -> None:
+        try:
+            with self._opener.open(request, timeout=seconds):
+                pass
+        except HTTPError as error:
+            error.close()
+            raise
 
 
 class _NoRedirects(HTTPRedirectHandler):
@@ -341,7 +428,7 @@ class _NoRedirects(HTTPRedirectHandler):
         return None
 
 
-class _Mqtt(Sink):
+class _Mqtt(_NetworkSink):
     """MQTT: JSON in TOPIC/SOURCE, `online` or `offline` in TOPIC/SOURCE/status, discovery by Home
     Assistant.
 
@@ -367,6 +454,7 @@ class _Mqtt(Sink):
         self._port = int(port or (8883 if secure else 1883))
         self._client = client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
         self._connected = Signal()
+        self._answered = Signal()  # whether the first attempt to connect is over
         self._problem = "it cannot be reached"
         self._sources: Sequence[str] = ()
         self._status = ""
@@ -375,7 +463,9 @@ class _Mqtt(Sink):
         if secure:
             client.tls_set()
         client.on_connect = self._greet
+        client.on_connect_fail = self._fail
         client.on_disconnect = lambda *_: self._connected.clear()
+        client.reconnect_delay_set(max_delay=_RECONNECTING)
 
     def open(self, sources: Sequence[str]) -> None:
         self._sources = sources
@@ -385,13 +475,17 @@ class _Mqtt(Sink):
         self._client.loop_start()
 
     def send(self, event: Event, seconds: float) -> None:
-        if not self._connected.wait(seconds):
-            raise ConnectionError(f"no connection ({self._problem})")
+        self.reach(seconds)
         topic = self._topic_of(event.source or "")
         sent = self._client.publish(topic, json.dumps(event.to_dict()), qos=1)
         sent.wait_for_publish(seconds)
         if not sent.is_published():
-            raise ConnectionError("does not confirm it")
+            raise OSError("does not confirm it")
+
+    def reach(self, seconds: float) -> None:
+        self._answered.wait(min(seconds, _REACHING))
+        if not self._connected.is_set():
+            raise ConnectionError(f"no connection ({self._problem})")
 
     def close(self) -> None:
         if self._connected.is_set():
@@ -400,12 +494,17 @@ class _Mqtt(Sink):
                 offline.wait_for_publish(_CLOSING_PAUSE)
         self._client.disconnect()
 
+    def _fail(self, *_: object) -> None:
+        self._problem = str(sys.exc_info()[1] or self._problem)  # paho calls it as it handles that
+        self._answered.set()
+
     def _greet(
         self, client: "Client", _: object, __: object, reason: "ReasonCode", ___: object
     ) -> None:
         """After each connection, announce the sensors, and that they are online."""
         if reason.is_failure:
             self._problem = str(reason)
+            self._answered.set()
             return
         for source in self._sources:
             topic = self._topic_of(source)
@@ -426,6 +525,7 @@ class _Mqtt(Sink):
             client.publish(config, json.dumps(sensor), retain=True)
         client.publish(self._status, "online", retain=True)
         self._connected.set()
+        self._answered.set()
 
     def _topic_of(self, source: str) -> str:
         names = [_slug(other) or "source" for other in self._sources]
