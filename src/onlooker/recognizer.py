@@ -528,8 +528,8 @@ class Recognizer:
         `on_status` and the errors.
 
         Args:
-            sinks: where each event is sent when it is final: addresses, as of `onlooker watch
-                --events`, or objects with the three methods of `formats.publish.Sink`. When the
+            sinks: where each event is sent when it begins and when it is final: addresses, as of
+                `onlooker watch --events`, or objects with the three methods of `formats.publish.Sink`. When the
                 loop over the steps ends, also by Ctrl-C or another exception, it takes up to 9
                 seconds to send those that wait; each that cannot be sent is an error for
                 `on_error`, and `on_status` is told of a receiver that is out of reach, and when it

@@ -1,4 +1,4 @@
-"""Events of streams, sent to sinks when they are over, and bouts of states when they begin, too:
+"""Events and bouts of states, sent to sinks when they begin and when they are over:
 webhooks, MQTT, subtitles, JSON lines, and what other packages register.
 """
 
@@ -78,8 +78,9 @@ class Sink(Protocol):
 
     @abstractmethod
     def send(self, event: Event, seconds: float) -> None:
-        """Deliver an event, within so many seconds; they come one after the other. Of states, the
-        begin and the end of a bout (`Event.phase`) come with one `id`.
+        """Deliver an event, within so many seconds; they come one after the other. The begin
+        and the end of an event (`Event.phase`) come with one `id`; an event that was none has no end,
+        and is withdrawn.
 
         Raises:
             PermissionError: the event is refused. It is not sent again.
@@ -570,7 +571,7 @@ class _Subtitles(Sink):
         _append(path, begin)  # an error now if it cannot be written
 
     def send(self, event: Event, seconds: float) -> None:
-        if event.phase == "begin":
+        if event.phase not in (None, "end"):
             return
         segment = make_label(event.label, event.start, event.end, score=event.score)
         _append(self._path, f"\n{webvtt_cue(segment)}")
