@@ -10,8 +10,10 @@ import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from threading import Event as Signal
 from threading import Thread, Timer
 from typing import Any
 
@@ -702,6 +704,34 @@ def test_an_mqtt_broker_that_starts_late_gets_sensors_and_events(
         "online",
         "offline",
     ]
+
+
+def test_a_message_that_is_confirmed_late_is_sent_once() -> None:
+    pytest.importorskip("paho.mqtt", reason="needs paho-mqtt")
+    confirming = Signal()
+
+    class Slow(Broker):
+        def _answer(self, kind: int, body: bytes, connection: socket.socket) -> None:
+            if kind >> 4 == 3 and kind & 6:
+                confirming.wait(60)
+            super()._answer(kind, body, connection)
+
+    broker = Slow()
+    sink = publish._Mqtt(f"mqtt://127.0.0.1:{broker.server.getsockname()[1]}/home")
+    sink.open(["door"])
+    wave = event(0)
+    for _ in range(3):
+        with pytest.raises(OSError, match="does not confirm it"):
+            sink.send(wave, 0.05)
+    confirming.set()
+    sink.send(wave, 60)
+    sink.send(replace(wave, phase="end"), 60)
+    sink.close()
+    broker.server.close()
+    phases = [
+        json.loads(text).get("state") for topic, text, _ in broker.got if topic == "home/door"
+    ]
+    assert phases == [None, "end"]
 
 
 def test_programs_that_share_a_topic_have_a_status_each() -> None:

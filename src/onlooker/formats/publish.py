@@ -34,7 +34,7 @@ from onlooker.formats.webvtt import WATCHED_AGAIN, webvtt_cue
 from onlooker.storage import is_stored
 
 if TYPE_CHECKING:
-    from paho.mqtt.client import Client
+    from paho.mqtt.client import Client, MQTTMessageInfo
     from paho.mqtt.reasoncodes import ReasonCode
 
 __all__ = ["Sink", "register_sink"]
@@ -457,6 +457,7 @@ class _Mqtt(_NetworkSink):
         self._connected = Signal()
         self._answered = Signal()  # whether the first attempt to connect is over
         self._problem = "it cannot be reached"
+        self._unconfirmed: tuple[tuple[str, str | None], MQTTMessageInfo] | None = None
         self._sources: Sequence[str] = ()
         self._status = ""
         if user:
@@ -478,7 +479,13 @@ class _Mqtt(_NetworkSink):
     def send(self, event: Event, seconds: float) -> None:
         self.reach(seconds)
         topic = self._topic_of(event.source or "")
-        sent = self._client.publish(topic, json.dumps(event.to_dict()), qos=1)
+        message = event.id, event.phase
+        if self._unconfirmed is None or self._unconfirmed[0] != message:
+            sent = self._client.publish(topic, json.dumps(event.to_dict()), qos=1)
+            sent.rc = type(sent.rc)(0)  # also without a connection, paho keeps it
+            self._unconfirmed = message, sent
+        # paho sends it when it is connected again: a second message would be a second event
+        sent = self._unconfirmed[1]
         sent.wait_for_publish(seconds)
         if not sent.is_published():
             raise OSError("does not confirm it")
