@@ -551,7 +551,15 @@ class Recognizer:
             if on_status is not None:
                 on_status(Status(receiver, "reconnecting" if problem else "online", None, problem))
 
-        return publish(steps, sinks, stream_names(sources), on_error=on_error, on_reach=report)
+        nothing = self.decision.nothing_class
+        return publish(
+            steps,
+            sinks,
+            stream_names(sources),
+            classes=[label for k, label in enumerate(self.classes) if k != nothing],
+            on_error=on_error,
+            on_reach=report,
+        )
 
     def streams(
         self, alarms_per_hour: float = StreamConfig.alarms_per_hour, rate: float | None = None

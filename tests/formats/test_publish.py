@@ -699,7 +699,8 @@ def test_an_mqtt_broker_that_starts_late_gets_sensors_and_events(
         if topic in topics
     ]
     assert states == [(topics[0], "wave"), (topics[1], "clap")]
-    assert (sensor["value_template"], sensor["off_delay"]) == ("ON", 2)
+    template = "{% if value_json.state == 'begin' %}ON{% endif %}"
+    assert (sensor["value_template"], sensor["off_delay"]) == (template, 2)
     assert [text for topic, text, _ in broker.got if topic == "home/door/0/status"] == [
         "online",
         "offline",
@@ -732,6 +733,50 @@ def test_a_message_that_is_confirmed_late_is_sent_once() -> None:
         json.loads(text).get("state") for topic, text, _ in broker.got if topic == "home/door"
     ]
     assert phases == [None, "end"]
+
+
+LABELS = ["wave", "a \"b\" \\ 'c'", "Über 🎉", "{{ x }}"]
+
+
+def test_each_class_of_a_source_has_a_sensor_that_is_on_while_it_goes_on() -> None:
+    pytest.importorskip("paho.mqtt", reason="needs paho-mqtt")
+    jinja2 = pytest.importorskip("jinja2", reason="needs jinja2, as Home Assistant has it")
+    broker = Broker()
+    address = f"mqtt://127.0.0.1:{broker.server.getsockname()[1]}/home"
+    publishers = Publishers([address], print)
+    publishers.open(["0", "door"], LABELS)
+    wait_until(lambda: "online" in broker.retained.values())
+    publishers.close(60)
+    broker.server.close()
+    sensors = [json.loads(text) for topic, text in broker.retained.items() if "config" in topic]
+    assert len({sensor["unique_id"] for sensor in sensors}) == 2 * (1 + len(LABELS))
+    for sensor in sensors:
+        template = jinja2.Template(sensor["value_template"])
+        for label in LABELS:
+            results = list[str]()
+            for phase in ("begin", "end", "begin", "withdrawn"):
+                values = Event(label, 0.0, 1.0, 0.5, "door", phase=phase).to_dict()
+                results.append(template.render(value_json=values))
+            if "off_delay" in sensor:
+                assert results == ["ON", "", "ON", ""]
+            elif sensor["name"] in (f"0 {label}", f"door {label}"):
+                assert results == ["ON", "OFF", "ON", "OFF"]
+            else:
+                assert results == [""] * 4
+
+
+def test_watch_has_a_sensor_for_each_class_but_nothing(make_clip: Any) -> None:
+    pytest.importorskip("paho.mqtt", reason="needs paho-mqtt")
+    broker = Broker()
+    address = f"mqtt://127.0.0.1:{broker.server.getsockname()[1]}/home"
+    path = make_clip(frames=30)
+    recognizer = eventful(classes=("clap", "nothing", "wave"))
+    assert [*recognizer.watch(path, sinks=[address])]
+    broker.server.close()
+    names = [
+        json.loads(text)["name"] for topic, text in broker.retained.items() if "config" in topic
+    ]
+    assert names == [str(path), f"{path} clap", f"{path} wave"]
 
 
 def test_programs_that_share_a_topic_have_a_status_each() -> None:

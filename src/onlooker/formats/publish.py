@@ -153,6 +153,7 @@ def publish(
     sinks: Sequence[str | Path | Sink],
     sources: Sequence[str],
     *,
+    classes: Sequence[str] = (),
     on_error: Callable[[ClipError], None] | None,
     on_reach: OnReach = lambda *_: None,
 ) -> Generator[Step]:
@@ -161,6 +162,7 @@ def publish(
 
     Args:
         sources: the names of the streams.
+        classes: of their events.
         on_error: as `on_lost` of `Publishers`; None: the first error is raised at the end.
         on_reach: see `Publishers`.
 
@@ -173,7 +175,7 @@ def publish(
     def published() -> Generator[Step]:
         # sources are closed first, so that no events are added
         with closing(publishers), closing(steps):
-            publishers.open(sources)
+            publishers.open(sources, classes)
             for step in steps:
                 publishers.add(step.changes)
                 yield step
@@ -214,9 +216,13 @@ class Publishers:
             else:
                 self._sinks.append((type(sink).__name__, sink))
 
-    def open(self, sources: Sequence[str]) -> None:
-        """Open the sinks for the streams of these names; errors: see `Sink.open`."""
+    def open(self, sources: Sequence[str], classes: Sequence[str] = ()) -> None:
+        """Open the sinks for the streams of these names, in which events of these classes may be
+        found; errors: see `Sink.open`.
+        """
         for name, sink in self._sinks:
+            if isinstance(sink, _Mqtt):
+                sink.classes = classes
             sink.open(sources)
             publisher = _Publisher(sink, name, on_lost=self._on_lost, on_reach=self._on_reach)
             self._publishers.append(publisher)
@@ -437,8 +443,9 @@ class _Mqtt(_NetworkSink):
     for it. Programs that share a topic have different sources, and none says another is offline.
     Events are not retained: a receiver that starts later would take the last one for a new one.
 
-    For Home Assistant, each source is a binary sensor, on for two seconds when an event is over,
-    with the event's values as attributes. The password of a user in the address is in the
+    For Home Assistant, each source is a binary sensor, on for two seconds when an event begins, with
+    the values of the last message as attributes; and so is each class of a source, on while an event
+    of the class goes on. The password of a user in the address is in the
     environment variable `ONLOOKER_MQTT_PASSWORD`.
     """
 
@@ -458,6 +465,7 @@ class _Mqtt(_NetworkSink):
         self._answered = Signal()  # whether the first attempt to connect is over
         self._problem = "it cannot be reached"
         self._unconfirmed: tuple[tuple[str, str | None], MQTTMessageInfo] | None = None
+        self.classes: Sequence[str] = ()
         self._sources: Sequence[str] = ()
         self._status = ""
         if user:
@@ -520,7 +528,7 @@ class _Mqtt(_NetworkSink):
                 "name": source,
                 "unique_id": _slug(f"onlooker {topic}"),
                 "state_topic": topic,
-                "value_template": "ON",
+                "value_template": "{% if value_json.state == 'begin' %}ON{% endif %}",
                 "off_delay": 2,
                 "json_attributes_topic": topic,
                 "availability_topic": self._status,
@@ -531,6 +539,9 @@ class _Mqtt(_NetworkSink):
             }
             config = f"homeassistant/binary_sensor/{sensor['unique_id']}/config"
             client.publish(config, json.dumps(sensor), retain=True)
+            for label in self.classes:
+                config, of_class = _class_sensor(sensor, label)
+                client.publish(config, json.dumps(of_class), retain=True)
         client.publish(self._status, "online", retain=True)
         self._connected.set()
         self._answered.set()
@@ -546,6 +557,24 @@ class _Mqtt(_NetworkSink):
 def _slug(name: str) -> str:
     """A name of letters, digits, _ and - only, as topics and identifiers need it."""
     return re.sub(r"[^\w-]+", "-", name, flags=re.ASCII).strip("-")
+
+
+def _class_sensor(sensor: dict[str, Any], label: str) -> tuple[str, dict[str, Any]]:
+    """The topic that announces the sensor of a class of a source, and what is announced, from the
+    sensor of the source. A message of another class, for which the template is empty, changes nothing.
+    """
+    digest = sha256(label.encode(errors="surrogateescape")).hexdigest()[:8]
+    name = json.dumps(label, ensure_ascii=False)
+    own = {
+        **sensor,
+        "name": f"{sensor['name']} {label}",
+        "unique_id": f"{sensor['unique_id']}-{digest}",
+        "value_template": f"{{% if value_json.label == {name} %}}"
+        "{{ 'ON' if value_json.state == 'begin' else 'OFF' }}{% endif %}",
+    }
+    del own["off_delay"]
+    del own["json_attributes_topic"]  # it has those of all classes
+    return f"homeassistant/binary_sensor/{own['unique_id']}/config", own
 
 
 class _Subtitles(Sink):
