@@ -18,10 +18,17 @@ from onlooker.base.config import FitConfig
 from onlooker.base.decision import Decision
 from onlooker.base.files import read_json, write_json
 from onlooker.models import registry
+from onlooker.models.cells import CELLS
 from onlooker.models.cells.attentive import ATTENTIONS, SoftAttention
 from onlooker.models.cells.cell import Grid
+from onlooker.models.cells.lstm import ConvLSTM
 from onlooker.models.encoders import ENCODERS, Conv4, load_packages
-from onlooker.models.registry import create_model, register_attention, register_encoder
+from onlooker.models.registry import (
+    create_model,
+    register_attention,
+    register_cell,
+    register_encoder,
+)
 from onlooker.recognizer import Recognizer, load
 from onlooker.training import eyes, linear_fitter
 from onlooker.training.fitters import FITTERS
@@ -178,7 +185,7 @@ def test_packages_that_are_no_names_are_errors(tmp_path: Path, wrong: object) ->
 
 @pytest.fixture
 def _unchanged_tables() -> Iterator[None]:
-    with patch.dict(ENCODERS), patch.dict(ATTENTIONS):
+    with patch.dict(ENCODERS), patch.dict(ATTENTIONS), patch.dict(CELLS):
         yield
 
 
@@ -190,19 +197,26 @@ def _soft(num_features: int, hidden: int, units: int, grid: Grid) -> SoftAttenti
     return SoftAttention(num_features, hidden, units, hidden_ndim=4)
 
 
+def _memory(num_features: int, hidden: int, grid: Grid) -> ConvLSTM:
+    return ConvLSTM(num_features, hidden)
+
+
 @pytest.mark.usefixtures("_unchanged_tables")
 def test_a_model_names_the_packages_of_its_encoder_and_its_attention(tmp_path: Path) -> None:
     register_encoder("theirs", _conv, package="eyes")
     register_attention("theirs", _soft, package="maps")
+    register_cell("theirs", _memory, package="cells")
     register_encoder("mine", _conv)  # of this program
     names = {
-        ("theirs", "theirs"): ["eyes", "maps"],
-        ("conv4", "theirs"): ["maps"],
-        ("theirs", "conv"): ["eyes"],
-        ("mine", "conv"): [],
+        ("theirs", "convlstm", "theirs"): ["eyes", "maps"],
+        ("conv4", "convlstm", "theirs"): ["maps"],
+        ("conv4", "theirs", "conv"): ["cells"],
+        ("theirs", "convlstm", "conv"): ["eyes"],
+        ("mine", "convlstm", "conv"): [],
     }
-    for (encoder, attention), packages in names.items():
-        model = create_model("convalstm", 2, encoder=encoder, attention=attention, hidden=4)
+    for (encoder, cell, attention), packages in names.items():
+        parts = {"encoder": encoder, "cell": cell, "attention": attention}
+        model = create_model("convalstm", 2, **parts, hidden=4)
         assert model.packages == packages
     folder = Recognizer(model, replace(DATA, size=64), Decision(("a", "b"))).save(tmp_path)
     assert load(folder).model.packages == []  # the name is registered here
@@ -213,6 +227,10 @@ def test_a_name_belongs_to_the_package_that_registers_it() -> None:
     for _ in range(2):  # as when a cell of a notebook runs again
         register_encoder("mine", _conv)
         register_attention("mine", _soft)
+        register_cell("mine", _memory)
+    for name in ("mine", "lstm", "tcn"):
+        with pytest.raises(ValueError, match=f"a cell '{name}' is registered already"):
+            register_cell(name, _memory, package="eyes")
     for name in ("mine", "conv4", "small", "lite0"):
         with pytest.raises(ValueError, match=f"an encoder '{name}' is registered already"):
             register_encoder(name, _conv, package="eyes")

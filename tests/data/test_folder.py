@@ -1,5 +1,6 @@
 """Reading a folder of clips, a folder of splits or a list, and errors for folders of another form."""
 
+import re
 import shutil
 import unicodedata
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from clips import find_clips, make_images, touch
 
 from onlooker.base.config import SetConfig, names_of
 from onlooker.base.records import Clip, ClipError
-from onlooker.data.folder import list_files, read_folder
+from onlooker.data.folder import SYSTEM_FOLDERS, list_files, read_folder
 from onlooker.data.sets import read_set, requested_splits, root_of, set_name
 from onlooker.data.split import Split
 
@@ -230,6 +231,38 @@ def test_folders_of_persons_hold_class_folders(tmp_path: Path) -> None:
     touch(tmp_path, *(f"person{n}/{name}/a.mp4" for n in (1, 2) for name in ("clap", "wave")))
     expected = {(label, f"person{n}") for label in ("clap", "wave") for n in (1, 2)}
     assert {clip[1:] for clip in listed(tmp_path)} == expected
+
+
+@pytest.mark.parametrize("name", ["P{}", "S{}", "person{}", "user-{}", "Subject {}"])
+def test_it_is_said_when_folders_are_taken_for_people_and_the_advice_undoes_it(
+    tmp_path: Path, name: str
+) -> None:
+    """People, postures or stages may be the classes: which levels are exchanged cannot be known."""
+    one, two = (name.format(number) for number in (1, 2))
+    touch(tmp_path, *(f"{of}/{floor}/a.mp4" for of in (one, two) for floor in ("wood", "hay")))
+    said = read_folder(tmp_path).notes
+    assert said[0] == (
+        f"folders are named like people ({one}, {two}) and taken for recordings, their sub-folders "
+        "for the classes (hay, wood); a split keeps the clips of each together"
+    )
+    advice = re.fullmatch(f"if {one} is a class, rename its folder, such as to (.+)", said[1])
+    assert advice is not None
+    (tmp_path / one).rename(tmp_path / advice[1])
+    assert {clip[1:] for clip in listed(tmp_path)} == {
+        (label, floor) for label in (advice[1], two) for floor in ("wood", "hay")
+    }
+    assert "named like people" not in str(read_folder(tmp_path).notes)
+
+
+@pytest.mark.parametrize("name", sorted(SYSTEM_FOLDERS))
+def test_folders_of_systems_are_no_classes(tmp_path: Path, name: str) -> None:
+    """Neither beside the classes nor in them, in small letters and capitals."""
+    touch(tmp_path, *TWO_CLASSES)
+    clips = listed(tmp_path)
+    for folder in (name, name.upper(), name.title()):
+        touch(tmp_path, f"{folder}/clap/deleted.mp4", f"clap/{folder}/deleted.mp4")
+    assert listed(tmp_path) == clips
+    assert not read_folder(tmp_path).notes
 
 
 def test_class_folders_may_hold_the_splits(tmp_path: Path) -> None:

@@ -284,7 +284,7 @@ HUGE = "9" * 400
         ("a.json", "{}", "no results"),
         ("a.json", '{"results": {}}', "no time intervals; label times, and export them again"),
         ("a.json", '[{"video": "a.mp4"}]', "task 1: no data"),
-        ("a.json", TASK % '{"timelinelabels": ["x"]}', "task 1: no ranges"),
+        ("a.json", TASK % '{"timelinelabels": ["x"]}', "left out: 1 results of kind choices"),
         (
             "a.json",
             TASK % '{"timelinelabels": ["x"], "ranges": [{"start": 0, "end": 2}]}',
@@ -434,7 +434,7 @@ EAF_OF_A_SECOND = EAF.format(500).replace('"ts2"/>', '"ts2" TIME_VALUE="1500"/>'
         (
             "clip.vtt",
             "WEBVTT\n\n1\n00:00.000 --> 00:01.000 align:start\n<v Tom>wave</v>\n",
-            {"clip.mp4": Segment("wave", 0.0, 1.0)},
+            {"clip.mp4": Segment("wave", 0.0, 1.0, subject="Tom")},
         ),
         (
             "a.csv",
@@ -478,6 +478,27 @@ def test_what_other_programs_write_is_understood(
     assert segments_of(tmp_path / name) == {
         tmp_path / video: [interval] for video, interval in expected.items()
     }
+
+
+def test_what_is_read_in_part_is_counted(tmp_path: Path) -> None:
+    """The second video of ELAN, and several voices in a cue of WebVTT; one is who does it."""
+    second = '<MEDIA_DESCRIPTOR MEDIA_URL="file:///C:/side%20view.mp4"/></HEADER>'
+    (tmp_path / "a.eaf").write_text(EAF_OF_A_SECOND.replace("</HEADER>", second))
+    said = call("convert", tmp_path / "a.eaf", tmp_path / "a.csv").stderr
+    assert "left out: 1 further videos (side view.mp4); labels are of the first one" in said
+    cues = ["<v.loud Tom &amp; Ann>wave</v>", "<v Tom>jump</v> <v Ann>jump</v>", "<i>sit</i>"]
+    times = "00:01.000 --> 00:02.000"
+    (tmp_path / "a.vtt").write_text(
+        "\n\n".join(["WEBVTT", *(f"{times}\n{cue}" for cue in cues)])
+    )
+    left_out = Counter[str]()
+    (segments,) = segments_of(tmp_path / "a.vtt", left_out=left_out).values()
+    assert {(each.label, each.subject) for each in segments} == {
+        ("wave", "Tom & Ann"),
+        ("jump jump", ""),
+        ("sit", ""),
+    }
+    assert left_out == {"voices of cues that have several": 2}
 
 
 def test_a_list_keeps_recordings_that_only_some_rows_have(tmp_path: Path) -> None:
@@ -677,16 +698,20 @@ def test_nothing_is_known_of_what_boris_left_open_left_out_or_did_not_watch(
         for events, limits in observations
     ]
     try:
-        intervals = segments_of(boris(tmp_path, *given))[tmp_path / "a.mp4"]
+        recordings = read_labels([boris(tmp_path, *given)])
     except ClipError as error:
         assert "no time intervals" in str(error)  # noqa: PT017 - or there are some
         return
-    for at in np.arange(0.25, 20, 0.5):
-        moments = [moment(at, *observation) for observation in observations]
-        runs, doubtful, watched = map(any, zip(*moments, strict=True))
-        labels = {each.label for each in intervals if each.start < at < each.end}
-        assert ("run" in labels) == runs
-        assert ("" in labels) == (doubtful or not watched)
+    for recording in recordings:
+        of_scorer = observations
+        if recording.scorer:  # of two observations in which one subject runs at the same time
+            of_scorer = [observations[int(recording.scorer)]]
+        for at in np.arange(0.25, 20, 0.5):
+            moments = [moment(at, *observation) for observation in of_scorer]
+            runs, doubtful, watched = map(any, zip(*moments, strict=True))
+            labels = {each.label for each in recording.segments if each.start < at < each.end}
+            assert ("run" in labels) == runs
+            assert ("" in labels) == (doubtful or not watched)
 
 
 def test_videos_of_further_players_of_boris_are_counted(tmp_path: Path) -> None:
@@ -844,6 +869,14 @@ def files_with(
             rows += [
                 f"{each.start}\t{each.end - each.start}\t{each.label}" for each in intervals
             ]
+            if name == "boris-table":
+                rows = [
+                    "Observation id,Media file name,Subject,Behavior,Behavior type,Start (s),Stop (s)"
+                ]
+                rows += [
+                    f"o,{video.name},{each.subject},{each.label},STATE,{each.start},{each.end}"
+                    for each in intervals
+                ]
             if name == "frame-table":
                 rows = [",x,y"]
                 for frame in range(48):

@@ -23,8 +23,10 @@ from onlooker.base import files
 from onlooker.base.decision import Decision
 from onlooker.base.records import ClipError, Prediction, Segment
 from onlooker.data.lists import read_list
+from onlooker.formats import boris, frame_table, videos
 from onlooker.formats.labels import Requested
 from onlooker.report.overlay import write_drawn
+from onlooker.video.sampling import Timing
 
 FRAMES = 24
 RATE = 12.5
@@ -110,6 +112,53 @@ def test_each_frame_of_a_table_has_its_behaviors(
         assert max(each.end for each in intervals) == pytest.approx(FRAMES / RATE, abs=0.002)
 
 
+USUAL_RATES = (10, 12.5, 15, 20, 24000 / 1001, 24, 25, 30000 / 1001, 30, 50, 60000 / 1001, 60)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.one_of(st.sampled_from(USUAL_RATES), st.integers(10, 60)),
+    st.integers(10, 2000),
+    st.integers(0, 2),
+    st.sampled_from([(0, 1), (0, 2), (1, 2), (0, 3)]),
+)
+def test_intervals_that_end_with_their_video_are_read(
+    rate: float, frames: int, missing: int, third: tuple[int, int]
+) -> None:
+    """Whatever the rate and the length of the video, a table of its frames, and an observation that
+    ends with it, are read by the video's own clock, and nothing of it is unknown.
+    """
+    times = np.arange(frames + 1) / rate
+    timing = Timing(times[:-1], float(times[-1]))
+    bounds = np.floor(1000 * times + 0.001) / 1000
+    rows = frames - missing  # another reader counts other frames
+    first, last = (rows * part // 3 for part in third)
+    with TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
+        table = Path(name, "a_labels.csv")
+        video = touch(table.parent, "a.mp4") / "a.mp4"
+        for module in (boris, frame_table, videos):
+            patch.setattr(module, "timing_of", lambda _: timing)
+        patch.setattr(frame_table, "frame_bounds", lambda _: bounds)
+        marks = [int(first <= i < last) for i in range(rows)]
+        table.write_text(deepethogram({"dig": np.array(marks)}))
+        label, *unknown = sorted(segments_of(table)[video], key=lambda each: not each.label)
+        assert (label.start, label.end) == (bounds[first], bounds[last])
+        assert [each.label for each in unknown] == ([""] if missing else [])
+        end = round(times[-1], 3)
+        events = [[at, "", "run", "", ""] for at in (0.0, end)]
+        of_all = project(*events)
+        of_all["observations"]["first"]["observation time interval"] = [0, end]
+        (table.parent / "p.boris").write_text(json.dumps(of_all))
+        (label,) = segments_of(table.parent / "p.boris")[video]
+        assert (label.start, label.end) == (0, end)
+        rows_of_list = [f"a.mp4,0,{end},x", f"a.mp4,{end},{end + 9},y"]  # ends after the video
+        (table.parent / "list.csv").write_text(
+            "\n".join(["path,start,end,label", *rows_of_list])
+        )
+        (label,) = segments_of(video.with_name("list.csv"))[video]
+        assert (label.start, label.end) == (0, end)
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
@@ -145,6 +194,28 @@ def test_frames_without_a_row_are_not_known(tmp_path: Path) -> None:
     assert f"run `onlooker convert {tmp_path / 'a.csv'} list.csv`" in fails(
         "check", tmp_path / "a.csv"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "is_probability"),
+    [
+        *(
+            (name, True)
+            for name in ("Probability_attack", "attack_prob", "attack_p", "p(attack)")
+        ),
+        *((name, False) for name in ("attack", "probe", "p", "P", "jump", "improbable step")),
+    ],
+)
+def test_probabilities_are_no_behaviors(
+    tmp_path: Path, name: str, is_probability: bool
+) -> None:
+    """In a short video, a column of probabilities may have 0 and 1 alone."""
+    (tmp_path / "a.csv").write_text(f",rest,{name}\n0,1,1.0\n1,0,0.0\n")
+    left_out = Counter[str]()
+    (segments,) = segments_of(tmp_path / "a.csv", Requested(fps=10), left_out).values()
+    assert {each.label for each in segments} == ({"rest"} if is_probability else {"rest", name})
+    counts = {f"column {name} (by its name, a probability)": 1}
+    assert left_out == (counts if is_probability else {})
 
 
 def test_a_list_of_numbers_is_no_table_of_frames(tmp_path: Path) -> None:

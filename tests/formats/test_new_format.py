@@ -3,30 +3,34 @@
 import csv
 from collections import Counter
 from collections.abc import Sequence
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
 from clips import touch
-from commands import call, fails
+from commands import call
 
-from onlooker.base.files import reading, write_csv
+from onlooker.base.files import write_csv
 from onlooker.base.intervals import parse_time
 from onlooker.base.records import Recording
+from onlooker.data.lists import PROGRAM_SUFFIXES
 from onlooker.data.sets import read_set
-from onlooker.formats.annotations import FORMATS
-from onlooker.formats.labels import EXPORT_AGAIN, Format, Labels, Requested, make_label
+from onlooker.formats import annotations
+from onlooker.formats.annotations import FORMATS, register_format
+from onlooker.formats.labels import Format, Labels, Requested, entry
 from onlooker.formats.videos import find_video, in_whole_file, written_name
 
 
-def read(path: Path, _: Requested, left_out: Counter[str]) -> Labels:
+def read(path: Path, requested: Requested, left_out: Counter[str]) -> Labels:
     for line, fields in enumerate(csv.reader(path.read_text().splitlines()), 1):
-        with reading(path, f"line {line}: ", EXPORT_AGAIN):
+        with entry(path, f"line {line}: ", left_out):
             name, start, end, label, tier = fields
             if label == "?":
                 left_out["doubtful labels"] += 1
                 continue
             video = find_video(path.parent, name)
-            yield video, make_label(label, parse_time(start), parse_time(end), tier=tier)
+            times = parse_time(start), parse_time(end)
+            yield video, requested.segment(label, *times, tier=tier, left_out=left_out)
 
 
 def write(path: Path, recordings: Sequence[Recording], _: float | None) -> None:
@@ -38,9 +42,31 @@ def write(path: Path, recordings: Sequence[Recording], _: float | None) -> None:
     write_csv(path, rows)
 
 
+DIARY = Format(".diary", read, write)
+LOG = Format(".log", read)
+
+
 @pytest.fixture(autouse=True)
 def diary(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(FORMATS, "diary", Format(".diary", read, write))
+    monkeypatch.setattr(annotations, "FORMATS", {**FORMATS})
+    monkeypatch.setattr(annotations, "PROGRAM_SUFFIXES", {*PROGRAM_SUFFIXES})
+    for _ in range(2):  # as when a cell of a notebook runs again
+        register_format("diary", DIARY)
+
+
+def test_its_name_is_of_one_format(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="a format 'diary' is registered already; choose"):
+        register_format("diary", Format(".log", read))
+    with pytest.raises(ValueError, match="a format 'csv' is registered already"):
+        register_format("csv", DIARY)
+
+
+def test_a_package_declares_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [EntryPoint("log", f"{__name__}:LOG", "onlooker.formats")]
+    monkeypatch.setattr(annotations, "entry_points", lambda group: found)
+    assert annotations.find_format(Path("a.eaf")) == "elan"
+    assert "log" not in annotations.FORMATS
+    assert annotations.find_format(Path("a.log")) == "log"
 
 
 def test_it_is_read_with_tiers_written_and_trained_on(tmp_path: Path) -> None:
@@ -66,7 +92,7 @@ def test_it_is_read_with_tiers_written_and_trained_on(tmp_path: Path) -> None:
     assert (tmp_path / "again.csv").read_text() == (tmp_path / "list.csv").read_text()
 
 
-def test_its_errors_name_the_line(tmp_path: Path) -> None:
+def test_its_errors_cost_their_line(tmp_path: Path) -> None:
     (tmp_path / "mine.diary").write_text("a.mp4,0,5,sit,\na.mp4,7,later,sit,\n")
-    error = fails("convert", tmp_path / "mine.diary", tmp_path / "list.csv")
-    assert "mine.diary: line 2: time is 'later'" in error
+    said = call("convert", tmp_path / "mine.diary", tmp_path / "list.csv").stderr
+    assert "left out: 1 wrong entries (line 2: time is 'later', expected seconds" in said

@@ -5,6 +5,7 @@ import hmac
 import io
 import json
 import random
+import re
 import socket
 import struct
 import time
@@ -20,6 +21,8 @@ from typing import Any
 import pytest
 from commands import call
 from eventful import eventful, untrained
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from ports import free_port
 from receivers import Collected, Receiver
 from waiting import wait_until
@@ -680,12 +683,11 @@ def test_an_mqtt_broker_that_starts_late_gets_sensors_and_events(
     )
     # all but events
     assert all(retained != ('"label"' in text) for _, text, retained in broker.got)
-    topics = ["home/door/0", "home/door/rtsp-cam-a", "home/door/clip-mp4"]
-    assert [topic for topic, *_ in broker.got[:4]] == [
-        *(
-            f"homeassistant/binary_sensor/onlooker-{topic.replace('/', '-')}/config"
-            for topic in topics
-        ),
+    topics = [topic for topic, *_ in broker.got if not topic.endswith(("config", "status"))]
+    assert topics[0] == "home/door/0"
+    assert re.fullmatch("home/door/rtsp-cam-a-[0-9a-f]{8}", topics[1])
+    assert [topic for topic, *_ in broker.got[:4:3]] == [
+        "homeassistant/binary_sensor/onlooker-home-door-0/config",
         "home/door/0/status",
     ]
     sensor = json.loads(broker.got[1][1])
@@ -777,6 +779,33 @@ def test_watch_has_a_sensor_for_each_class_but_nothing(make_clip: Any) -> None:
         json.loads(text)["name"] for topic, text in broker.retained.items() if "config" in topic
     ]
     assert names == [str(path), f"{path} clap", f"{path} wave"]
+
+
+NAMES = st.one_of(
+    st.text(max_size=12),
+    st.text("aä-. /:門大", max_size=4),
+    st.from_regex(r"rtsp://(cam|кам|摄像头)[/:]\w", fullmatch=True),
+)
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["home", "home/a", "küche", "k-che"]), NAMES), unique=True
+    )
+)
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_names_stay_distinct_in_all_programs(names: list[tuple[str, str]]) -> None:
+    """Each program knows its own source alone; topics and identifiers are of ASCII."""
+    topics = list[str]()
+    for base, name in names:
+        sink = object.__new__(publish._Mqtt)
+        sink._topic = base
+        topics.append(sink._topic_of(name))
+        assert re.fullmatch(r"[\w-]+", topics[-1].removeprefix(f"{base}/"), re.ASCII)
+    identifiers = [publish._identifier(topic) for topic in topics]
+    assert len({*topics}) == len({*identifiers}) == len(names)
+    assert all(re.fullmatch(r"[\w-]+", name, re.ASCII) for name in identifiers)
+    assert publish._identifier("home/door/0") == "onlooker-home-door-0"
 
 
 def test_programs_that_share_a_topic_have_a_status_each() -> None:

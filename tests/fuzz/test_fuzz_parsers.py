@@ -142,7 +142,16 @@ def of_labels(name: str, text: str) -> Callable[[Path], Parse]:
 BORIS = """{"behaviors_conf": {"0": {"code": "bark", "type": "Point event"}}, "observations": {"a":
  {"file": {"1": ["a.mp4"]}, "time offset": 0, "events": [[1.5, "rex", "bark", "", ""]]}}}"""
 FRAME_TABLE = ",x,run,dig\n" + "".join(f"{i},{i / 3:.2f},{i // 4 % 2},-1\n" for i in range(20))
+BORIS_TABLE = (
+    "Observation id,Source,Media duration (s),Media file name,Subject,Behavior,Modifier #1,"
+    "Behavior type,Start (s),Stop (s)\n"
+    "a,player #1:a.mp4;b.mp4,9.0;8.0,a.mp4,rex,run,fast,STATE,1.5,12.25\n"
+    "a,player #1:a.mp4;b.mp4,9.0;8.0,b.mp4,rex,bark,,POINT,10,10\n"
+)
+BINARY_TABLE = "time\trun\tdig\n" + "".join(f"{i / 2}\t{i // 4 % 2}\t0\n" for i in range(20))
 TARGETS = {
+    "table of events of BORIS": of_labels("a_boris.csv", BORIS_TABLE),
+    "binary table of BORIS": of_labels("a_rex.tsv", BINARY_TABLE),
     "table of frames": of_labels("a_labels.csv", FRAME_TABLE),
     "events of BIDS": of_labels(
         "a_events.tsv", "onset\tduration\ttrial_type\n0.5\t1\tgo\n2.5\tn/a\tpress\n"

@@ -223,6 +223,8 @@ def plain(value: Any) -> Any:
     """
     if is_dataclass(value):
         names = [f.name for f in fields(value) if f.name not in NO_ANSWER]
+        if not getattr(value, "pauses", True):  # which answers did not have before
+            names.remove("pauses")
         return {STORED_NAMES.get(name, name): plain(getattr(value, name)) for name in names}
     if isinstance(value, Mapping):
         return {name: plain(part) for name, part in value.items() if name not in LEFT_OUT}
@@ -368,7 +370,8 @@ def answers_of(steps: Sequence[onlooker.Step]) -> dict[str, Any]:
         f.name for f in fields(steps[0]) if f.name not in {*told, *NO_ANSWER, "ongoing", "rows"}
     ):
         values = [getattr(step, name) for step in steps]
-        told[name] = stacked(values)
+        if name != "pause" or any(values):  # which steps did not have before
+            told[name] = stacked(values)
     return told
 
 

@@ -1,8 +1,8 @@
 import math
-from collections import defaultdict
 
 import numpy as np
 import pytest
+from scipy.stats import ttest_1samp
 
 from onlooker.measure.held_out import HeldOut, is_clear
 from onlooker.training.search import Trial
@@ -52,20 +52,37 @@ def test_classes_weigh_equally_in_a_balanced_temperature() -> None:
     assert predictions.temperature(balanced=True) > predictions.temperature()
 
 
-def naive_is_clear(gains: list[float], groups: list[str]) -> bool:
-    mean = sum(gains) / len(gains)
-    sums = defaultdict(float)
-    for gain, group in zip(gains, groups, strict=True):
-        sums[group] += gain - mean
-    return mean > math.sqrt(sum(value**2 for value in sums.values())) / len(gains)
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_a_gain_is_clear_above_one_standard_error_over_recordings(seed: int) -> None:
+@pytest.mark.parametrize("seed", range(10))
+def test_a_gain_is_clear_by_students_t_over_recordings(seed: int) -> None:
     random = np.random.default_rng(seed)
-    gains = random.normal(0.2, 1, 30)
-    groups = random.integers(0, 6, 30).astype(str)
-    assert is_clear(gains, groups) == naive_is_clear(gains.tolist(), groups.tolist())
+    gains = random.normal(0.6, 1, 8)
+    chance = ttest_1samp(gains, 0, alternative="greater").pvalue
+    twice = np.repeat(gains, 2)
+    groups = np.repeat([*"abcdefgh"], 2)
+    assert is_clear(twice, groups, chance * 1.01), "clips of one recording count once"
+    assert not is_clear(twice, groups, chance * 0.99)
+
+
+def test_gains_of_one_recording_are_never_clear() -> None:
+    assert not is_clear(np.ones(50), np.repeat("a", 50), 0.4)
+    assert is_clear(np.ones(50), np.repeat([*"ab"], 25), 0.4)
+
+
+@pytest.mark.parametrize("recordings", [3, 5, 12])
+def test_candidates_that_are_equal_in_truth_are_rarely_called_clearly_better(
+    recordings: int,
+) -> None:
+    """Recordings differ, and have one to eight clips."""
+    random = np.random.default_rng(0)
+    mistakes = 0
+    for _ in range(1000):
+        numbers = np.repeat(np.arange(recordings), random.integers(1, 9, recordings))
+        groups = numbers.astype(str)
+        shared = random.normal(0, 0.5, recordings)
+        losses = shared[numbers] + random.normal(0, 1, len(groups))
+        zero = Trial(np.zeros(len(groups)), groups)
+        mistakes += Trial(losses, groups).is_clearly_better(zero)
+    assert mistakes / 1000 < 0.16 + 0.035, "three standard errors of this simulation"
 
 
 def test_a_model_is_clearly_better_on_the_clips_that_both_tested() -> None:

@@ -207,6 +207,27 @@ def test_clips_of_one_scene_in_two_splits() -> None:
     assert named(together, known) == named(together, known, hold_out_validation(together)) == {}
 
 
+def test_parts_of_one_recording_are_not_alike_but_recordings_are() -> None:
+    """Of the parts of each recording that show one scene, one is named."""
+    names = {0: "one", 1: "one", 2: "one", 8: "two", 9: "two"}
+    clips = [
+        replace(clip, recording=names.get(i, str(i)))
+        for i, clip in enumerate(labeled(jump=20, wave=20))
+    ]
+    random = [in_the_scene_of(FACTS[i % len(FACTS)], i) for i in range(len(clips))]
+    facts = [FACTS[i % 8] if i < 8 else random[i] for i in range(len(clips))]
+    alike = {i: in_the_scene_of(FACTS[0], 50 + i) for i in names}
+    known = [alike.get(i, fact) for i, fact in enumerate(facts)]
+    finding = named(clips, known)["same scene"]
+    assert "recordings show nearly the same image as another recording" in finding.found
+    assert "give recordings that belong together one name" in finding.remedy
+    sources = {clip.path: clip.recording for clip in clips}
+    (group,) = [paths for paths in finding.clips if clips[0].path in paths]
+    assert clips[8].path in group
+    named_recordings = [sources[path] for path in group]
+    assert len(named_recordings) == len({*named_recordings})
+
+
 def test_a_copy_in_another_class() -> None:
     copy = replace(FACTS[3], thumbnails=FACTS[3].thumbnails * 0.9)
     finding = named(CLIPS, with_facts({15: copy}))["two labels"]

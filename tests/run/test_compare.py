@@ -13,12 +13,12 @@ import pytest
 from clips import find_clips
 
 from onlooker.base.config import DataConfig, ModelConfig, Settings, TrainConfig
+from onlooker.data.sets import folder_name
 from onlooker.data.split import Split, make_splits
 from onlooker.report.summary import comparison_page, comparison_table
 from onlooker.run import compare as compare_module
 from onlooker.run.compare import compare, settings_of
 from onlooker.run.record import RunRecord, lock_run
-from onlooker.run.train import folder_name
 
 DATA = DataConfig(frames=3, size=16, channels=1)
 TINY = TrainConfig(epochs=1, batch=16, precision="32")

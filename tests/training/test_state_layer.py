@@ -19,7 +19,6 @@ from onlooker.base.intervals import with_interval
 from onlooker.base.records import Clip, Recording, Segment
 from onlooker.data.sets import read_set
 from onlooker.data.tiers import tiers_of
-from onlooker.measure.held_out import is_clear
 from onlooker.measure.states import UNKNOWN
 from onlooker.measure.timeline import Timeline
 from onlooker.models.linear import LinearClassifier
@@ -242,7 +241,7 @@ def test_labeled_time_is_known_in_the_groups_of_its_labels(tmp_path: Path) -> No
 
 def test_states_of_clips_without_recordings_are_an_error(tmp_path: Path) -> None:
     clips = clips_of(tmp_path, share=0.9, files=1)
-    with pytest.raises(ValueError, match="states of 1 recordings, expected at least 2"):
+    with pytest.raises(ValueError, match="states of 1 recording, expected at least 2"):
         plan_times(clips, Decision(CLASSES), when="states", recordings=())
 
 
@@ -400,10 +399,3 @@ def test_motion_is_added_where_something_moves_with_the_weight_of_the_lowest_los
         assert (logs.argmax(1) == recording.labels[0])[~is_still].mean() > 0.95
         fitted = recording.eyes["motion"] @ weight.T + bias
         assert (fitted.argmax(1) == recording.labels[0])[~is_still].mean() > 0.95
-
-
-@pytest.mark.parametrize(("gains", "clear"), [((0.2, 0.3, 0.4), True), ((0.9, -0.3, 0), False)])
-def test_a_gain_is_clear_above_its_standard_error_over_recordings(
-    gains: tuple[float, ...], *, clear: bool
-) -> None:
-    assert is_clear(np.repeat(gains, 50), np.repeat([*"abc"], 50)) is clear

@@ -161,7 +161,7 @@ class ModelConfig(Config):
     encoder: str = setting(
         "small",
         "Image encoder: lite0, small, conv4, or any timm network; NAME:vector pools its features to one vector. auto, "
-        "the default of linear: lite0 for clips of 120 pixels or more, unless small is clearly better.",
+        "the default of linear: lite0 for clips of 120 pixels or more, else small.",
     )
     pretrained: bool | None = setting(
         None,

@@ -23,7 +23,7 @@ from onlooker.base.text import format_bytes, printable, short_name
 
 __all__ = ["file_digest", "read_json", "write_bytes", "write_json"]
 
-FREE_SPACE = "free some space, and run the same command again (`onlooker train` with --resume)"
+FREE_SPACE = "free some space, and run the same command again (`onlooker train` with --resume if the run has started)"
 _OTHER_VERSION = (
     "restore it; or if another version of onlooker wrote it, use that version, or train again"
 )

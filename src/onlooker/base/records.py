@@ -403,6 +403,7 @@ class Recording:
         second: labels by a second scorer; the label "" is unknown time.
         group: what splits keep together, such as a person or a camera; "": it is not known.
         split: training, validation or test; "": none is given.
+        scorer: who made the labels; "": it is not known.
         root: the folder of the data set, or of its list; None: it is not known.
         end: when it ends, in seconds; inf: it is not known.
         rate: frames per second; 0: it is not known.
@@ -414,6 +415,7 @@ class Recording:
     second: tuple[Segment, ...] = ()
     group: str = ""
     split: str = ""
+    scorer: str = ""
     root: Path | None = None
     end: float = math.inf
     rate: float = 0.0

@@ -72,6 +72,11 @@ def some_of(names: Sequence[str]) -> str:
     return ", ".join(names[:_MAX_NAMES]) + (", ..." if len(names) > _MAX_NAMES else "")
 
 
+def counted(number: int, thing: str) -> str:
+    """A number of things, such as `1 clip` or `2 clips`."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
 def short_name(name: str) -> str:
     """The name of a file; one of more than 200 bytes ends in a digest. File systems allow 255, with
     suffixes.

@@ -26,13 +26,16 @@ __all__ = ["command", "refuse_unused"]
 Configs = Mapping[str, type[Config]]  # by the names of parameters
 
 
+Stopped = Callable[[Mapping[str, Any]], str]
+
+
 def command(
     function: Callable[..., object],
     group: typer.Typer,
     *,
     panel: str | None = None,
     writes: Collection[str] = ("folder", "json", "out", "run"),
-    stopped: str = "stopped; run the same command to continue",
+    stopped: str | Stopped = "stopped; run the same command to continue",
     registered: Mapping[str, Callable[[], type[Config]]] | None = None,
 ) -> Callable[..., None]:
     """Register a command: every `setting` of a config parameter becomes an option, errors become
@@ -43,8 +46,8 @@ def command(
             has failed.
         writes: the parameters that name files or folders to write, which may be at addresses;
             others are read.
-        stopped: the line that is printed after Ctrl-C, SIGTERM or SIGHUP; the exit status is 128
-            plus the number of the signal.
+        stopped: the line that is printed after Ctrl-C, SIGTERM or SIGHUP, or what makes it of the
+            arguments; the exit status is 128 plus the number of the signal.
         registered: by the name of a parameter, what makes a subclass of its config with the options
             that packages have registered. Finding them takes seconds: it is called for `--help-all`,
             and where the command line has an option that the config does not have.
@@ -60,8 +63,10 @@ def command(
         @functools.wraps(function)
         def run(**values: Any) -> None:
             copies: dict[Path, Path] = {}
-            with _errors_in_one_line(values, copies, stopped):
-                arguments = _arguments(values, configs)
+            arguments: dict[str, Any] = {}
+            line = stopped if isinstance(stopped, str) else functools.partial(stopped, arguments)
+            with _errors_in_one_line(values, copies, line):
+                arguments.update(_arguments(values, configs))
                 with showing(), _local_paths(arguments, writes, copies):
                     failed = function(**arguments)
             if failed:
@@ -78,7 +83,8 @@ def command(
         def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
             if not registered or _has_all_options(self, args):
                 return super().parse_args(ctx, args)
-            with _errors_in_one_line({}, {}, stopped):
+            line = stopped if isinstance(stopped, str) else "stopped"
+            with _errors_in_one_line({}, {}, line):
                 all_configs = {**configs, **{name: find() for name, find in registered.items()}}
             program = typer.Typer(add_completion=False)
             program.command(self.name, help=paragraphs)(callback(all_configs))
@@ -154,7 +160,7 @@ def _local_paths(
 
 @contextmanager
 def _errors_in_one_line(
-    values: Mapping[str, Any], copies: Mapping[Path, Path], stopped: str
+    values: Mapping[str, Any], copies: Mapping[Path, Path], stopped: str | Callable[[], str]
 ) -> Iterator[None]:
     """End the command with a line in place of an error, without passwords, and with addresses in
     place of their copies; after a signal with the line `stopped`.
@@ -165,7 +171,8 @@ def _errors_in_one_line(
         raise
     except (ValueError, OSError, RuntimeError, KeyboardInterrupt) as error:
         if number := _signal_of(error):
-            typer.secho(stopped, fg="yellow", err=True)
+            line = stopped if isinstance(stopped, str) else stopped()
+            typer.secho(line, fg="yellow", err=True)
             raise typer.Exit(128 + number) from None
         text = _explained(error)
         for path in filter(address_of, copies.values()):

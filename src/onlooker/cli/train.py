@@ -170,9 +170,29 @@ def demo(
     typer.echo(f"clips: {clips}; classify one: {shlex.join(example)}")
 
 
-@functools.partial(
-    _command_of_fitters, stopped="stopped; run the same command with --resume to continue"
-)
+def _run_of(clips: Path, run: Path | None, *, model: ModelConfig, folds: int) -> Path:
+    """The folder of a run or of a cross-validation."""
+    from onlooker.data.sets import default_run
+
+    return run or default_run(clips, f"{model.name}-folds" if folds else model.name)
+
+
+def _has_begun(run: Path, folds: int) -> bool:
+    """Whether there is something to resume."""
+    return any(run.glob("*/*/config.json" if folds else "config.json"))
+
+
+def _how_to_continue(arguments: Mapping[str, Any]) -> str:
+    """What to do after a stop: before a run has begun, there is nothing to resume."""
+    if arguments:
+        names = ("clips", "run", "model", "folds")
+        clips, run, model, folds = (arguments[name] for name in names)
+        if _has_begun(_run_of(clips, run, model=model, folds=folds), folds):
+            return "stopped; run the same command with --resume to continue"
+    return "stopped; run the same command again"
+
+
+@functools.partial(_command_of_fitters, stopped=_how_to_continue)
 def train(
     context: typer.Context,
     clips: Clips,
@@ -224,15 +244,15 @@ def train(
     All clips of one recording (a person, a camera) are in the same split; for a folder,
     recordings.csv (columns clip and recording) names them.
     """
-    from onlooker.run.train import default_run, train_run
+    from onlooker.run.train import train_run
     from onlooker.training.processes import launched
 
     if folds and (strict or tensorboard or background):
         raise ValueError(
             "--strict, --tensorboard and --background cannot be used with --folds; leave them out"
         )
-    run = run or default_run(clips, f"{model.name}-folds" if folds else model.name)
-    if resume and not any(run.glob("*/*/config.json" if folds else "config.json")):
+    run = _run_of(clips, run, model=model, folds=folds)
+    if resume and not _has_begun(run, folds):
         what = "cross-validation" if folds else "run"
         raise FileNotFoundError(f"{run}: no {what} to resume; check --run, or leave out --resume")
     explicit = explicit_settings(context, model=model, data=data, training=training, which=which)
@@ -268,7 +288,7 @@ def _cross_validate(
     from onlooker.data.sets import read_set, requested_splits
     from onlooker.run.compare import compare, settings_of, with_baseline
     from onlooker.run.train import train_final
-    from onlooker.training.encoders import default_encoder
+    from onlooker.training.encoders import with_encoder
     from onlooker.training.fitters import complete
 
     if (run / "config.json").exists():
@@ -276,11 +296,11 @@ def _cross_validate(
     settings = complete(requested, explicit.keys())
     name = settings.model.name
     clip_set = read_set(clips, requested=which, fills=True)
+    splits = requested_splits(clip_set, folds)
     # of the test clips, it knows only how large they are
-    encoder = default_encoder(settings, clip_set.clips)
+    encoder = with_encoder(settings, clip_set.clips).model.encoder
     requested = requested._replace(model=replace(requested.model, encoder=encoder))
     models = settings_of(with_baseline(name), requested, explicit)
-    splits = requested_splits(clip_set, folds)
     figures = compare(clip_set, run, models, splits=splits, seeds=[settings.training.seed])
     final = train_final(clip_set, run, models[name])
     _print_comparison(figures, run)
@@ -327,10 +347,9 @@ def compare(
 
     The linear baseline, with the same encoder, has a row in every table.
     """
-    from onlooker.data.sets import read_set, requested_splits
+    from onlooker.data.sets import default_run, read_set, requested_splits
     from onlooker.data.split import FEW_CLIPS
     from onlooker.run import compare as comparing
-    from onlooker.run.train import default_run
 
     run = run or default_run(clips, "compared")
     explicit = explicit_settings(context, models=models, data=data, training=training)

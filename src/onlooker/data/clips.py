@@ -40,7 +40,7 @@ Decoded = TypeVar("Decoded")
 
 _SMALL = DataConfig(frames=FRAMES, size=32)  # of thumbnails
 _CONTAINERS = {".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".webm"}
-_REPEAT = "run the same command again (`onlooker train` with --resume), which computes it again"
+_REPEAT = "run the same command again (`onlooker train` with --resume if the run has started): it is computed again"
 
 
 def cached_sample(
@@ -48,14 +48,13 @@ def cached_sample(
     config: DataConfig,
     cache: ArrayCache,
     *,
-    larger_size: int | None = None,
     jitter: int = 0,
 ) -> Files:
     """The cached input of a model from a clip: a file of frames, one of their crops, one of their
     flow, or two of these; then one of what each other eye sees.
 
-    One pass over the clip gives its frames, crops, what eyes see, its header, and its frames in
-    `larger_size`, which go into the cache for another encoder (`read_at`, as for `jitter`).
+    One pass over the clip gives its frames, crops, what eyes see, and its header; `jitter` as in
+    `read_at`.
     """
     reader = VideoReader(path)
     clip = identity(path)
@@ -67,12 +66,9 @@ def cached_sample(
 
     def read(config: DataConfig) -> Sample:
         sampling = partial(equally_spaced, count=config.frames)
-        sample = read_at(reader, config, sampling, larger_size=larger_size, jitter=jitter)
+        sample = read_at(reader, config, sampling, jitter=jitter)
         samples.append(sample)
         _header_file(reader, cache)
-        if larger_size and sample.larger is not None:
-            larger = replace(config, size=larger_size)
-            entry("its frames", stored_settings(larger), lambda: np.asarray(sample.larger))
         return sample
 
     def whole() -> Sample:
@@ -386,7 +382,6 @@ def read_clips(
     *,
     strict: bool = False,
     cache: Path | None = None,
-    larger_size: int | None = None,
 ) -> tuple[ClipFrames, tuple[ClipError, ...]]:
     """Decode every clip into the cache, and continue without those that cannot be read.
 
@@ -394,7 +389,6 @@ def read_clips(
         clips, classes, config: the clips, the `K` class names, and how to sample and resize.
         strict: the first clip that cannot be read is an error.
         cache: its folder; None: `default_cache()`.
-        larger_size: as in `cached_sample`.
 
     Returns:
         The samples, and an error for each clip that could not be used.
@@ -406,7 +400,7 @@ def read_clips(
     arrays = ArrayCache.for_user(cache)
     check_writable(arrays.folder, NOT_WRITABLE_REMEDY)
     arrays.prune()
-    make = partial(cached_sample, config=config, cache=arrays, larger_size=larger_size)
+    make = partial(cached_sample, config=config, cache=arrays)
     samples, errors = made_samples(
         clips, classes, config, make=make, stage="reading clips", strict=strict
     )

@@ -224,14 +224,22 @@ def _scene_findings(
         return
     split_of = {clip: name for name in SPLITS for clip in getattr(split, name)} if split else {}
     shared.sort(key=lambda scene: len({split_of.get(clips[i]) for i in scene}) == 1)
+    # parts of one recording show one scene: the first one stands for it
+    firsts = [[*{source_of(clips[i]): i for i in reversed(scene)}.values()] for scene in shared]
+    apart = [sorted(scene) for scene in firsts]
+    unit = "clip" if apart == shared else "recording"
     tested = [split_of.get(clips[i]) for scene in shared for i in scene].count("test")
+    of_them = "of them" if unit == "clip" else "of their clips"
     yield Finding(
         "same scene",
-        f"{sum(map(len, shared))} clips show nearly the same image as another clip"
-        + (f"; {tested} of them are test clips" if split and split.test else ""),
+        f"{sum(map(len, apart))} {unit}s show nearly the same image as another {unit}"
+        + (f"; {tested} {of_them} are test clips" if split and split.test else ""),
         "a model can recognize the scene instead of the action, and a test with such twins does not show it",
-        remedy="give clips that belong together one recording (in recordings.csv), or put them into one split",
-        clips=_paths(clips, shared),
+        remedy=(
+            f"give {unit}s that belong together one name in the column recording (of the list, or of "
+            "recordings.csv), or put them into one split"
+        ),
+        clips=_paths(clips, apart),
     )
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from onlooker.base.files import model_folder
 from onlooker.base.intervals import parse_time, with_interval
 from onlooker.base.records import Clip, ClipError
-from onlooker.base.text import composed, relative_name, some_of
+from onlooker.base.text import composed, counted, relative_name, some_of
 from onlooker.data.lists import SPLIT_NAMES, group_names
 from onlooker.data.split import ClipSet
 from onlooker.data.tables import ListTable, read_table
@@ -24,8 +24,28 @@ from onlooker.video.reader import SUFFIXES, is_video
 RECORDINGS = "recordings.csv"
 CUT_FROM = "cut_from"  # its column with the file that a clip is a part of
 KEPT_RECORDINGS = Path(".onlooker", "recordings")  # in the folder of clips: such files
+# In small letters: of operating systems, and of network storage (recycle bins, snapshots, thumbnails).
 SYSTEM_FOLDERS = frozenset(
-    {"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"}
+    {
+        "__macosx",
+        "$recycle.bin",
+        "recycler",
+        "system volume information",
+        "lost+found",
+        "network trash folder",
+        "temporary items",
+        "#recycle",
+        "#snapshot",
+        "~snapshot",
+        "@eadir",
+        "@tmp",
+        "@synoresource",
+        "@recycle",
+        "@recently-snapshot",
+        "@.thumb",
+        "@__thumb",
+        "@sharebin",
+    }
 )
 _PERSON = re.compile(
     r"(person|subject|participant|actor|signer|user|subj|sub|p|s)[-_ ]*\d+", re.IGNORECASE
@@ -41,7 +61,8 @@ def read_folder(folder: Path, classes: int = 2) -> ClipSet:
 
     A clip is a video file or a folder with an image sequence. Hidden entries and folders of
     operating systems are skipped. Clips may differ in size and length. In a class folder without
-    clips of its own, each sub-folder is a recording, such as a person, or a split.
+    clips of its own, each sub-folder is a recording, such as a person, or a split. If the class
+    folders are named like people, it is the other way around, and a note says so.
 
     If `recordings.csv` (columns clip, recording) is in the folder, the clips that it lists carry
     their recordings.
@@ -59,8 +80,9 @@ def read_folder(folder: Path, classes: int = 2) -> ClipSet:
         state = "a file, not a folder" if folder.exists() else "no such folder"
         raise ClipError(folder, state, "give a folder with one sub-folder per class")
     refuse_run(folder)
+    people = set[str]()
     parts = {
-        name: [replace(clip, root=folder) for clip in _clips_by_class(path, classes)]
+        name: [replace(clip, root=folder) for clip in _clips_by_class(path, classes, people)]
         for name, path in (_split_folders(folder) or {"": folder}).items()
     }
     clips = [clip for part in parts.values() for clip in part]
@@ -75,8 +97,15 @@ def read_folder(folder: Path, classes: int = 2) -> ClipSet:
         notes += [f"{RECORDINGS}: {note}" for note in (*table.notes(), *unlisted)]
     used = {clip.recording for part in parts.values() for clip in part}
     if recordings := sorted(sub_folders & used):
-        together = "a split keeps the clips of each together"
-        notes.append(f"sub-folders of classes are recordings ({some_of(recordings)}); {together}")
+        text = f"sub-folders of classes are recordings ({some_of(recordings)})"
+        if people:
+            inside = some_of(sorted({clip.label for clip in clips}))
+            text = f"folders are named like people ({some_of(recordings)}) and taken for recordings"
+            text += f", their sub-folders for the classes ({inside})"
+        notes.append(f"{text}; a split keeps the clips of each together")
+    if people:
+        name = min(people)
+        notes.append(f"if {name} is a class, rename its folder, such as to class-{name}")
     left_out = []
     ignored = []
     for path in list_files(folder, {clip.path for clip in clips}.__contains__)[1]:
@@ -136,7 +165,7 @@ def entries(folder: Path) -> list[Path]:
 
 def is_hidden(name: str) -> bool:
     """Whether a file or folder of this name is neither a clip nor a class."""
-    return name.startswith(".") or name in SYSTEM_FOLDERS
+    return name.startswith(".") or name.casefold() in SYSTEM_FOLDERS
 
 
 def _is_clip(path: Path) -> bool:
@@ -258,7 +287,8 @@ def _split_folders(folder: Path) -> dict[str, Path]:
     return names if "training" in names and len(names) > 1 and not holds_clips else {}
 
 
-def _clips_by_class(folder: Path, classes: int) -> list[Clip]:
+def _clips_by_class(folder: Path, classes: int, people: set[str]) -> list[Clip]:
+    """The clips of class folders; `people` gets the names of folders that are taken for people."""
     labels = [path for path in entries(folder) if path.is_dir()]
     clips = {label: _clips_of(label) for label in labels}
     loose = [path for path in entries(folder) if _is_clip(path)]
@@ -275,13 +305,14 @@ def _clips_by_class(folder: Path, classes: int) -> list[Clip]:
         )
     if len({composed(label.name) for label in labels}) < classes:
         expected = f"expected at least {classes}, each with the clips of one class"
-        raise ClipError(folder, _count(len(labels), "sub-folder"), expected)
+        raise ClipError(folder, counted(len(labels), "sub-folder"), expected)
     if empty := [label for label in labels if not clips[label]]:
         raise _without_clips(empty)
     recordings = {clip.recording or "" for clip in all_clips}
     if all(_PERSON.fullmatch(label.name) for label in labels) and not any(
         map(_PERSON.fullmatch, recordings | {""})
     ):
+        people.update(label.name for label in labels)
         return [Clip(clip.path, clip.recording, clip.label) for clip in all_clips if clip.recording]
     return all_clips
 
@@ -305,7 +336,7 @@ def _without_classes(folder: Path, clips: Sequence[Path]) -> ClipError:
         names = some_of([path.name for path in clips])
         remedy += f"; or if {names} are classes, {_OWN_FOLDER} {clips[0] / 'clip1'}"
     return ClipError(
-        folder, f"holds {_count(len(clips), 'clip')} itself, like the folder of one class", remedy
+        folder, f"holds {counted(len(clips), 'clip')} itself, like the folder of one class", remedy
     )
 
 
@@ -323,7 +354,3 @@ def _without_clips(empty: Sequence[Path]) -> ClipError:
     more = f", and none in {', '.join(label.name for label in empty[1:])}" if len(empty) > 1 else ""
     fetch = "fetch them (dvc pull); " if any(path.suffix == ".dvc" for path in files) else ""
     return ClipError(folder, f"no clips{more}", fetch + _HOLDS)
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}{'' if number == 1 else 's'}"

@@ -49,7 +49,11 @@ SPLIT_NAMES = {
 _NAMED = 3  # wrong rows that an error names
 _TIME_COLUMNS = ("start", "end")
 _FRAME_COLUMNS = ("start_frame", "end_frame")
-_TABLES = ("", ".csv", ".tsv", ".txt")  # other files are of programs: `onlooker convert` reads them
+_TABLES = ("", ".csv", ".tsv", ".txt")
+# Files of annotation programs, which `onlooker convert` reads; `register_format` adds others.
+PROGRAM_SUFFIXES = {".json", ".eaf", ".vtt", ".boris"}
+_PACKED = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar")
+_SPREADSHEETS = (".xlsx", ".xls", ".ods", ".numbers")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,9 +99,7 @@ def read_list(path: Path, requested: SetConfig | None = None) -> ClipSet:
             class without clips, for which the model would silently lack an output.
     """
     requested = requested or SetConfig()
-    if path.suffix.lower() not in _TABLES or table_kind(path) != "list":
-        remedy = f"run `onlooker convert {quote(str(path))} list.csv`, and give list.csv"
-        raise ClipError(path, "labels of an annotation program, not a list of clips", remedy)
+    _require_list(path)
     optional = ("split", "recording", "subject", "tier", "scorer", *_TIME_COLUMNS, *_FRAME_COLUMNS)
     table = read_table(path, ("path", "label"), optional)
     notes = _understand(path, table)
@@ -131,6 +133,26 @@ def read_list(path: Path, requested: SetConfig | None = None) -> ClipSet:
         for file, scorers in files.items()
     ]
     return ClipSet(path, parts, missing, notes=notes, recordings=recordings, overlaps=overlaps)
+
+
+def _require_list(path: Path) -> None:
+    """Raise a ClipError for a file that is no list of clips, with what to do about it."""
+    suffix = path.suffix.lower()
+    inside = Path(path.stem).suffix.lower() if suffix == ".gz" else suffix
+    if suffix in _TABLES and table_kind(path) == "list":
+        return
+    problem = "not a list of clips"
+    remedy = "give a folder with one sub-folder per class, or a list of clips (CSV)"
+    if suffix in _TABLES or inside in PROGRAM_SUFFIXES:
+        problem = "labels of an annotation program, not a list of clips"
+        remedy = f"run `onlooker convert {quote(str(path))} list.csv`, and give list.csv"
+    elif suffix in _PACKED:
+        problem = "a packed file"
+        remedy = "unpack it, and give the folder"
+    elif suffix in _SPREADSHEETS:
+        problem = "a spreadsheet"
+        remedy = "save it as CSV in UTF-8, and give that"
+    raise ClipError(path, problem, remedy)
 
 
 def _read_rows(path: Path, table: ListTable) -> list[ListedLabel]:

@@ -15,7 +15,6 @@ from onlooker.base.config import DataConfig
 from onlooker.base.records import ClipError, Frames
 from onlooker.localization.crop import Crop, Follower, jittered
 from onlooker.video.container import REENCODE
-from onlooker.video.decode import Seen
 from onlooker.video.eyes import Eye, EyeRows, describe, eyes_of
 from onlooker.video.flow import read_flow
 from onlooker.video.reader import VideoReader
@@ -44,7 +43,6 @@ class Sample:
         assumes_rate: `times` assume 25 frames per second, because no frame rate is stated.
         eyes: `T 1+F`, what each other eye has seen since the previous sampled frame; the last row
             includes all later frames (`video.eyes.describe`).
-        larger: the sampled frames in the larger size that was requested; None: without them.
         crops: `T 4`, left, top, right and bottom of the crop of each frame, in pixels of the video;
             None: without crops.
     """
@@ -58,7 +56,6 @@ class Sample:
     end: float = math.inf
     length: float = math.inf
     eyes: EyeRows = field(default_factory=dict)
-    larger: NDArray[np.uint8] | None = None
     crops: Ints | None = None
 
 
@@ -76,14 +73,11 @@ def read_at(
     config: DataConfig,
     sampling: Sampling,
     *,
-    larger_size: int | None = None,
     jitter: int = 0,
 ) -> Sample:
     """Read the input of a model from the sampled frames of a clip; errors as in `read_sample`.
 
     Args:
-        larger_size: keep RGB frames in this size as well (`Sample.larger`), from the same decoding;
-            not if their shorter side is less than `LEAST_SIDE`, nor if a worker process decodes.
         jitter: the number of an altered copy of the clip, with other crops; 0: the clip itself.
     """
     streams = []
@@ -92,18 +86,10 @@ def read_at(
         closeups = _Closeups(config.size, name=reader.path.name, jitter=jitter)
     eyes = eyes_of(config.layer_eyes)
     rows: EyeRows = {}
-    larger = dict[int, Pixels]()
-
-    def keep(index: int, frame: Pixels) -> None:
-        if larger_size and min(frame.shape[:2]) >= LEAST_SIDE:
-            larger[index] = resize(frame[None], larger_size, config.channels)[0]
-
     if eyes or closeups:
-        shown, rows = read_all_frames(
-            reader, sampling, eyes, size=config.size, seen=keep, closeups=closeups
-        )
+        shown, rows = read_all_frames(reader, sampling, eyes, size=config.size, closeups=closeups)
     elif config.modality != "flow":
-        shown = reader.get(sampling, size=config.size, seen=keep)
+        shown = reader.get(sampling, size=config.size)
     if config.modality != "flow":
         streams.append(resize(shown.pixels, config.size, config.channels))
     if config.modality != "rgb":
@@ -128,7 +114,6 @@ def read_at(
         end=reader.seconds,
         length=reader.timing.length,
         eyes=rows,
-        larger=np.stack([larger[i] for i in indices]) if larger.keys() >= {*indices} else None,
         crops=crops,
     )
 
@@ -178,14 +163,12 @@ def read_all_frames(
     eyes: Mapping[str, Eye],
     *,
     size: int,
-    seen: Seen,
     closeups: _Closeups | None = None,
 ) -> tuple[Frames, EyeRows]:
     """The sampled frames of a clip, as `VideoReader.get` returns them, and what eyes see
     (`Sample.eyes`), from one pass over all frames.
 
     Args:
-        seen: called with each sampled frame.
         closeups: are added to.
 
     Raises:
@@ -201,7 +184,6 @@ def read_all_frames(
         for index, time, pixels in reader:
             if index in wanted:
                 small[index] = resize(pixels[None], size, 3)[0]
-                seen(index, pixels)
                 if closeups:
                     closeups.add(index, time, pixels)
             yield time, pixels

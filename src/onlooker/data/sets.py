@@ -1,5 +1,6 @@
 """Clips and their splits, from a folder or a list."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -111,3 +112,13 @@ def requested_splits(clips: ClipSet, folds: int | None = 0) -> Splits:
     if folds:
         raise ValueError(f"{clips.path} has splits; leave out --folds")
     return {"split": split}
+
+
+def default_run(clips: Path, name: str) -> Path:
+    """The folder of a run on these clips, unless another one is named."""
+    return Path("runs") / f"{set_name(clips)}-{folder_name(name)}"
+
+
+def folder_name(name: str) -> str:
+    """A model's name as part of a path, also on systems whose file names have no colon."""
+    return re.sub(r"[^\w.=+-]", "-", name)

@@ -6,17 +6,19 @@ import csv
 import io
 import os
 import re
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onlooker.base.files import read_bytes
 from onlooker.base.records import ClipError
+from onlooker.base.text import some_of
 from onlooker.video.reader import SUFFIXES
 
 Row = tuple[int, dict[str, str]]  # the number of its line, and its values by column
@@ -55,9 +57,16 @@ _COLUMN_NAMES = {
 _STATES = {"0": 0, "0.0": 0, "false": 0, "1": 1, "1.0": 1, "true": 1}
 _STATES |= dict.fromkeys(("-1", "-1.0", "", "nan"), -1)
 _FRAME_NUMBER = frozenset({"", "unnamed0", "index", "frame", "frames", "framenumber"})
+# of tables with a row for each moment; in seconds
+_TIMES = frozenset({"time", "times", "timesec", "timeseconds", "timestamp", "seconds", "sec"})
+# a column that is none of 0 and 1 in other tables of the program
+_PROBABILITY = re.compile(
+    "(?i)(^|[^a-z])(prob|probs|probability|probabilities)([^a-z]|$)|.[_ ]p$|^p[_ (]"
+)
 _LISTED = frozenset(
     f"{_PATH} {_COLUMN_NAMES['label']} {_COLUMN_NAMES['start']} {_COLUMN_NAMES['end']}".split()
 )
+_OBSERVATION = "observationid"  # of BORIS
 _MOST_FRAMES = 20_000_000  # two days at 120 per second
 _MAY_BE_EMPTY = (
     "start",
@@ -94,22 +103,34 @@ class ListTable:
         """Sentences about the columns that were read under another name, and about ignored ones."""
         notes = []
         used = {column: name for column, name in self.names.items() if column not in unused}
-        if renamed := [column for column, name in used.items() if _plain(name) != _plain(column)]:
+        if renamed := [
+            column for column, name in used.items() if plain_name(name) != plain_name(column)
+        ]:
             written = ", ".join(used[column] for column in renamed)
             notes.append(f"columns {written} are read as {', '.join(renamed)}")
         if ignored := [name for name in self.header if name and name not in used.values()]:
-            folds = f"; {_FOLDS}" if "fold" in map(_plain, ignored) else ""
+            folds = f"; {_FOLDS}" if "fold" in map(plain_name, ignored) else ""
             notes.append(f"ignored columns: {', '.join(ignored)}{folds}")
         return notes
 
 
-def read_table(path: Path, columns: Sequence[str], optional: Sequence[str] = ()) -> ListTable:
+def read_table(
+    path: Path,
+    columns: Sequence[str],
+    optional: Sequence[str] = (),
+    *,
+    left_out: Counter[str] | None = None,
+) -> ListTable:
     """The rows of a CSV file, separated by commas, semicolons or tabs.
 
     Columns may have any of their usual names, in any case; `group` names recordings, or tiers if a
     file has several. Without a header, lines are a path to a
     video and the value of the second column. A row with times may have no label: it is unknown
     what happens then. A line may end before its last columns, which are then empty.
+
+    Args:
+        left_out: counts rows that are not complete or too long, which are left out; None: they are
+            refused.
 
     Raises:
         ClipError: no such file, no CSV, a column is missing or there twice, a row is not complete
@@ -138,7 +159,7 @@ def read_table(path: Path, columns: Sequence[str], optional: Sequence[str] = ())
         raise ClipError(path, problem, f"expected {','.join(columns)}{more}")
     if not lines:
         raise ClipError(path, "no clips", "add a row for each clip below the header")
-    keys = [meanings.get(_plain(name), name) for name in header]
+    keys = [meanings.get(plain_name(name), name) for name in header]
     no_values = dict.fromkeys(keys, "")  # of a line that ends before its last columns
     rows = [(number, no_values | dict(zip(keys, fields, strict=False))) for number, fields in lines]
     if "tier" in optional and _has_tiers(rows, names):
@@ -146,22 +167,33 @@ def read_table(path: Path, columns: Sequence[str], optional: Sequence[str] = ())
         rows = [(n, row | {"tier": row["recording"], "recording": ""}) for n, row in rows]
     used = [column for column in optional if any(row.get(column) for _, row in rows)]
     needed = [*columns, *(column for column in used if column not in _MAY_BE_EMPTY)]
+    complete = list[Row]()
+    incomplete = list[str]()
     for (number, row), (_, fields) in zip(rows, lines, strict=True):
         problem = f"line {number} is {delimiter.join(fields)!r}"
         has_times = row.get("start") or row.get("start_frame")
         may_be_empty = ("label", "split") if has_times and not row.get("label") else ()
+        remedy = ""
         if empty := [name for name in needed if not row[name] and name not in may_be_empty]:
-            expected = f"expected a value for {names[empty[0]]}, as in other rows"
-            raise ClipError(path, problem, expected)
-        if any(fields[len(header) :]):
+            remedy = f"expected a value for {names[empty[0]]}, as in other rows"
+        elif any(fields[len(header) :]):
             problem += f": {len(fields)} fields below {len(header)} columns"
-            raise ClipError(path, problem, f'put a field that contains "{delimiter}" into quotes')
-    return ListTable(rows, header, names)
+            remedy = f'put a field that contains "{delimiter}" into quotes'
+        if not remedy:
+            complete.append((number, row))
+        elif left_out is None:
+            raise ClipError(path, problem, remedy)
+        else:
+            incomplete.append(str(number))
+    if left_out is not None and incomplete:
+        kind = f"rows that are not complete, or too long (line {some_of(incomplete)})"
+        left_out[kind] += len(incomplete)
+    return ListTable(complete, header, names)
 
 
 def _has_tiers(rows: Sequence[Row], names: Mapping[str, str]) -> bool:
     """Whether a column `group` does not name recordings, because a file has several groups."""
-    if "tier" in names or _plain(names.get("recording", "")) != "group":
+    if "tier" in names or plain_name(names.get("recording", "")) != "group":
         return False
     groups = {(row["path"], row["recording"]) for _, row in rows if row["recording"]}
     return len(groups) > len({path for path, _ in groups})
@@ -178,7 +210,7 @@ def _columns(path: Path, header: Sequence[str], meanings: Mapping[str, str]) -> 
     """
     names = dict[str, str]()
     for name in header:
-        column = meanings.get(_plain(name))
+        column = meanings.get(plain_name(name))
         if column in names:
             problem = f"columns {names[column]} and {name} both mean {column}"
             raise ClipError(path, problem, "keep one of them, or rename the other")
@@ -187,13 +219,20 @@ def _columns(path: Path, header: Sequence[str], meanings: Mapping[str, str]) -> 
     return names
 
 
-def table_kind(path: Path) -> Literal["list", "events", "frames"]:
-    """What the rows of a table are: clips or intervals of videos, which it names; events of one
-    video, by onset and duration (`events.tsv` of BIDS); or its frames (`read_frames`).
+def table_kind(path: Path) -> Literal["list", "coded", "events", "frames"]:
+    """What the rows of a table are: clips or intervals of videos, which it names; what was coded in
+    observations of BORIS; events of one video, by onset and duration (`events.tsv` of BIDS); or its
+    frames (`read_frames`).
     """
     with suppress(ValueError):  # `read_table` says what is wrong
         _, rows = read_rows(path, (), _GIVE_TABLE)
-        names = {_plain(name) for name in next(rows)[1]}
+        _, header = next(rows)
+        names = {*map(plain_name, header)}
+        # before version 8.16, a table of BORIS has its name and value alone in the first line
+        if plain_name(header[0]) == _OBSERVATION and (
+            "behaviortype" in names or (header[2:] and not any(header[2:]))
+        ):
+            return "coded"
         _, cells = next(rows, (0, []))
         if {"onset", "duration"} <= names and not names & {*_COLUMN_NAMES["end"].split()}:
             return "events"
@@ -204,26 +243,50 @@ def table_kind(path: Path) -> Literal["list", "events", "frames"]:
     return "list"
 
 
-def read_frames(path: Path) -> tuple[list[str], NDArray[np.int64], NDArray[np.int8]]:
-    """The columns of a table that say for each frame whether a behavior is present, as DeepEthogram
-    and SimBA write them: columns with only 0, 1, or -1 for an unlabeled frame.
+class FrameTable(NamedTuple):
+    """A table with a row for each frame, or for each moment.
 
-    Returns:
-        Names of the columns, `K`; frame numbers, `T`, ascending and at least 0: from the first
-        column if it has them, else row numbers; and 0, 1 or -1, `T K`.
+    Args:
+        names: of the behaviors, `K`.
+        numbers: of the frames, `T`, ascending and at least 0.
+        times: of the rows in seconds, `T`, ascending; None: the table has none.
+        states: whether a behavior is present, 0, 1, or -1 for unlabeled, `T K`.
+        left_out: columns of 0 and 1 that are probabilities by their name.
+    """
+
+    names: list[str]
+    numbers: NDArray[np.int64]
+    times: NDArray[np.float64] | None
+    states: NDArray[np.int8]
+    left_out: list[str]
+
+
+def read_frames(path: Path) -> FrameTable:
+    """The columns of a table that say for each frame whether a behavior is present, as DeepEthogram
+    and SimBA write them, or for each moment of a column of times, as BORIS does: columns with only
+    0, 1, or -1 for an unlabeled frame. Frames are numbered by the first column, or else by row.
 
     Raises:
-        ValueError: a frame has two rows, or a row another number of columns.
+        ValueError: a frame has two rows, a row another number of columns, or there are times whose
+            unit is not known.
     """
     _, rows = read_rows(path, (), _GIVE_TABLE)
     _, header = next(rows)
-    is_numbered = _plain(header[0]) in _FRAME_NUMBER
-    columns = {place: list[int]() for place in range(int(is_numbered), len(header))}
+    plain = [*map(plain_name, header)]
+    is_numbered = plain[0] in _FRAME_NUMBER
+    of_times = [place for place, name in enumerate(plain) if name in _TIMES]
+    columns = {
+        place: list[int]()
+        for place in range(int(is_numbered), len(header))
+        if place not in of_times
+    }
     numbers = list[int]()
+    times = list[float]()
     for row, (_, cells) in enumerate(rows):
         if len(cells) != len(header):
             raise ValueError(f"row {row + 1} has {len(cells)} fields below {len(header)} columns")
         numbers.append(int(float(cells[0])) if is_numbered else row)
+        times += [float(cells[place]) for place in of_times[:1]]
         for place in [*columns]:
             state = _STATES.get(cells[place].lower())
             if state is None:
@@ -232,9 +295,24 @@ def read_frames(path: Path) -> tuple[list[str], NDArray[np.int64], NDArray[np.in
                 columns[place].append(state)
     if (np.diff(numbers, prepend=-1) < 1).any() or max(numbers, default=0) > _MOST_FRAMES:
         raise ValueError(f"frames of column {header[0]!r} do not ascend from 0")
+    if times and not (np.diff(times, prepend=-1e-9) > 0).all():
+        raise ValueError(f"times of column {header[of_times[0]]!r} do not ascend from 0")
+    if not times:
+        for place, name in enumerate(header):
+            if place not in columns and re.search("(?i)(^|[^a-z])(time|timestamp)", name):
+                problem = f"the unit of column {name} is not known; "
+                raise ValueError(f"{problem}call it time, if it has seconds, or remove it")
+    probable = [place for place in columns if _PROBABILITY.search(header[place])]
+    left_out = [header[place] for place in probable if 1 in columns.pop(place)]
     names = [header[place] for place in columns]
     states = np.array([*columns.values()], np.int8).reshape(len(names), len(numbers)).T
-    return names, np.array(numbers, np.int64), states
+    return FrameTable(
+        names,
+        np.array(numbers, np.int64),
+        times=np.array(times) if times else None,
+        states=states,
+        left_out=left_out,
+    )
 
 
 def read_text(path: Path, remedy: str) -> str:
@@ -281,7 +359,7 @@ def read_rows(
 
     def columns_with(delimiter: str) -> tuple[int, int]:
         fields = header.split(delimiter)
-        return sum(_plain(field) in names for field in fields), len(fields)
+        return sum(plain_name(field) in names for field in fields), len(fields)
 
     delimiter = max(",;\t|", key=columns_with)
     if names and delimiter not in header:
@@ -309,5 +387,6 @@ def _path_and_label(line: str) -> list[str]:
     return line.rsplit(maxsplit=1)
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
+    """The name of a column without case, spaces and punctuation."""
     return "".join(character for character in name.lower() if character.isalnum())

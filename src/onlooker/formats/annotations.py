@@ -1,23 +1,25 @@
 """Time intervals and predictions in file formats of other programs: the table `FORMATS`.
 
-A new format is one file and one line in the table. The file has a function `read`, which yields a
-video and a label for each thing that somebody has labeled:
+A new format is one file and one line in the table; one of another package, `register_format`. The
+file has a function `read`, which yields a video and a label for each thing that somebody has labeled:
 
     def read(path: Path, requested: Requested, left_out: Counter[str]) -> Labels:
         for line, fields in enumerate(csv.reader(path.open()), 1):
-            with reading(path, f"line {line}: ", EXPORT_AGAIN):
+            with entry(path, f"line {line}: ", left_out):
                 name, start, end, label, tier = fields
+                times = parse_time(start), parse_time(end)
                 video = find_video(path.parent, name)
-                yield video, make_label(label, parse_time(start), parse_time(end), tier=tier)
+                yield video, requested.segment(label, *times, tier=tier, left_out=left_out)
 
-`find_video` searches for the video beside the file (`by_stem`: by its name without suffix; split
-and group: `video._replace`). `make_label` checks label and times, in seconds; `tier` is the group of
-labels that exclude each other, `subject` who does it. Time in which nobody knows what happens is
-`unknown_time(start, end)`; what is not read is counted in `left_out`; an event without a duration
-has the times of `requested.of_point`. Within `reading`, a KeyError or ValueError becomes an error
-that names the file and the place. A function `write` takes recordings, whose `labels` are segments.
-A function `recognizes` tells a file from others of its suffix by the content. Whatever this module,
-`convert` and training do with labels, such as merging, splits and tiers, needs nothing else.
+`find_video` searches for the video beside the file (`by_stem`: by its name without suffix; split,
+group and scorer: `video._replace`). `requested.segment` checks label and times, in seconds; `tier` is
+the group of labels that exclude each other, `subject` who does it; an event without a duration has
+the times of `requested.of_point`. Time in which nobody knows what happens is
+`unknown_time(start, end)`; what is not read is counted in `left_out`. Within `entry`, a KeyError or
+ValueError costs that entry, which is counted and named. A function `write` takes recordings, whose
+`labels` are segments. A function `recognizes` tells a file from others of its suffix by the content.
+Whatever this module, `convert` and training do with labels, such as merging, splits and tiers, needs
+nothing else.
 """
 
 import math
@@ -25,16 +27,19 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
+from importlib.metadata import entry_points
 from pathlib import Path
 
 from onlooker.base.files import reading
 from onlooker.base.intervals import Times, outside
 from onlooker.base.records import ClipError, Prediction, Recording, Segment
 from onlooker.base.settings import suggestion
+from onlooker.data.lists import PROGRAM_SUFFIXES
 from onlooker.formats import (
     activitynet,
     bids,
     boris,
+    boris_table,
     csv_list,
     elan,
     frame_table,
@@ -52,10 +57,10 @@ from onlooker.formats.labels import (
     make_label,
     unknown_time,
 )
-from onlooker.formats.videos import ends_before, length_of, timing_of
+from onlooker.formats.videos import ends_before, length_of, of_first_scorers, timing_of
 from onlooker.video.write import is_drawn
 
-__all__ = ["write_segments"]
+__all__ = ["register_format", "write_segments"]
 _ONE_NAME = (
     "put each video beside the labels, in the folders that its name has; if both are one video, give "
     "it one name in the labels"
@@ -69,7 +74,7 @@ def read_labels(
     left_out: Counter[str] | None = None,
 ) -> list[Recording]:
     """The recordings that files in `FORMATS` label, in seconds of the clock of players: one for
-    each video, or several if its labels are of several splits or groups. Of labels that differ in
+    each video, or several if its labels are of several splits, groups or scorers. Of labels that differ in
     score alone, the best one is kept.
 
     A video is searched for beside the file; it may be absent. One without labels is left out.
@@ -88,14 +93,16 @@ def read_labels(
     for path in paths:
         videos = defaultdict[Video, list[Segment]](list)
         with reading(path, remedy=EXPORT_AGAIN):
-            pairs = _format_of(path).read(path, requested, left_out)
+            pairs = [*_format_of(path).read(path, requested, left_out)]
+            for video, _ in pairs:
+                videos[video]  # in the order of the file
             for video, label in sorted(pairs, key=lambda pair: pair[1].start):
                 _require_one_name(path, video, names)
                 if not label.label or not ends_before(video.path, label.end):
                     videos[video].append(label)
                     continue
                 left_out["intervals that end after their video"] += 1
-                if label.start < (end := length_of(video.path)):
+                if label.start < (end := round(length_of(video.path), 3)):
                     videos[video].append(unknown_time(label.start, end))
         labeled = {
             video.path for video, labels in videos.items() if any(label.label for label in labels)
@@ -114,6 +121,7 @@ def read_labels(
             tuple(label.span for label in labels if not label.label),
             group=video.group,
             split=video.split,
+            scorer=video.scorer,
         )
         for video, labels in zip(recordings, map(_distinct, recordings.values()), strict=True)
     ]
@@ -144,11 +152,11 @@ def _distinct(segments: Iterable[Segment]) -> list[Segment]:
 
 def unknown_seconds(recordings: Iterable[Recording]) -> dict[Path, float]:
     """Seconds of unknown time by video, without videos that have none: time that is unknown and not
-    labeled, as in training, up to the end of the video if it exists.
+    labeled by its first scorer, as in training, up to the end of the video if it exists.
     """
     labeled = defaultdict[Path, list[Times]](list)
     unlabeled = defaultdict[Path, list[Times]](list)
-    for recording in recordings:
+    for recording in of_first_scorers(recordings):
         labeled[recording.path] += [label.span for label in recording.labels]
         unlabeled[recording.path] += recording.unknown
     seconds = dict[Path, float]()
@@ -171,11 +179,14 @@ def _format_of(path: Path) -> Format:
 def find_format(path: Path, name: str | None = None) -> str:
     """The name of a format, checked; None: from the suffix of the file (.json: ActivityNet)."""
     suffix = path.suffix.lower() or "none"
-    for format_name, form in FORMATS.items():
-        if format_name == name if name else form.ending.endswith(suffix):
-            return format_name
+    for load in (lambda: None, _load_packages):
+        load()
+        for format_name, form in FORMATS.items():
+            if format_name == name if name else form.ending.endswith(suffix):
+                return format_name
+    problem = f"{path}: no format is called {name or suffix!r}"
     raise ValueError(
-        f"{path}: no format is called {name or suffix!r}; {suggestion(name or suffix, [*FORMATS])}"
+        f"{problem}; {suggestion(name or suffix, [*FORMATS])}; export tables as .csv or .tsv"
     )
 
 
@@ -228,6 +239,12 @@ FORMATS = {
     "elan": Format(".eaf", elan.read, elan.write),
     "webvtt": Format(".vtt", webvtt.read, webvtt.write),
     "boris": Format(".boris", boris.read),
+    "boris-table": Format(
+        "_boris.csv",
+        boris_table.read,
+        recognizes=boris_table.recognizes,
+        suffixes=(".csv", ".tsv"),
+    ),
     "bids": Format("_events.tsv", bids.read, recognizes=bids.recognizes, suffixes=(".csv", ".tsv")),
     "frame-table": Format(
         "_labels.csv",
@@ -236,3 +253,29 @@ FORMATS = {
         suffixes=(".csv", ".tsv"),
     ),
 }
+
+
+def register_format(name: str, form: Format) -> None:
+    """Add a format of another package or program, for `onlooker convert` and `predict --times`.
+
+    A package declares it as an entry point, which is loaded when no other format has the name or
+    the suffix of a file:
+
+        [project.entry-points."onlooker.formats"]
+        diary = "my_package:DIARY"
+
+    Args:
+        name: not one of another format.
+        form: what reads it, and what writes it.
+
+    Raises:
+        ValueError: another format has this name.
+    """
+    if FORMATS.setdefault(name, form) != form:
+        raise ValueError(f"a format {name!r} is registered already; choose another name")
+    PROGRAM_SUFFIXES.update(form.read_suffixes)
+
+
+def _load_packages() -> None:
+    for entry_point in entry_points(group="onlooker.formats"):
+        register_format(entry_point.name, entry_point.load())

@@ -4,10 +4,9 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from onlooker.base.files import reading
 from onlooker.base.records import ClipError
 from onlooker.data.tables import read_table, table_kind
-from onlooker.formats.labels import EXPORT_AGAIN, Labels, Requested, make_label, unknown_time
+from onlooker.formats.labels import Labels, Requested, entry, unknown_time
 from onlooker.formats.videos import by_path, by_stem
 
 _NOT_KNOWN = "n/a"  # in tables of BIDS
@@ -20,7 +19,7 @@ def recognizes(path: Path) -> bool:
 
 def read(path: Path, requested: Requested, left_out: Counter[str]) -> Labels:
     """The events of a video; its name begins with the name of the file without `_events`."""
-    table = read_table(path, ("onset", "duration", "trial_type"))
+    table = read_table(path, ("onset", "duration", "trial_type"), left_out=left_out)
     left_out.update(f"column {name}" for name in table.header if name not in table.names.values())
     begin = path.stem.removesuffix("_events")
     videos = {
@@ -34,19 +33,21 @@ def read(path: Path, requested: Requested, left_out: Counter[str]) -> Labels:
     named = videos.pop() if videos else by_path(path.with_name(f"{begin}.mp4"))
     subject = re.match(r"sub-[^_]+", begin)
     for line, row in table.rows:
-        with reading(path, f"line {line}: ", EXPORT_AGAIN):
+        with entry(path, f"line {line}: ", left_out):
             label = row["trial_type"]
             start = float(row["onset"])
-            seconds = 0.0 if row["duration"] == _NOT_KNOWN else float(row["duration"])
-            end = start + seconds
-            if not seconds:
-                label, (start, end) = requested.of_point(start, left_out, label)
+            end = start + (0.0 if row["duration"] == _NOT_KNOWN else float(row["duration"]))
             if label == _NOT_KNOWN:
                 left_out["events without trial_type"] += 1
-            if end <= 0:
+            if start < 0 and end <= 0:
                 left_out["events before the video"] += 1
             elif label in ("", _NOT_KNOWN):
                 yield named, unknown_time(start, end)
             else:
                 whose = subject[0] if subject else ""
-                yield named, make_label(label, max(start, 0.0), end, subject=whose)
+                yield (
+                    named,
+                    requested.segment(
+                        label, max(start, 0.0), end, left_out=left_out, subject=whose
+                    ),
+                )

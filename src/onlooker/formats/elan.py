@@ -5,20 +5,13 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import count
 from operator import attrgetter
-from pathlib import Path
-from urllib.parse import quote
+from pathlib import Path, PurePosixPath
+from urllib.parse import quote, unquote
 from xml.etree import ElementTree
 
-from onlooker.base.files import read_bytes, reading, write_bytes
+from onlooker.base.files import read_bytes, write_bytes
 from onlooker.base.records import Recording
-from onlooker.formats.labels import (
-    EXPORT_AGAIN,
-    LONGEST,
-    Labels,
-    Requested,
-    make_label,
-    unknown_time,
-)
+from onlooker.formats.labels import LONGEST, Labels, Requested, entry, unknown_time
 from onlooker.formats.videos import find_video, in_whole_file, one_video, written_name
 from onlooker.video.reader import SUFFIXES
 
@@ -39,7 +32,7 @@ _ANNOTATION = (
 )
 
 
-def read(path: Path, _: Requested, left_out: Counter[str]) -> Labels:
+def read(path: Path, requested: Requested, left_out: Counter[str]) -> Labels:
     """The aligned annotations of all tiers; an empty one is labeled by its tier. A tier that is
     named like its only label, as `write` names them, is no tier of a list.
     """
@@ -54,13 +47,20 @@ def read(path: Path, _: Requested, left_out: Counter[str]) -> Labels:
     if not files:
         raise KeyError("MEDIA_DESCRIPTOR")
     # others are sound
-    shown = (file for file in files if Path(file.get("MEDIA_URL", "")).suffix.lower() in SUFFIXES)
-    media = next(shown, files[0])
+    shown = [file for file in files if Path(file.get("MEDIA_URL", "")).suffix.lower() in SUFFIXES]
+    media = shown[0] if shown else files[0]
+    for further in shown[1:]:
+        name = PurePosixPath(further.attrib["MEDIA_URL"]).name
+        left_out[f"further videos ({unquote(name)}); labels are of the first one"] += 1
     address = media.get("RELATIVE_MEDIA_URL") or media.attrib["MEDIA_URL"]
     video = find_video(path.parent, address.removeprefix("./"), url=True)
     origin = int(media.get("TIME_ORIGIN", 0))  # milliseconds of the video at time 0 of the labels
     slots = {slot.attrib["TIME_SLOT_ID"]: slot.get("TIME_VALUE") for slot in root.iter("TIME_SLOT")}
-    times = {slot: (origin + int(time)) / 1000 for slot, time in slots.items() if time is not None}
+    times = dict[str, float]()
+    for slot, time in slots.items():
+        if time is not None:
+            with entry(path, f"time slot {slot}: ", left_out):
+                times[slot] = (origin + int(time)) / 1000
     order = [*slots]
     left_out.update("annotations without times of their own" for _ in root.iter("REF_ANNOTATION"))
     for tier in root.iter("TIER"):
@@ -68,11 +68,8 @@ def read(path: Path, _: Requested, left_out: Counter[str]) -> Labels:
         values = {(text.text or "").strip() for text in tier.iter("ANNOTATION_VALUE")}
         group = "" if values <= {name, ""} else name
         for annotation in tier.iter("ALIGNABLE_ANNOTATION"):
-            with reading(
-                path,
-                f"tier {name}, annotation {annotation.get('ANNOTATION_ID')}: ",
-                EXPORT_AGAIN,
-            ):
+            where = f"tier {name}, annotation {annotation.get('ANNOTATION_ID')}: "
+            with entry(path, where, left_out):
                 start, end = (annotation.attrib[f"TIME_SLOT_REF{number}"] for number in (1, 2))
                 if not {start, end} <= times.keys():  # a part of another annotation
                     left_out["annotations without times of their own"] += 1
@@ -81,10 +78,11 @@ def read(path: Path, _: Requested, left_out: Counter[str]) -> Labels:
                     yield video, unknown_time(max(before), min([*after, LONGEST]))
                     continue
                 label = (annotation.findtext("ANNOTATION_VALUE") or "").strip()
-                interval = make_label(
+                interval = requested.segment(
                     label or name,
                     times[start],
                     times[end],
+                    left_out=left_out,
                     subject=tier.get("PARTICIPANT", "").strip(),
                     tier=group,
                 )

@@ -16,8 +16,10 @@ from onlooker.data.tables import read_frames, table_kind
 from onlooker.formats.labels import Labels, Requested, Video, make_label, unknown_time
 from onlooker.formats.videos import by_path, by_stem, timing_of
 from onlooker.video.reader import frame_bounds
+from onlooker.video.sampling import Timing
 
 _BACKGROUND = "background"  # of DeepEthogram, where nothing happens
+_NOBODY = "No focal subject"  # of BORIS
 _FRAMES_APART = 2  # maximum difference between the frame counts of two video readers
 
 
@@ -28,39 +30,78 @@ def recognizes(path: Path) -> bool:
 
 def read(path: Path, requested: Requested, left_out: Counter[str]) -> Labels:
     """The behaviors of a table with a row for each frame, except `background`, which marks the
-    gaps. Frames that nobody labeled, or that have no row, are unknown time.
+    gaps; or with a row for each moment of a column of times (the binary table of BORIS). Frames
+    that nobody labeled, or that have no row, are unknown time.
     """
-    names, numbers, states = read_frames(path)
-    video = _video_of_table(path)
-    bounds = _frame_times(path, video.path, int(numbers[-1]) + 1, fps=requested.fps)
-    shown = np.full((len(bounds) - 1, len(names)), -1, np.int8)
-    shown[numbers] = states
+    table = read_frames(path)
+    left_out.update(f"column {name} (by its name, a probability)" for name in table.left_out)
+    video, subject = _video_of_table(path, names_subject=table.times is not None)
+    if table.times is None:
+        bounds = _frame_times(path, video.path, int(table.numbers[-1]) + 1, fps=requested.fps)
+        rows = table.numbers
+    else:
+        bounds, rows = _row_times(table.times, timing_of(video.path))
+    shown = np.full((len(bounds) - 1, len(table.names)), -1, np.int8)
+    shown[rows] = table.states
     behaviors = {
         name: shown[:, place] == 1
-        for place, name in enumerate(names)
-        if name.casefold() != _BACKGROUND and (states[:, place] == 1).any()
+        for place, name in enumerate(table.names)
+        if name.casefold() != _BACKGROUND and (shown[:, place] == 1).any()
     }
     columns = ", ".join(behaviors)
     note(f"columns that have 0 and 1 alone are read as behaviors: {columns}", once=True)
     for start, end in _spans((shown == -1).any(1), bounds):
         yield video, unknown_time(start, end)
-    if (timing := timing_of(video.path)) and round(timing.end, 3) > round(bounds[-1], 3):
+    timing = timing_of(video.path)
+    if timing and _milliseconds(timing.end) > _milliseconds(bounds[-1]):
         yield video, unknown_time(bounds[-1], timing.end)
     for name, marks in behaviors.items():
         for start, end in _spans(marks, bounds):
-            yield video, make_label(name, start, end)
+            yield video, make_label(name, start, end, subject=subject)
 
 
-def _video_of_table(path: Path) -> Video:
-    """The video of a table of frames: of the same name, beside it (DeepEthogram's ends in _labels),
-    or among the videos of a project of SimBA.
+def _video_of_table(path: Path, *, names_subject: bool) -> tuple[Video, str]:
+    """The video of a table of frames, of the same name, beside it (DeepEthogram's ends in _labels),
+    or among the videos of a project of SimBA; and the subject.
+
+    Args:
+        names_subject: the name of the table ends in _SUBJECT, as BORIS writes it.
     """
     stem = re.sub("_(labels|predictions)$", "", path.stem)
     for folder in (path.parent, *(above / "videos" for above in path.absolute().parents[2:3])):
         beside = by_stem(folder) if folder.is_dir() else {}
         if video := beside.get(path.stem) or beside.get(stem):
-            return video
-    return by_path(path.with_name(f"{stem}.mp4"))
+            return video, ""
+        begins = [name for name in beside if names_subject and stem.startswith(f"{name}_")]
+        if begins:
+            name = max(begins, key=len)
+            return beside[name], stem.removeprefix(f"{name}_").replace(_NOBODY, "")
+    return by_path(path.with_name(f"{stem}.mp4")), ""
+
+
+def _row_times(
+    times: NDArray[np.float64], timing: Timing | None
+) -> tuple[list[float], NDArray[np.int64]]:
+    """When the rows of a table with times begin, and the last one ends; and which of these times
+    are of rows: the others are of gaps, in which nothing is known.
+
+    Args:
+        timing: of the video; a last row that begins before its end ends with it.
+    """
+    step = float(np.median(np.diff(times))) if len(times) > 1 else 1.0
+    bounds = list[float]()
+    rows = list[int]()
+    end = 0.0
+    for begin in times.tolist():
+        if begin > end + step / 2:
+            bounds.append(end)
+        rows.append(len(bounds))
+        bounds.append(begin)
+        end = begin + step
+    bounds.append(end)
+    if timing and timing.end < end and times[-1] < timing.end + step:
+        bounds = [min(bound, timing.end) for bound in bounds]
+    return bounds, np.array(rows, np.int64)
 
 
 def _frame_times(path: Path, video: Path, count: int, *, fps: float | None) -> list[float]:
@@ -71,7 +112,7 @@ def _frame_times(path: Path, video: Path, count: int, *, fps: float | None) -> l
             frames.
     """
     if fps:
-        return [math.floor(1000 * frame / fps + 0.001) / 1000 for frame in range(count + 1)]
+        return [_milliseconds(frame / fps) / 1000 for frame in range(count + 1)]
     timing = timing_of(video)
     if timing is None or timing.assumes_rate:
         problem = f"the frames per second of {video} are not known"
@@ -82,6 +123,11 @@ def _frame_times(path: Path, video: Path, count: int, *, fps: float | None) -> l
         problem = f"{count} frames, and {video} has {frames}"
         raise ClipError(path, problem, "give the rows per second as --fps, or the right video")
     return [float(bounds[min(frame, frames)]) for frame in range(max(count, frames) + 1)]
+
+
+def _milliseconds(seconds: float) -> int:
+    """Rounded down, as `frame_bounds`."""
+    return math.floor(1000 * seconds + 0.001)
 
 
 def _spans(marks: NDArray[np.bool_], bounds: Sequence[float]) -> Iterator[Times]:

@@ -2,25 +2,18 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from onlooker.base.files import read_bytes, read_json, reading, write_json
+from onlooker.base.files import read_bytes, read_json, write_json
 from onlooker.base.intervals import Times
 from onlooker.base.progress import note
-from onlooker.base.records import Recording, Segment
-from onlooker.formats.labels import (
-    EXPORT_AGAIN,
-    Labels,
-    Requested,
-    Video,
-    make_label,
-    unknown_time,
-)
+from onlooker.base.records import ClipError, Recording
+from onlooker.formats.labels import Labels, Requested, Video, entry, make_label, unknown_time
 from onlooker.formats.videos import (
     LOCAL_FILES,
     ends_before,
@@ -44,18 +37,11 @@ _RATES = frozenset({"fps", "framerate", "frame_rate"})
 _Result = Mapping[str, Any]  # of a task of Label Studio: one label, with its times
 
 
-def _seconds(video: Path, frame: int, rate: float) -> float:
+def _seconds(frame: int, rate: float) -> float:
     """The time of a frame, counted from 0, in a program that assumes equally spaced frames, as
     browsers do.
-
-    Raises:
-        ValueError: the video ends before this time: the rate is another.
     """
-    seconds = math.floor(1000 * frame / rate + 0.001) / 1000  # as `frame_bounds`
-    if ends_before(video, seconds):
-        late = f"frame {frame} at {rate:g} per second is at {seconds:g} s, after the end of {video}"
-        raise ValueError(f"{late}; {_COUNTS}")
-    return seconds
+    return math.floor(1000 * frame / rate + 0.001) / 1000  # as `frame_bounds`
 
 
 def recognizes(path: Path) -> bool:
@@ -68,29 +54,58 @@ def read(path: Path, requested: Requested, left_out: Counter[str]) -> Labels:
     prediction. The times of all other results are unknown.
     """
     rates = set[float]()
-    for number, task in enumerate(read_json(path, list), 1):
-        with reading(path, f"task {number}: ", EXPORT_AGAIN):
-            video = _video_of(path.parent, task["data"])
-            answers = [answer for answer in task["annotations"] if not answer.get("was_cancelled")]
-            answers = answers or task.get("predictions") or []
-            results, *further = [answer["result"] for answer in answers] or [[]]
-            if not results:
+    for number, values in enumerate(read_json(path, list), 1):
+        where = f"task {number}: "
+        with entry(path, where, left_out):
+            task = _task_of(path, values, fps=requested.fps)
+            _check_rate(path, where, task)
+            if not task.results:
                 left_out["tasks without labels"] += 1
-            left_out.update("further annotations of a task" for _ in further)
-            rate = requested.fps or _rate_of(task["data"])
-            if any("ranges" in result.get("value", {}) for result in results):
-                rates.add(rate)
-            labeled, unlabeled = _labeled_intervals(video.path, results, rate)
+            left_out.update("further annotations of a task" for _ in task.further)
+            if any("ranges" in _value(result) for result in task.results):
+                rates.add(task.rate)
+            unlabeled = list[_Result]()
+            for result in task.results:
+                with entry(path, where, left_out):
+                    labels = [*_labels_of_result(result, task.rate)]
+                    if not labels:
+                        unlabeled.append(result)
+                    for label, times, score in labels:
+                        interval = requested.segment(label, *times, score=score, left_out=left_out)
+                        yield task.video, interval
+            choices = [name for result in unlabeled for name in _value(result).get("choices", ())]
+            if len(choices) == 1 and len(unlabeled) == len(task.results):
+                yield task.video, make_label(choices[0], 0, length_of(task.video.path))
+                continue
             left_out.update(
                 f"results of kind {result.get('type', 'choices')}" for result in unlabeled
             )
-            yield from ((video, interval) for interval in labeled)
-            for result in (*chain(*further), *unlabeled):
-                for interval in _result_intervals(video.path, result, rate):
-                    yield video, unknown_time(interval.start, interval.end)
+            for result in (*chain(*task.further), *unlabeled):
+                for start, end in _times_of(result, task.rate):
+                    yield task.video, unknown_time(start, end)
     if rates:
         by = " or ".join(f"{rate:g}" for rate in sorted(rates))
         note(f"{path}: frames are read as {by} per second; {_COUNTS}")
+
+
+class _Task(NamedTuple):
+    """A task of Label Studio: its video, the results of its first annotation and of the others, and
+    the frames per second that it counts.
+    """
+
+    video: Video
+    results: list[_Result]
+    further: list[list[_Result]]
+    rate: float
+
+
+def _task_of(path: Path, values: Mapping[str, Any], *, fps: float | None) -> _Task:
+    """A task of a file, with the annotations that were not canceled, or else its predictions."""
+    video = _video_of(path.parent, values["data"])
+    answers = [answer for answer in values["annotations"] if not answer.get("was_cancelled")]
+    answers = answers or values.get("predictions") or []
+    results, *further = [answer["result"] for answer in answers] or [[]]
+    return _Task(video, results, further, rate=fps or _rate_of(values["data"]))
 
 
 def _video_of(folder: Path, data: Mapping[str, Any]) -> Video:
@@ -101,22 +116,23 @@ def _video_of(folder: Path, data: Mapping[str, Any]) -> Video:
     return find_video(folder, data["video"], url=True)
 
 
-def _labeled_intervals(
-    video: Path, results: Iterable[_Result], rate: float
-) -> tuple[list[Segment], list[_Result]]:
-    """The labeled intervals of an annotation, and its results that have none."""
-    labeled = list[Segment]()
-    unlabeled = list[_Result]()
-    for result in results:
-        intervals = [*_result_intervals(video, result, rate)]
-        if any(interval.label for interval in intervals):
-            labeled += intervals
-        else:
-            unlabeled.append(result)
-    labels = [label for result in unlabeled for label in result.get("value", {}).get("choices", ())]
-    if len(labels) == 1 and not labeled:
-        return [make_label(labels[0], 0, length_of(video))], []
-    return labeled, unlabeled
+def _check_rate(path: Path, where: str, task: _Task) -> None:
+    """Check that the frames of a task are in its video.
+
+    Raises:
+        ClipError: the video ends before one of them: the rate of all of them is another.
+    """
+    for result in task.results:
+        for span in _value(result).get("ranges", ()):
+            with suppress(LookupError, TypeError):  # a wrong entry
+                frame = span["end"]
+                seconds = _seconds(frame, task.rate)
+                if ends_before(task.video.path, seconds):
+                    late = (
+                        f"{where}frame {frame} at {task.rate:g} per second is at {seconds:g} s, "
+                        f"after the end of {task.video.path}"
+                    )
+                    raise ClipError(path, late, _COUNTS)
 
 
 def _rate_of(data: Mapping[str, Any]) -> float:
@@ -131,26 +147,35 @@ def _rate_of(data: Mapping[str, Any]) -> float:
     return _RATE
 
 
-def _result_intervals(video: Path, result: _Result, rate: float) -> Iterator[Segment]:
-    """The intervals of a result, one for each time and label; without a label, the time is unknown.
-    Results of other kinds have none.
-    """
-    value = result.get("value", {})  # a relation of two results has none
+def _value(result: _Result) -> Mapping[str, Any]:
+    value: Mapping[str, Any] = result.get("value", {})  # a relation of two results has none
+    return value
+
+
+def _labels_of_result(result: _Result, rate: float) -> Iterator[tuple[str, Times, float]]:
+    """The labels of a result with times and score: one for each time and label."""
+    value = _value(result)
     score = 1 if result.get("score") is None else result["score"]
     labels = value.get("timelinelabels") or value.get("labels") or value.get("choices") or ()
-    times = list[Times]()
-    if "timelinelabels" in value or "ranges" in value:
+    for times in _times_of(result, rate):
+        for label in labels:
+            yield label, times, score
+
+
+def _times_of(result: _Result, rate: float) -> list[Times]:
+    """The times of a result. Results of other kinds have none, such as a box, which is exported as
+    a label of the timeline, too.
+    """
+    value = _value(result)
+    if "ranges" in value:
         # frames count from 1, and the last one is included
-        times = [
-            (_seconds(video, span["start"] - 1, rate), _seconds(video, span["end"], rate))
+        return [
+            (_seconds(span["start"] - 1, rate), _seconds(span["end"], rate))
             for span in value["ranges"]
         ]
-    elif "start" in value and not value.keys() & {"text", "startOffset"}:
-        times = [(value["start"], value["end"])]  # of a sound track; of a text, characters
-    for start, end in times:
-        if not labels:
-            yield unknown_time(start, end)
-        yield from (make_label(label, start, end, score=score) for label in labels)
+    if "start" in value and not value.keys() & {"text", "startOffset"}:
+        return [(value["start"], value["end"])]  # of a sound track; of a text, characters
+    return []
 
 
 def write(path: Path, recordings: Sequence[Recording], fps: float | None) -> None:

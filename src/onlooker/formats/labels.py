@@ -2,16 +2,21 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from onlooker.base.files import reading
 from onlooker.base.intervals import Times
-from onlooker.base.records import Recording, Segment
+from onlooker.base.records import ClipError, Recording, Segment
 from onlooker.base.text import printable
 
 EXPORT_AGAIN = "correct it, or export the labels again"
 _AROUND = 0.5  # seconds of unknown time before and after an event without duration
+_SHORTEST = 1e-3  # seconds of unknown time: times are rounded to milliseconds
 LONGEST = 1e8  # seconds, three years: a later time is a mistake
+_WRONG = "wrong entries"
+_NAMED = 3  # wrong entries that are named
 
 
 class Video(NamedTuple):
@@ -19,13 +24,14 @@ class Video(NamedTuple):
 
     Args:
         name: its absolute path if labels name that, or else their name for a file elsewhere.
-        split, group: as in lists of clips; "" if they are not known.
+        split, group, scorer: as in lists of clips; "" if they are not known.
     """
 
     path: Path
     name: str
     split: str = ""
     group: str = ""
+    scorer: str = ""
 
 
 Labels = Iterator[tuple[Video, Segment]]  # unknown time has no label
@@ -54,6 +60,27 @@ class Requested(NamedTuple):
             return "", (time - _AROUND, time + _AROUND)
         start = max(time - self.point_seconds / 2, 0.0)
         return label, (start, start + self.point_seconds)
+
+    def segment(
+        self,
+        label: object,
+        start: float | str,
+        end: float | str,
+        *,
+        left_out: Counter[str],
+        score: float | str = 1,
+        subject: str = "",
+        tier: str = "",
+    ) -> Segment:
+        """A segment of checked values (`make_label`). If it ends when it starts, it is an event
+        without a duration (`of_point`).
+        """
+        begin = round(float(start), 3)
+        if begin == round(float(end), 3) <= LONGEST:
+            name, (start, end) = self.of_point(begin, left_out, _name(label))
+            if not name:
+                return unknown_time(start, end)
+        return make_label(label, start, end, score=score, subject=subject, tier=tier)
 
 
 DEFAULTS = Requested()
@@ -96,21 +123,47 @@ def make_label(
     tier: str = "",
 ) -> Segment:
     """A segment of checked values; the label fits into one line of any format."""
-    if not isinstance(label, str) or not label.strip():
-        raise ValueError(f"label is {label!r}, expected a name")
+    name = _name(label)
     if float(end) > LONGEST:
         raise ValueError(f"end is {float(end):g} s, expected at most {LONGEST:g}")
-    name = printable(" ".join(label.split()))
     begin = round(float(start), 3)
     return Segment(
         name, begin, round(float(end), 3), score=float(score), subject=subject, tier=tier
     )
 
 
+def _name(label: object) -> str:
+    """A label in one line; a ValueError if it is none."""
+    if not isinstance(label, str) or not label.strip():
+        raise ValueError(f"label is {label!r}, expected a name")
+    return printable(" ".join(label.split()))
+
+
 def unknown_time(start: float, end: float) -> Segment:
     """Unknown time, from zero on; of a moment, the time around it."""
     around = 0.0 if start < end else _AROUND
-    return Segment("", round(max(start - around, 0.0), 3), round(end + around, 3))
+    begin = round(max(start - around, 0.0), 3)
+    return Segment("", begin, max(round(end + around, 3), begin + _SHORTEST))
+
+
+@contextmanager
+def entry(path: Path, where: str, left_out: Counter[str]) -> Iterator[None]:
+    """Leave out one entry of a file if a value of it is missing or impossible: it is counted, and
+    one of the first few is named with its place. A ClipError of the file itself is raised.
+
+    Args:
+        where: the place of the entry in the file.
+    """
+    try:
+        with reading(path, where, EXPORT_AGAIN):
+            yield
+    except ValueError as error:
+        if isinstance(error, ClipError):
+            raise
+        problem = str(error).removeprefix(f"{printable(path)}: ")
+        named = sum(kind.startswith(_WRONG) for kind in left_out)
+        text = problem.removesuffix(f"; {EXPORT_AGAIN}") if named < _NAMED else "not named here"
+        left_out[f"{_WRONG} ({text})"] += 1
 
 
 def count_of(left_out: Counter[str]) -> str:

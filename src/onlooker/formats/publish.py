@@ -526,14 +526,14 @@ class _Mqtt(_NetworkSink):
             topic = self._topic_of(source)
             sensor = {
                 "name": source,
-                "unique_id": _slug(f"onlooker {topic}"),
+                "unique_id": _identifier(topic),
                 "state_topic": topic,
                 "value_template": "{% if value_json.state == 'begin' %}ON{% endif %}",
                 "off_delay": 2,
                 "json_attributes_topic": topic,
                 "availability_topic": self._status,
                 "device": {
-                    "identifiers": [_slug(f"onlooker {self._topic}")],
+                    "identifiers": [_identifier(self._topic)],
                     "name": f"Onlooker {self._topic}",
                 },
             }
@@ -547,16 +547,24 @@ class _Mqtt(_NetworkSink):
         self._answered.set()
 
     def _topic_of(self, source: str) -> str:
-        names = [_slug(other) or "source" for other in self._sources]
-        name = _slug(source) or "source"
-        if names.count(name) > 1:
-            name += f"-{sha256(source.encode(errors='surrogateescape')).hexdigest()[:8]}"
-        return f"{self._topic}/{name}"
+        return f"{self._topic}/{_distinct(source)}"
 
 
-def _slug(name: str) -> str:
-    """A name of letters, digits, _ and - only, as topics and identifiers need it."""
-    return re.sub(r"[^\w-]+", "-", name, flags=re.ASCII).strip("-")
+def _distinct(name: str) -> str:
+    """A name of letters, digits, _ and - only, as topics and identifiers need it. It ends in a digest
+    if it is another one: two names stay distinct, also in two programs.
+    """
+    plain = re.sub(r"[^\w-]+", "-", name, flags=re.ASCII).strip("-") or "source"
+    if plain == name:
+        return name
+    return f"{plain}-{sha256(name.encode(errors='surrogateescape')).hexdigest()[:8]}"
+
+
+def _identifier(topic: str) -> str:
+    """The identifier of a topic in Home Assistant; see `_distinct`."""
+    if re.fullmatch(r"[\w/]+", topic, re.ASCII):
+        return f"onlooker-{topic.replace('/', '-')}"
+    return f"onlooker-{_distinct(f'{topic}/')}"
 
 
 def _class_sensor(sensor: dict[str, Any], label: str) -> tuple[str, dict[str, Any]]:

@@ -104,13 +104,23 @@ def one_video(path: Path, recordings: Iterable[Recording]) -> tuple[Path, list[S
 
 
 def labels_of(recordings: Iterable[Recording]) -> dict[Path, list[Segment]]:
-    """The labels of each video, by start."""
+    """The labels of each video by its first scorer, by start."""
     videos = defaultdict[Path, list[Segment]](list)
-    for recording in recordings:
+    for recording in of_first_scorers(recordings):
         videos[recording.path] += recording.labels
     return {
         video: sorted(labels, key=lambda label: label.start) for video, labels in videos.items()
     }
+
+
+def of_first_scorers(recordings: Iterable[Recording]) -> list[Recording]:
+    """The recordings by the first scorer of each video."""
+    scorers = dict[Path, str]()
+    return [
+        recording
+        for recording in recordings
+        if recording.scorer == scorers.setdefault(recording.path, recording.scorer)
+    ]
 
 
 def in_whole_file(recording: Recording) -> Recording:

@@ -7,31 +7,31 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-from onlooker.base.files import read_bytes, reading, write_bytes
+from onlooker.base.files import read_bytes, write_bytes
 from onlooker.base.intervals import parse_time
 from onlooker.base.records import Recording, Segment
-from onlooker.formats.labels import EXPORT_AGAIN, Labels, Requested, make_label
+from onlooker.formats.labels import Labels, Requested, entry
 from onlooker.formats.videos import by_path, by_stem, find_video, one_video, written_name
 
 _TIME = r"((?:\d+:)?\d\d:\d\d\.\d{3})"
 
 _CUE = re.compile(rf"(?m)^{_TIME}[ \t]+-->[ \t]+{_TIME}(?:[ \t].*)?\n((?:.+\n?)*)", re.ASCII)
 
+# who speaks, or does it, in a cue
+_VOICE = re.compile(r"<v(?:\.[^\s>]*)?\s+([^<>]+)>")
+
 # of WebVTT
 _VIDEO = "NOTE video "
 WATCHED_AGAIN = "NOTE watched again"
 
 
-def read(path: Path, _: Requested, left_out: Counter[str]) -> Labels:
+def read(path: Path, requested: Requested, left_out: Counter[str]) -> Labels:
     """The cues of the video that a note names (`write`), or else of the video beside the file that
-    has the same name.
+    has the same name. The only voice of a cue is its subject.
     """
     text = "\n".join(read_bytes(path).decode("utf-8-sig").splitlines())
     if not text.startswith("WEBVTT"):
         raise ValueError("no WEBVTT in the first line")
-    cues = [*_CUE.finditer(text)]
-    if len(cues) < text.count("-->"):
-        raise ValueError(f"{text.count('-->') - len(cues)} cues whose times cannot be read")
     if "X-TIMESTAMP-MAP" in text:
         raise ValueError("times of a stream (X-TIMESTAMP-MAP), not of its file")
     if WATCHED_AGAIN in text:
@@ -39,10 +39,21 @@ def read(path: Path, _: Requested, left_out: Counter[str]) -> Labels:
     video = by_stem(path.parent).get(path.stem) or by_path(path.with_suffix(".mp4"))
     if named := re.search(rf"(?m)^{_VIDEO}(.+)$", text):
         video = find_video(path.parent, unquote(named[1]))
+    cues = [*_CUE.finditer(text)]
+    if (unread := text.count("-->") - len(cues)) > 0:
+        left_out["cues whose times cannot be read"] += unread
     for number, cue in enumerate(cues, 1):
-        with reading(path, f"cue {number}: ", EXPORT_AGAIN):
+        with entry(path, f"cue {number}: ", left_out):
             start, end = map(parse_time, cue.groups()[:2])
-            yield video, make_label(html.unescape(re.sub("<[^<>]*>", "", cue[3])), start, end)
+            voices = [html.unescape(voice).strip() for voice in _VOICE.findall(cue[3])]
+            if len(voices) > 1:
+                left_out["voices of cues that have several"] += len(voices)
+            label = html.unescape(re.sub("<[^<>]*>", "", cue[3]))
+            subject = voices[0] if len(voices) == 1 else ""
+            yield (
+                video,
+                requested.segment(label, start, end, left_out=left_out, subject=subject),
+            )
 
 
 def write(path: Path, recordings: Sequence[Recording], _: float | None) -> None:

@@ -6,6 +6,7 @@ from typing import Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import stdtrit
 
 from onlooker.measure.events import choose_threshold
 from onlooker.measure.metrics import balancing_weights, fit_temperature
@@ -72,14 +73,21 @@ class HeldOut:
         )
 
 
-def is_clear(gains: Floats, groups: NDArray[np.str_]) -> bool:
-    """Whether the mean of gains `B` is above its standard error over recordings.
+def is_clear(gains: Floats, groups: NDArray[np.str_], chance: float) -> bool:
+    """Whether gains `B` are above zero in the mean of other recordings, too: a one-sided test by the
+    sums of recordings, with Student's t (linearized ratio, Cochran 1977, equation 6.12) of Kish's
+    effective number of recordings, because large ones count more.
 
-    The rule of one standard error (Breiman et al. 1984): where a difference may be chance, the
-    simpler model is kept.
-
-    `groups`: `B`, the recording of each.
+    Args:
+        groups: `B`, the recording of each; gains of one recording are never clear.
+        chance: that gains of no effect are called clear.
     """
     recordings = np.unique(groups, return_inverse=True)[1]
-    error = np.linalg.norm(np.bincount(recordings, gains - gains.mean())) / len(gains)
-    return bool(gains.mean() > error)
+    sizes = np.bincount(recordings)
+    count = len(sizes)
+    if count < 2:
+        return False
+    effective = len(gains) ** 2 / np.square(sizes).sum()
+    sums = np.bincount(recordings, gains - gains.mean())
+    error = np.linalg.norm(sums) * np.sqrt(count / (count - 1)) / len(gains)
+    return bool(gains.mean() > stdtrit(effective - 1, 1 - chance) * error)

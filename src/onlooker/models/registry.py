@@ -9,8 +9,9 @@ from torch import nn
 
 from onlooker.base.config import ModelConfig, Settings
 from onlooker.base.settings import suggestion, typed
+from onlooker.models.cells import CELLS, CellSpec
 from onlooker.models.cells.attentive import ATTENTIONS, Attention, AttentionSpec
-from onlooker.models.cells.cell import Grid
+from onlooker.models.cells.cell import Cell, Grid
 from onlooker.models.classifier import Classifier
 from onlooker.models.encoders import (
     ENCODERS,
@@ -26,6 +27,7 @@ __all__ = [
     "configured",
     "find_recipe",
     "register_attention",
+    "register_cell",
     "register_encoder",
     "register_model",
 ]
@@ -207,6 +209,26 @@ def register_attention(
     ATTENTIONS[name] = AttentionSpec(build, package)
 
 
+def register_cell(
+    name: str, build: Callable[[int, int, Grid], Cell], *, package: str | None = None
+) -> None:
+    """Add a cell, for the recipe of a model and `Classifier(cell=…)`, as `register_encoder` does an
+    encoder.
+
+    Args:
+        name: not one of the library or of another package.
+        build: `build(num_features, hidden, grid)`: D of the features, units or channels of the
+            state, and `(h, w)` of the features.
+        package: the distribution that has it, as `pip install` takes it; None: a program.
+
+    Raises:
+        ValueError: the library or another package has a cell of this name.
+    """
+    if CELLS.get(name, CellSpec(build, package)).package != package:
+        raise ValueError(f"a cell {name!r} is registered already; choose another name")
+    CELLS[name] = CellSpec(build, package)
+
+
 def list_models() -> list[str]:
     """The names of the library's models; all predict frame by frame (`step`)."""
     return list(MODELS)
@@ -300,9 +322,10 @@ def missing_packages(packages: Collection[str]) -> list[str]:
 
 
 def _packages() -> set[str | None]:
-    """The distributions whose models, encoders or attentions are known; None: of a program."""
+    """The distributions whose models, encoders, cells or attentions are known; None: of a program."""
     return {
         *(encoder.package for encoder in ENCODERS.values()),
+        *(cell.package for cell in CELLS.values()),
         *(attention.package for attention in ATTENTIONS.values()),
         *(kind.package for kind in _classes().values()),
     }

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from onlooker.base.files import RECORD, check_digest, check_regular, read_json, reading
 from onlooker.base.settings import check_type
 from onlooker.base.text import format_bytes
+from onlooker.models.cells import CELLS
 from onlooker.models.cells.attentive import ATTENTIONS
 from onlooker.models.encoders import ENCODERS, Encoder, encoder_terms
 from onlooker.models.encoders.engine import encode
@@ -187,11 +188,12 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
 
     @property
     def packages(self) -> list[str]:
-        """The distributions, without onlooker, with its class, its encoder and its attention."""
+        """The distributions, without onlooker, with its class, encoder, cell and attention."""
         settings = cast(dict[str, Any], self._hub_mixin_config)
         encoder = ENCODERS.get(settings.get("encoder", ""))
+        cell = CELLS.get(settings.get("cell", ""))
         attention = ATTENTIONS.get(settings.get("attention", ""))
-        packages = {self.package, *(part.package for part in (encoder, attention) if part)}
+        packages = {self.package, *(part.package for part in (encoder, cell, attention) if part)}
         return sorted(package for package in packages if package not in (None, "onlooker"))
 
     @property

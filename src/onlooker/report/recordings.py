@@ -7,6 +7,7 @@ from typing import Any
 
 from onlooker.base.alarm_curve import alarms_text
 from onlooker.base.records import ClipError, Segment
+from onlooker.base.text import counted
 from onlooker.measure.events import mistakes
 from onlooker.measure.recordings import ComparedRecording
 from onlooker.report.page import DrawnClip, Page, escaped, percent
@@ -29,8 +30,7 @@ def events_sentence(figures: Mapping[str, Any]) -> str:
 
 def agreement_text(agreement: Mapping[str, Any]) -> str:
     """The figures of `scorer_agreement` in a sentence."""
-    count = agreement["recordings"]
-    where = "1 recording" if count == 1 else f"{count} recordings"
+    where = counted(agreement["recordings"], "recording")
     return (
         f"Two scorers agree with a kappa of {agreement['scorers']:.2f} in {where}, the model and the "
         f"first one with {agreement['model']:.2f}"
@@ -54,11 +54,12 @@ def recordings_page(
     """
     if "states" in figures:
         minutes = sum(recording.true.seconds for recording in recordings) / 60
-        subtitle = f"{len(recordings)} recordings, {minutes:.1f} min"
+        subtitle = f"{counted(len(recordings), 'recording')}, {minutes:.1f} min"
         page = Page(f"{name}: states of recordings", subtitle)
         _add_states(page, figures, recordings)
     else:
-        title = f"{name}: {len(recordings)} recordings, {figures['events']} events"
+        counts = counted(len(recordings), "recording"), counted(figures["events"], "event")
+        title = f"{name}: {', '.join(counts)}"
         page = Page(title, escaped(f"In recordings: {events_sentence(figures)}."))
         _add_events(page, figures, recordings)
         _add_mistakes(page, recordings, clip)

@@ -23,7 +23,7 @@ from onlooker.base.progress import note, tracked
 from onlooker.base.records import ClipError
 from onlooker.data.clips import read_clips, read_thumbnails
 from onlooker.data.scenes import plan_joined
-from onlooker.data.sets import ClipSet, read_set, root_of, set_name
+from onlooker.data.sets import ClipSet, folder_name, read_set, root_of, set_name
 from onlooker.data.split import Split, Splits, source_of
 from onlooker.measure.figures import Figures
 from onlooker.measure.metrics import accuracy_interval, read_scores
@@ -33,7 +33,7 @@ from onlooker.report.summary import comparison_page
 from onlooker.run.features import encoded_clips
 from onlooker.run.preparation import build
 from onlooker.run.record import FIGURES, REPORT, SCORES, RunRecord, lock_run, read_figures
-from onlooker.run.train import continue_run, finished_figures, folder_name
+from onlooker.run.train import continue_run, finished_figures
 from onlooker.training.fitters import complete_each
 
 __all__ = ["compare", "settings_of"]

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from onlooker.base.answer import require_one_nothing
-from onlooker.base.config import Settings, When
+from onlooker.base.config import AUTO_ENCODER, Settings, When
 from onlooker.base.decision import Decision
 from onlooker.base.progress import note, note_clips
 from onlooker.base.records import Clip, ClipError, Recording
@@ -22,7 +22,7 @@ from onlooker.models.video_model import VideoModel
 from onlooker.run.check import is_cross_validated, overview, plan_joined_split
 from onlooker.run.features import encoded_clips
 from onlooker.run.record import RunRecord, check_content, read_scenes, write_scenes
-from onlooker.training.encoders import compared_size
+from onlooker.training.encoders import with_encoder
 from onlooker.training.fitters import fitter_of
 from onlooker.training.processes import launched
 from onlooker.training.times import plan_times
@@ -79,6 +79,9 @@ def new_run(
     if split is None:
         # before clips are read
         require_divisible(clips.clips, has_test=not is_cross_validated(clips.clips, name))
+    if settings.model.encoder == AUTO_ENCODER:
+        settings = with_encoder(settings, clips.clips)
+        note(f"encoder: {settings.model.encoder}, by the size of the clips")
     net = build(settings, classes)
     as_read = _as_read(
         settings, clips.clips, classes, when=clips.requested.when, recordings=clips.recordings
@@ -183,7 +186,7 @@ def _read(
         return encoded_clips(
             clips, classes, net, data=data, precision=training.precision, strict=strict
         )
-    return read_clips(clips, classes, data, strict=strict, larger_size=compared_size(settings))
+    return read_clips(clips, classes, data, strict=strict)
 
 
 def _require_classes(

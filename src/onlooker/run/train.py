@@ -1,7 +1,6 @@
 """Train a run: its clips are read, split, fitted by the fitter of the model, evaluated, reported."""
 
 import dataclasses
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -12,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from onlooker.base.config import (
-    AUTO_ENCODER,
     DataConfig,
     ModelConfig,
     SetConfig,
@@ -31,7 +29,7 @@ from onlooker.data.clips import (
     sample_rate,
 )
 from onlooker.data.scenes import plan_joined
-from onlooker.data.sets import ClipSet, read_set, root_of, set_name
+from onlooker.data.sets import ClipSet, default_run, read_set, root_of
 from onlooker.data.split import (
     Split,
     hold_out_validation,
@@ -219,16 +217,6 @@ def _changed(config: Config) -> dict[str, Any]:
     return {name: value for name, value in config.to_dict().items() if value != defaults[name]}
 
 
-def default_run(clips: Path, name: str) -> Path:
-    """The folder of a run on these clips, unless another one is named."""
-    return Path("runs") / f"{set_name(clips)}-{folder_name(name)}"
-
-
-def folder_name(name: str) -> str:
-    """A model's name as part of a path, also on systems whose file names have no colon."""
-    return re.sub(r"[^\w.=+-]", "-", name)
-
-
 def _settings(model: str, settings: Mapping[str, Any]) -> Settings:
     """The settings of a training, each in the config that has a field of its name.
 
@@ -325,11 +313,11 @@ def train_run(
                 torch.distributed.barrier()
             settings = prepared.record.settings
             writer = open_writer(run) if tensorboard else None
-            if settings.model.encoder != AUTO_ENCODER:
+            if settings.data.eyes != "auto":
                 show_settings(writer, settings.to_dict())
             fitted = _fit(prepared, cross_validate, writer)
             figures = _report(prepared, fitted, _save(fitted, run))
-            if fitted.settings != settings:  # only now: --resume chooses an encoder again
+            if fitted.settings != settings:  # only now: --resume chooses the eyes again
                 replace(prepared.record, settings=fitted.settings).write_config(run)
                 show_settings(writer, fitted.settings.to_dict())
             log(writer, "test", figures.to_dict() if figures else {}, step=0)

@@ -1,5 +1,5 @@
-"""Encode clips for the linear model, and choose the encoder, and whether it sees frames or crops of
-them, unless the settings say so.
+"""Encode clips for the linear model, and choose the encoder by their size, and by cross-validation
+whether it sees frames or crops of them, unless the settings say so.
 """
 
 from collections import defaultdict
@@ -29,7 +29,8 @@ from onlooker.training.events import MOST_CLIPS
 from onlooker.training.eyes import encoder_trial
 from onlooker.training.fitter import FitContext
 from onlooker.training.linear import FEW, ClipStatistics, statistics_of
-from onlooker.training.search import search, untested
+from onlooker.training.search import search
+from onlooker.video.reader import VideoReader
 
 _SMALLER = 0.8  # share of the frame: crops that are larger show what the frame shows
 _OPENED = 20  # clips whose size is looked at
@@ -37,25 +38,39 @@ _COMPARED = 100  # clips at most
 _MIN_PER_CLASS = 5  # at least, of these clips, where there are many classes
 
 
-def default_encoder(settings: Settings, clips: Sequence[Clip]) -> str:
-    """The encoder of the settings; for `auto`, the encoder that these clips get without a
-    comparison.
+def with_encoder(settings: Settings, clips: Sequence[Clip]) -> Settings:
+    """The settings with the encoder for these clips in place of `auto`: Lite0 at 224 pixels or more if
+    half of some clips or more are large enough, else the smaller one.
+
+    Lite0 is kept even where the smaller encoder seems better, because it recognizes new people better
+    than cross-validation of a few recordings can tell. Stored features and flow are of the smaller one.
     """
-    if _is_open(settings) and _large_enough(clips):
-        return LITE0
-    return settings.with_defaults.model.encoder
+    if settings.model.encoder != AUTO_ENCODER:
+        return settings
+    is_rgb = settings.data.modality == "rgb" and not settings.training.features
+    if not (is_rgb and _large_enough(clips)):
+        smaller = settings.with_defaults.model.encoder
+        return settings._replace(model=replace(settings.model, encoder=smaller))
+    return settings._replace(
+        model=replace(settings.model, encoder=LITE0, pretrained=True),
+        data=replace(
+            settings.data,
+            size=max(settings.data.size, LITE0_SIZE),
+            normalization="lite0",
+        ),
+    )
 
 
-class EncoderChoice(NamedTuple):
-    """The encoder that a linear model gets.
+class EncodedClips(NamedTuple):
+    """The clips of a linear model by its encoder, which sees frames, crops or both.
 
     Args:
-        samples: all clips for this encoder.
-        context: what the fitter is given, with the model that has this encoder, and its settings.
+        samples: all clips.
+        context: what the fitter is given, with a model and settings for what is seen.
         clips: their statistics.
         features: of the clips that streams are made of, by their positions, `T D h w` float16.
-        candidates: the clips by all encoders that were compared, the default first; empty: none
-            were, or some clips were enough.
+        candidates: the clips by all views that were compared, the default first; empty: none were,
+            or some clips were enough.
         table: what was tried.
     """
 
@@ -74,28 +89,7 @@ class EncoderChoice(NamedTuple):
         )
 
 
-def choose_encoder(samples: ClipFrames, context: FitContext) -> EncoderChoice:
-    """The encoder of the settings; if that is to be chosen (`auto`), Lite0 at 224 pixels or more,
-    unless the clips are small, or the smaller encoder is clearly better in cross-validation.
-
-    Lite0 is kept in doubt, because it recognizes new people better than cross-validation of a few
-    recordings can tell. Of many clips some are compared.
-
-    Args:
-        samples: the training and validation clips.
-    """
-    requested = context.settings
-    context = replace(context, settings=requested.with_defaults)
-    if not _is_open(requested):
-        return encode(samples, context)
-    if not _large_enough(samples.clips):
-        why = f"most clips are smaller than {LEAST_SIDE} pixels"
-        row = untested("encoder", context.settings.model.encoder, why)
-        return encode(samples, context)._replace(table=(row,))
-    return _compare(samples, context)
-
-
-def encode(samples: ClipFrames, context: FitContext, *, copies: bool = True) -> EncoderChoice:
+def encode(samples: ClipFrames, context: FitContext, *, copies: bool = True) -> EncodedClips:
     """The clips by the encoder of the context's model.
 
     Args:
@@ -117,7 +111,7 @@ def encode(samples: ClipFrames, context: FitContext, *, copies: bool = True) -> 
         recropped=recropped,
     )
     clips = clips._replace(nothing=nothing, class_weights=settings.training.class_weights)
-    return EncoderChoice(samples, context, clips, features=features)
+    return EncodedClips(samples, context, clips, features=features)
 
 
 def _of_streams(targets: NDArray[np.int64], nothing: int | None) -> list[int]:
@@ -130,28 +124,12 @@ def _of_streams(targets: NDArray[np.int64], nothing: int | None) -> list[int]:
     return [*order[~idle][: MOST_CLIPS - len(pauses)].tolist(), *pauses.tolist()]
 
 
-def _is_open(settings: Settings) -> bool:
-    """Whether Lite0 may be compared: the encoder is to be chosen, Lite0 reads RGB frames, and no
-    features are stored for it.
-    """
-    is_rgb = settings.data.modality == "rgb" and not settings.training.features
-    return settings.model.encoder == AUTO_ENCODER and is_rgb
-
-
-def compared_size(settings: Settings) -> int | None:
-    """Height and width of the frames for Lite0, if it may be compared and needs larger frames than
-    the smaller encoder; else None.
-    """
-    is_larger = settings.data.size < LITE0_SIZE
-    return LITE0_SIZE if _is_open(settings) and is_larger else None
-
-
 def _large_enough(clips: Sequence[Clip]) -> bool:
     """Whether half of some clips or more have a shorter side that is long enough for Lite0."""
     sides = list[int]()
     for clip in clips[:: max(1, -(-len(clips) // _OPENED))]:
-        with suppress(ClipError):  # a clip that was removed while the others were read
-            sides.append(min(read_header(clip.path).size))
+        with suppress(ClipError):  # said when it is read
+            sides.append(min(VideoReader(clip.path).size))
     return bool(sides) and median(sides) >= LEAST_SIDE
 
 
@@ -170,46 +148,7 @@ def compared(clips: Sequence[Clip]) -> NDArray[np.int64]:
     return np.sort([place for label in labels for place in places[label][:share]])
 
 
-def _compare(samples: ClipFrames, context: FitContext) -> EncoderChoice:
-    """Lite0, unless the smaller encoder is clearly better in cross-validation of some clips.
-
-    Args:
-        samples, context: for the smaller encoder.
-    """
-    requested = context.settings
-    settings = requested._replace(
-        model=replace(requested.model, encoder=LITE0, pretrained=True),
-        data=replace(
-            requested.data,
-            size=max(requested.data.size, LITE0_SIZE),
-            normalization="lite0",
-        ),
-    )
-    settings = _with_views(settings, requested.data.views, samples=samples)
-    large_samples, _ = read_clips(samples.clips, samples.classes, settings.data)
-    torch.manual_seed(settings.training.seed)
-    net = configured(settings, len(samples.classes))
-    lite0 = encode(large_samples, replace(context, model=net, settings=settings))
-    clips = large_samples.clips
-    positions = compared(clips)
-    trial = encoder_trial(lite0.clips.subset(positions))
-    if not np.isfinite(trial.losses).any():
-        row = untested("encoder", LITE0, "clips of too few recordings to compare others")
-        return lite0._replace(table=(row,))
-    small_samples = samples.subset([clips[place] for place in positions])
-    small = encode(small_samples, context, copies=False)
-    trials = {LITE0: trial, requested.model.encoder: encoder_trial(small.clips)}
-    name, table = search("encoder", trials, trials.__getitem__)
-    is_complete = len(positions) == len(clips)
-    if name != LITE0 and (not is_complete or len(clips) <= FEW):
-        # altered copies of few clips are missing
-        small = encode(small_samples if is_complete else samples, context)
-    candidates = (lite0.clips, small.clips) if is_complete else ()
-    encoder = lite0 if name == LITE0 else small
-    return encoder._replace(candidates=candidates, table=table)
-
-
-def choose_views(encoder: EncoderChoice, *, eyes: Eyes) -> EncoderChoice:
+def choose_views(encoder: EncodedClips, *, eyes: Eyes) -> EncodedClips:
     """Whether the encoder sees frames, crops around what acts, or both, if `eyes`, as requested, is
     auto: frames, unless one of the others is clearly better in cross-validation of some clips. Both
     have to be clearly better than the better one, because encoding takes twice as long.
@@ -240,7 +179,7 @@ def choose_views(encoder: EncoderChoice, *, eyes: Eyes) -> EncoderChoice:
         table = (*(row for row in table if row.candidate != better), *more)
         candidates: tuple[ClipStatistics, ...] = ()
         if is_complete:
-            candidates = (*(encoder.candidates or (encoder.clips,)), close.clips, both.clips)
+            candidates = (encoder.clips, close.clips, both.clips)
         chosen = {"pictures": encoder, "actor": close, "pictures+actor": both}[best]
         if best != "pictures" and not is_complete:
             close = _by_views(encoder, ("actor",))
@@ -270,7 +209,7 @@ def _acts_in_part(clips: Sequence[Clip], data: DataConfig) -> bool:
     return bool(shares) and median(shares) < _SMALLER
 
 
-def _subset(encoder: EncoderChoice, positions: NDArray[np.int64]) -> EncoderChoice:
+def _subset(encoder: EncodedClips, positions: NDArray[np.int64]) -> EncodedClips:
     """The clips at some positions, without features."""
     clips = encoder.samples.clips
     samples = encoder.samples.subset([clips[place] for place in positions])
@@ -278,14 +217,14 @@ def _subset(encoder: EncoderChoice, positions: NDArray[np.int64]) -> EncoderChoi
 
 
 def _by_views(
-    encoder: EncoderChoice, views: tuple[View, ...], *, copies: bool = True
-) -> EncoderChoice:
+    encoder: EncodedClips, views: tuple[View, ...], *, copies: bool = True
+) -> EncodedClips:
     """The clips by the same encoder, which sees other views."""
     samples, context = _seen_by(encoder, views)
     return encode(samples, context, copies=copies)
 
 
-def _seen_by(encoder: EncoderChoice, views: tuple[View, ...]) -> tuple[ClipFrames, FitContext]:
+def _seen_by(encoder: EncodedClips, views: tuple[View, ...]) -> tuple[ClipFrames, FitContext]:
     """The samples with other views, and the context with a model for them; a ClipError if a clip
     cannot be read any more.
     """
@@ -297,7 +236,7 @@ def _seen_by(encoder: EncoderChoice, views: tuple[View, ...]) -> tuple[ClipFrame
     return seen, replace(encoder.context, model=net, settings=settings)
 
 
-def _joined(frames: EncoderChoice, crops: EncoderChoice) -> EncoderChoice:
+def _joined(frames: EncodedClips, crops: EncodedClips) -> EncodedClips:
     """The clips by both views, from what was encoded of each."""
     samples, context = _seen_by(frames, ("pictures", "actor"))
     with torch.inference_mode(False):
@@ -307,7 +246,7 @@ def _joined(frames: EncoderChoice, crops: EncoderChoice) -> EncoderChoice:
         for place, maps in crops.features.items()
         if place in frames.features
     }
-    return EncoderChoice(
+    return EncodedClips(
         samples,
         replace(context, model=net),
         frames.clips.beside(crops.clips),

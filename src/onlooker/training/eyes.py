@@ -419,8 +419,8 @@ def cross_validated(
     Args:
         clips: divided into `FOLDS` folds.
         choice: of the layers; None: chosen again for each fold, from its training clips alone.
-        encoded: the same clips by the encoders to choose from, the default first; without `choice`,
-            the encoder is chosen again for each fold, too.
+        encoded: the same clips by the views to choose from, the default first; without `choice`, one
+            is chosen again for each fold, too.
         title: of the progress bar.
 
     Returns:
@@ -434,7 +434,7 @@ def cross_validated(
         fold_clips = clips
         if choice is None and encoded:
             trials = [encoder_trial(option.subset(train_rows), INNER_FOLDS) for option in encoded]
-            place = search("encoder", range(len(encoded)), trials.__getitem__).value
+            place = search("views", range(len(encoded)), trials.__getitem__).value
             fold_clips = encoded[place]
         fold_choice = choice or choose_eyes(fold_clips.subset(train_rows), INNER_FOLDS)
         logits = fold_choice.held_out_logits(fold_clips, train_rows=train_rows, test_rows=test_rows)
@@ -446,8 +446,8 @@ def cross_validated(
 
 
 def encoder_trial(clips: ClipStatistics, folds: int = FOLDS) -> Trial:
-    """The log loss of clips by one encoder; without their altered copies, because only one of the
-    encoders has them, and without other eyes, which do not depend on the encoder.
+    """The log loss of clips by an encoder; without their altered copies and other eyes, which do not
+    depend on what it sees.
     """
     choice = choose_eyes(clips._replace(copies=(), eyes={}), folds)
     return Trial.of(choice.held_out, balanced=choice.candidate.balanced)

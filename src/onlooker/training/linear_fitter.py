@@ -25,7 +25,7 @@ from onlooker.measure.figures import CrossValidationFigures, Leakage
 from onlooker.measure.metrics import labels_to_check, measure
 from onlooker.models.linear import LinearClassifier
 from onlooker.training.background import Background, background_of
-from onlooker.training.encoders import EncoderChoice, choose_encoder, choose_views
+from onlooker.training.encoders import EncodedClips, choose_views, encode
 from onlooker.training.events import fit_events
 from onlooker.training.eyes import (
     LayerChoice,
@@ -51,8 +51,8 @@ _LONG = 8  # times the frames of a sample that a clip has in the streams of the 
 
 class LinearFitter(Fitter):
     """Logistic regression or discriminant analysis of statistics (`training.linear`), and a layer
-    of events (`training.events`) or of states (`training.states`); the encoder may be chosen, too
-    (`training.encoders`), and the eyes (`training.eyes`).
+    of events (`training.events`) or of states (`training.states`); the eyes may be chosen, too
+    (`training.encoders`, `training.eyes`).
     """
 
     settings = FitConfig
@@ -64,7 +64,8 @@ class LinearFitter(Fitter):
         clips = samples.subset((*split.training, *split.validation))
         times = context.times
         eyes = context.settings.data.eyes  # maybe auto, which the settings of the encoder are not
-        encoder = choose_views(choose_encoder(clips, context), eyes=eyes)
+        settings = context.settings.with_defaults
+        encoder = choose_views(encode(clips, replace(context, settings=settings)), eyes=eyes)
         seen = {
             name: eye_vectors(partial(encoder.samples.features, name), len(clips))
             for name in encoder.samples.eyes
@@ -113,7 +114,7 @@ class LinearFitter(Fitter):
 
 
 def _fit_clips(
-    net: LinearClassifier, encoder: EncoderChoice, *, is_stream: bool
+    net: LinearClassifier, encoder: EncodedClips, *, is_stream: bool
 ) -> tuple[LayerChoice, Decision]:
     """The layers of classes and, if the model is for streams of events, of events."""
     context = encoder.context
@@ -133,7 +134,7 @@ def _fit_clips(
 
 
 def _with_test(
-    fitted: Fitted, encoder: EncoderChoice, choice: LayerChoice, *, is_test: bool
+    fitted: Fitted, encoder: EncodedClips, choice: LayerChoice, *, is_test: bool
 ) -> Fitted:
     """With what the cross-validation of all clips says.
 
@@ -220,7 +221,7 @@ def fit_layers(
 
 
 def _tested(
-    encoder: EncoderChoice,
+    encoder: EncodedClips,
     choice: LayerChoice | None,
     decision: Decision,
     *,
@@ -230,7 +231,7 @@ def _tested(
     None if no layer could be fitted without any of them.
 
     Args:
-        encoder: with several candidates, it is chosen again for each fold.
+        encoder: with several candidates, one is chosen again for each fold.
         choice: the layers to fit in each fold; None: chosen again for each fold.
         decision: of the evaluation.
         title: of the progress bar.
@@ -255,7 +256,7 @@ def _tested(
 
 
 def _leakage(
-    encoder: EncoderChoice, evaluation: Evaluation, choice: LayerChoice | None
+    encoder: EncodedClips, evaluation: Evaluation, choice: LayerChoice | None
 ) -> dict[str, Leakage]:
     """How much easier the test is if clips of one `scenes`, or `copies`, are both fitted to and
     tested; empty if there are none.

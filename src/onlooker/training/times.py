@@ -10,6 +10,7 @@ from onlooker.base.config import When
 from onlooker.base.decision import Decision
 from onlooker.base.intervals import WHOLE, Times, covered, outside
 from onlooker.base.records import Clip, ClipError, InputError, Recording
+from onlooker.base.text import counted
 from onlooker.data.clips import read_header
 from onlooker.data.recordings import recordings_of, with_labels
 from onlooker.data.tiers import tiers_of
@@ -51,7 +52,7 @@ def plan_times(
     if when == "states":
         if len(recordings) < 2:
             raise InputError(
-                f"states of {len(recordings)} recordings, expected at least 2",
+                f"states of {counted(len(recordings), 'recording')}, expected at least 2",
                 "give a list with start and end of what goes on in each, or leave out --when states",
             )
         return TimesPlan(recordings, "states, as asked for")
@@ -59,7 +60,9 @@ def plan_times(
     if not are_cut and len(tiers) > 1:
         if len(recordings) > 1 and when == "auto":
             return TimesPlan(recordings, "states, because intervals with different labels overlap")
-        problem = f"intervals with different labels overlap, in {len(recordings)} recordings"
+        problem = (
+            f"intervals with different labels overlap, in {counted(len(recordings), 'recording')}"
+        )
         remedy = "label at least 2 recordings for states (--when states), or correct the times"
         raise ClipError(recordings[0].path, problem, remedy)
     several = [
@@ -70,7 +73,7 @@ def plan_times(
     if when == "events" or not several:
         return TimesPlan()
     share = covered_share(several, nothing)
-    count = "1 recording" if len(several) == 1 else f"{len(several)} recordings"
+    count = counted(len(several), "recording")
     reason = f"intervals cover {100 * share:.0f} % of {count}"
     if len(several) >= _RECORDINGS and share >= _COVERED:
         if are_cut:

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onlooker.models.cells import CELLS, build_cell
+from onlooker.models.cells import CELLS, CellSpec, build_cell
 from onlooker.models.cells.attentive import ATTENTIONS, GLIMPSES
 from onlooker.models.cells.cell import State, unroll
 from onlooker.models.cells.lstm import ConvLSTM
@@ -175,7 +175,9 @@ def test_gradients_reach_every_weight_and_every_frame(setting):
 def test_a_new_cell_gets_the_attention_that_fits_its_state(monkeypatch):
     # Its state is wider than it was asked for: what the attention asks with is the state, not the
     # setting.
-    monkeypatch.setitem(CELLS, "mine", lambda D, hidden, grid: ConvLSTM(D, 2 * hidden))
+    monkeypatch.setitem(
+        CELLS, "mine", CellSpec(lambda D, hidden, grid: ConvLSTM(D, 2 * hidden))
+    )
     cell, features, state = made(("mine", ("conv", "sum")), 1, 2, 3, 3, 0)
     assert unroll(cell, features, state)[0].attention.shape == (1, 2, 3, 3)
     with pytest.raises(

@@ -1,6 +1,7 @@
 """The table of recurrent cells; one step in time is `(features, state) -> (output, state)`."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 
@@ -10,13 +11,25 @@ from onlooker.models.cells.lstm import LSTM, ConvLSTM
 from onlooker.models.cells.temporal_conv import TemporalConv
 from onlooker.models.encoders import load_packages
 
-# name -> build(num_features, hidden, grid). A cell with a hidden state can have any attention that
-# takes such a state.
-CELLS: dict[str, Callable[[int, int, Grid], Cell]] = {
-    "memoryless": lambda num_features, hidden, grid: Memoryless(num_features),
-    "lstm": lambda num_features, hidden, grid: LSTM(num_features, hidden),
-    "convlstm": lambda num_features, hidden, grid: ConvLSTM(num_features, hidden),
-    "tcn": TemporalConv,
+
+class CellSpec(NamedTuple):
+    """A cell that has a name.
+
+    Args:
+        build: `build(num_features, hidden, grid)`: D, units or channels of the state, and `(h, w)`.
+        package: the distribution that registers it; None: a program.
+    """
+
+    build: Callable[[int, int, Grid], Cell]
+    package: str | None = "onlooker"
+
+
+# A cell with a hidden state can have any attention that takes such a state.
+CELLS: dict[str, CellSpec] = {
+    "memoryless": CellSpec(lambda num_features, hidden, grid: Memoryless(num_features)),
+    "lstm": CellSpec(lambda num_features, hidden, grid: LSTM(num_features, hidden)),
+    "convlstm": CellSpec(lambda num_features, hidden, grid: ConvLSTM(num_features, hidden)),
+    "tcn": CellSpec(TemporalConv),
 }
 
 
@@ -44,13 +57,16 @@ def build_cell(
             take the state.
     """
     if name not in CELLS:
+        load_packages()
+    if name not in CELLS:
         raise ValueError(f"unknown cell {name!r}; there are {', '.join(CELLS)}")
     if hidden < 1:
         raise ValueError(f"hidden is {hidden}, expected at least 1")
     # A sum over locations leaves one location. The cell is built even if one with its own attention
     # replaces it below, because published results depend on the order in which random numbers are
     # drawn.
-    cell = CELLS[name](num_features, hidden, (1, 1) if attention and glimpse == "sum" else grid)
+    cell_grid = (1, 1) if attention and glimpse == "sum" else grid
+    cell = CELLS[name].build(num_features, hidden, cell_grid)
     if attention is None:
         return cell
     if attention == "motion":

@@ -32,10 +32,10 @@ export class ClassCard {
 
   title() {
     const leave = ({ key, target }) => {
-      if (key === "Escape") target.value = this.name;
+      if (key === "Escape") target.value = spoken(this.name);
       if (key === "Escape" || key === "Enter") target.blur();
     };
-    return h("input.class-name", { type: "text", value: this.name, "aria-label": t("class.name"),
+    return h("input.class-name", { type: "text", value: spoken(this.name), "aria-label": t("class.name"),
       onchange: ({ target }) => this.rename(target), onkeydown: leave });
   }
 
@@ -44,8 +44,9 @@ export class ClassCard {
     const to = className(title.value);
     const chosen = teach.chosen === name;
     const refused = (error) => (error.code === "class_exists" ? this.offerMerge(to) : complain(error));
-    if (!to || to === name || !await this.page.change("rename_class", { name, to }, refused)) {
-      title.value = name;
+    const same = [name, spoken(name)].includes(to);
+    if (!to || same || !await this.page.change("rename_class", { name, to }, refused)) {
+      title.value = spoken(name);
       return;
     }
     teach.uploads.rename(name, to);

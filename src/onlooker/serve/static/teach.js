@@ -187,7 +187,7 @@ export class Teach {
   async addFiles(all, label) {
     const { state: { endings, hidden }, project: { classes } } = this.page;
     const files = all.map(({ file, path }) => ({ file, path: path.normalize(), folders: path.split("/").slice(0, -1) }))
-      .filter(({ path }) => !path.split("/").some((name) => name.startsWith(".") || hidden.includes(name)));
+      .filter(({ path }) => !path.split("/").some((name) => name.startsWith(".") || hidden.includes(name.toLowerCase())));
     const isVideo = ({ name }) => endings.some((ending) => name.toLowerCase().endsWith(ending));
     const recordings = await listedRecordings(files).catch((error) => { complain(error); return {}; });
     const others = files.filter(({ file }) => file.name.toLowerCase() !== "recordings.csv");
