@@ -65,7 +65,7 @@ from onlooker.storage import local
 from onlooker.stream.recordings import Rows, clip_events, collected, recorded
 from onlooker.stream.segmenters import segmenter_of
 from onlooker.stream.segmenters.segmenter import Segmenter
-from onlooker.stream.sources import ON_TIME, stream_names
+from onlooker.stream.sources import ON_TIME, Status, stream_names
 from onlooker.stream.streams import Address, OnError, OnStatus, Streams, watch
 from onlooker.training.forward import encode_samples, forward_samples, memory_batches
 from onlooker.video.motion_words import WARM_UP, bin_ends, motion_eye
@@ -528,11 +528,12 @@ class Recognizer:
         `on_status` and the errors.
 
         Args:
-            sinks: where each event is sent when it is final: addresses, as of `onlooker watch
-                --events`, or objects with the three methods of `formats.publish.Sink`. When the
+            sinks: where each event is sent when it begins and when it is final: addresses, as of
+                `onlooker watch --events`, or objects with the three methods of `formats.publish.Sink`. When the
                 loop over the steps ends, also by Ctrl-C or another exception, it takes up to 9
                 seconds to send those that wait; each that cannot be sent is an error for
-                `on_error`, which may be called by other threads.
+                `on_error`, and `on_status` is told of a receiver that is out of reach, and when it
+                is back. Other threads may call both.
 
         Raises:
             ValueError: a model that needs whole clips, or finds no events to send; an invalid sink.
@@ -545,7 +546,20 @@ class Recognizer:
                 "this model finds no events to send; train the default model, `onlooker train CLIPS`"
             )
         steps = watch(streams, sources, config, on_error=on_error, on_status=on_status)
-        return publish(steps, sinks, stream_names(sources), on_error=on_error)
+
+        def report(receiver: str, problem: str) -> None:
+            if on_status is not None:
+                on_status(Status(receiver, "reconnecting" if problem else "online", None, problem))
+
+        nothing = self.decision.nothing_class
+        return publish(
+            steps,
+            sinks,
+            stream_names(sources),
+            classes=[label for k, label in enumerate(self.classes) if k != nothing],
+            on_error=on_error,
+            on_reach=report,
+        )
 
     def streams(
         self, alarms_per_hour: float = StreamConfig.alarms_per_hour, rate: float | None = None

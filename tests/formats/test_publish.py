@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import io
 import json
 import random
 import re
@@ -10,8 +11,10 @@ import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from threading import Event as Signal
 from threading import Thread, Timer
 from typing import Any
 
@@ -30,10 +33,16 @@ from onlooker.cli.watch import watch_sources
 from onlooker.formats import publish
 from onlooker.formats.annotations import read_labels
 from onlooker.formats.publish import Publishers, register_sink
+from onlooker.stream.sources import Status
 
 
 def event(number: int) -> Event:
     return Event("wave", float(number), number + 0.5, 0.5, "door")
+
+
+def ended(receiver: Receiver) -> list[dict[str, Any]]:
+    """What it got of events that are over."""
+    return [each for each in receiver.got if each["state"] == "end"]
 
 
 @pytest.fixture(autouse=True)
@@ -41,14 +50,16 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publish, "_ANSWER", 60.0)  # of a receiver on a busy machine
     # as many as there are
     monkeypatch.setattr(publish, "_PAUSES", tuple(0.01 for _ in publish._PAUSES))
+    monkeypatch.setattr(publish, "_CHECKING", 0.01)
 
 
 def opened(
     *sinks: Any,
     on_lost: Callable[[ClipError], None] = print,
+    on_reach: publish.OnReach = print,
     sources: Sequence[str] = ("door",),
 ) -> Publishers:
-    publishers = Publishers(sinks, on_lost)
+    publishers = Publishers(sinks, on_lost, on_reach)
     publishers.open(sources)
     return publishers
 
@@ -121,7 +132,10 @@ def test_what_is_not_sent_at_the_end_is_reported() -> None:
     assert [json.loads(text)["start"] for text in values] == [0, 1]
 
 
-def test_several_addresses_are_closed_at_the_same_time_and_what_is_left_is_counted() -> None:
+def test_several_addresses_are_closed_at_the_same_time_and_what_is_left_is_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(publish, "_CHECKING", 60)
     lost = list[ClipError]()
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}/"
@@ -172,6 +186,81 @@ def test_a_sink_that_cannot_be_closed_is_reported_and_others_are_closed() -> Non
     assert ["cannot be closed (the lid is stuck)" in str(error) for error in lost] == [True]
 
 
+def test_a_receiver_out_of_reach_is_named_before_any_event_and_when_it_is_back() -> None:
+    port = free_port()
+    changes = list[tuple[str, str]]()
+    publishers = opened(
+        f"http://127.0.0.1:{port}/t0ken", on_reach=lambda *change: changes.append(change)
+    )
+    wait_until(lambda: changes)
+    with Receiver(port) as receiver:
+        wait_until(lambda: len(changes) == 2)
+        publishers.close(60)
+        assert receiver.got == [], "what the path may trigger is not triggered"
+    name = f"http://127.0.0.1:{port}/***"
+    assert changes[0][0] == name
+    assert changes[0][1].startswith("does not answer (")
+    assert changes[1] == (name, "")
+
+
+def test_a_receiver_that_answers_from_the_start_is_not_named() -> None:
+    changes = list[object]()
+    with Receiver() as receiver:
+        publishers = opened(receiver.address, on_reach=lambda *change: changes.append(change))
+        (publisher,) = publishers._publishers
+        wait_until(lambda: publisher._reached)
+        publishers.close(60)
+    assert changes == []
+
+
+def test_events_wait_for_a_receiver_out_of_reach_as_long_as_it_takes() -> None:
+    class Away(Collected):
+        tries = 0
+
+        def send(self, event: Event, seconds: float) -> None:
+            self.tries += 1
+            if self.tries < 50:
+                raise ConnectionError("away")
+            super().send(event, seconds)
+
+    sink = Away()
+    changes = list[tuple[str, str]]()
+    lost = list[ClipError]()
+    publishers = opened(
+        sink, on_lost=lost.append, on_reach=lambda *change: changes.append(change)
+    )
+    publishers.add([event(0), event(1)])
+    wait_until(lambda: len(sink.calls) == 3)
+    publishers.close(60)
+    assert sink.calls == [["door"], event(0), event(1), "closed"]
+    assert changes == [("Away", "away"), ("Away", "")]
+    assert lost == []
+
+
+def test_watch_names_a_receiver_that_is_out_of_reach(make_clip: Any) -> None:
+    port = free_port()
+    receivers = list[Receiver]()
+    statuses = list[Status]()
+
+    def note(status: Status) -> None:
+        if status.source.startswith("http"):
+            statuses.append(status)
+            if status.state == "reconnecting":
+                receivers.append(Receiver(port).__enter__())
+
+    steps = [
+        *eventful().watch(
+            make_clip(frames=30), sinks=[f"http://127.0.0.1:{port}/x"], on_status=note
+        )
+    ]
+    (receiver,) = receivers
+    receiver.__exit__()
+    assert [status.state for status in statuses] == ["reconnecting", "online"]
+    assert [each["id"] for each in ended(receiver)] == [
+        e.id for step in steps for e in step.events
+    ]
+
+
 @pytest.fixture
 def schemes(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test registers is forgotten after it."""
@@ -182,8 +271,8 @@ def test_a_sink_of_three_methods_receives_the_events_of_watch(make_clip: Any) ->
     sink = Collected()
     path = make_clip(frames=30)
     steps = list(eventful().watch(path, sinks=[sink]))
-    events = [event for step in steps for event in step.events]
-    assert len(events) > 1
+    events = [event for step in steps for event in step.changes]
+    assert len(events) > 2
     assert sink.calls == [[str(path)], *events, "closed"]
     assert [event.id for event in sink.calls[1:-1]] == [event.id for event in events]
 
@@ -202,7 +291,8 @@ def test_the_command_sends_events_to_a_registered_scheme(
     done = call("watch", run, make_clip(frames=30), "--json", "--events", "SHELF://left/t0ken")
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     printed = [event["id"] for line in lines for event in line["events"]]
-    assert [event.id for event in sink.calls[1:-1]] == printed != []
+    sent = [event.id for event in sink.calls[1:-1] if event.phase == "end"]
+    assert sent == printed != []
     with pytest.raises(ValueError, match="'mqtt' is registered already; choose another scheme"):
         register_sink("mqtt", build)
 
@@ -237,7 +327,7 @@ def test_whatever_ends_the_loop_over_steps_waits_for_their_events(
 
     def end_after_an_event() -> None:
         for step in eventful().watch(make_clip(frames=30), sinks=[sink]):
-            events.extend(step.events)
+            events.extend(step.changes)
             if events:
                 raise error
 
@@ -282,6 +372,9 @@ def test_watch_refuses_sinks_before_it_opens_a_source() -> None:
         "mqtt://host",
         "mqtt://host/a/#",
         "mqtt://host/a+b",
+        "mqtt://host:65536/a",
+        "https://host:99999/a",
+        "events.json",
         "clip.srt",
         "ftp://host/clip.vtt",
     ],
@@ -329,7 +422,7 @@ def test_watch_publishes_the_events_that_it_prints(tmp_path: Path, make_clip: An
     printed = [event for line in lines for event in line["events"]]
     names = ("source", "label", "start", "end")
     assert len(expected) > 1
-    for events in (printed, receiver.got):
+    for events in (printed, ended(receiver)):
         assert [[event[name] for name in names] for event in events] == [
             [event[name] for name in names] for event in expected
         ]
@@ -439,6 +532,68 @@ def test_subtitles_of_several_sources_or_in_another_file_are_refused(tmp_path: P
         opened(tmp_path / "new.vtt", sources=["door", "gate"])
 
 
+@pytest.mark.parametrize("suffix", [".jsonl", ".NDJSON"])
+def test_a_file_of_json_lines_is_whole_at_any_time_and_goes_on(
+    tmp_path: Path, suffix: str
+) -> None:
+    path = tmp_path / "new" / f"events{suffix}"
+    events = [event(0), Event("winken\n–", 1.0, 2.0, 0.5, "x\udcff.mp4")]
+    for times in (1, 2):
+        with publishing(str(path)) as (publishers, lost):
+            publishers.add(events)
+        assert lost == []
+        content = path.read_bytes()
+        assert content.endswith(b"\n")
+        lines = [json.loads(line) for line in content.splitlines()]
+        assert lines == [each.to_dict() for each in events] * times
+    path.write_bytes(content + b'{"torn')
+    with publishing(path) as (publishers, _):
+        publishers.add(events[:1])
+    *before, torn, last = path.read_bytes().splitlines(keepends=True)
+    assert (b"".join(before), torn) == (content, b'{"torn\n')
+    assert json.loads(last)["label"] == "wave"
+
+
+def test_a_line_that_a_full_disk_cuts_is_taken_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "events.jsonl"
+    write_all = io.FileIO.write
+
+    class Full(io.FileIO):
+        def write(self, content: Any) -> int:
+            return write_all(self, content[:10])
+
+    with publishing(path) as (publishers, _):
+        publishers.add([event(0)])
+    content = path.read_bytes()
+    sink = publish._JsonLines(str(path))
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", lambda path, *_, **__: Full(path, "a"))
+        with pytest.raises(OSError, match="no space left for this file"):
+            sink.send(event(1), 1.0)
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("text", ["notes\n", "[1]\n", "\n", '{"a": 1, \n"b": 2}'])
+def test_a_file_of_something_else_gets_no_lines(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_text(text)
+    with pytest.raises(
+        ValueError, match="holds something else than JSON lines; choose another"
+    ):
+        opened(path)
+    assert path.read_text() == text
+
+
+@pytest.mark.parametrize("address", ["ftp://host/x", "events.json", "mqtt://host:65536/x"])
+def test_a_wrong_address_is_refused_before_the_run_is_loaded(
+    tmp_path: Path, address: str
+) -> None:
+    with pytest.raises(ValueError, match=r"events is '.*', expected .* or a file"):
+        watch_sources(tmp_path / "gone", ["0"], StreamConfig(), events=[address])
+
+
 def test_watch_loads_the_run_before_it_touches_a_file_of_events(
     tmp_path: Path, make_clip: Any
 ) -> None:
@@ -506,18 +661,22 @@ def test_an_mqtt_broker_that_starts_late_gets_sensors_and_events(
     monkeypatch.setenv("ONLOOKER_MQTT_PASSWORD", "t0ken")
     port = free_port()
     lost = list[ClipError]()
+    changes = list[str]()
     publishers = opened(
         f"mqtt://anna@127.0.0.1:{port}/home/door",
         on_lost=lost.append,
+        on_reach=lambda _, problem: changes.append(problem),
         sources=["0", "rtsp://cam/a", "clip.mp4"],
     )
     publishers.add([Event("wave", 1.0, 1.5, 0.9, "0")])
     publishers.add([Event("clap", 2.0, 3.0, 0.8, "rtsp://cam/a")])
-    time.sleep(0.2)
+    wait_until(lambda: changes)
     broker = Broker(port)
     publishers.close(60)
     broker.server.close()
     assert lost == []
+    assert "refused" in changes[0]
+    assert changes[1:] == [""]
     assert all(
         part in broker.connects[0]
         for part in (b"anna", b"t0ken", b"home/door/0/status", b"offline")
@@ -542,11 +701,84 @@ def test_an_mqtt_broker_that_starts_late_gets_sensors_and_events(
         if topic in topics
     ]
     assert states == [(topics[0], "wave"), (topics[1], "clap")]
-    assert (sensor["value_template"], sensor["off_delay"]) == ("ON", 2)
+    template = "{% if value_json.state == 'begin' %}ON{% endif %}"
+    assert (sensor["value_template"], sensor["off_delay"]) == (template, 2)
     assert [text for topic, text, _ in broker.got if topic == "home/door/0/status"] == [
         "online",
         "offline",
     ]
+
+
+def test_a_message_that_is_confirmed_late_is_sent_once() -> None:
+    pytest.importorskip("paho.mqtt", reason="needs paho-mqtt")
+    confirming = Signal()
+
+    class Slow(Broker):
+        def _answer(self, kind: int, body: bytes, connection: socket.socket) -> None:
+            if kind >> 4 == 3 and kind & 6:
+                confirming.wait(60)
+            super()._answer(kind, body, connection)
+
+    broker = Slow()
+    sink = publish._Mqtt(f"mqtt://127.0.0.1:{broker.server.getsockname()[1]}/home")
+    sink.open(["door"])
+    wave = event(0)
+    for _ in range(3):
+        with pytest.raises(OSError, match="does not confirm it"):
+            sink.send(wave, 0.05)
+    confirming.set()
+    sink.send(wave, 60)
+    sink.send(replace(wave, phase="end"), 60)
+    sink.close()
+    broker.server.close()
+    phases = [
+        json.loads(text).get("state") for topic, text, _ in broker.got if topic == "home/door"
+    ]
+    assert phases == [None, "end"]
+
+
+LABELS = ["wave", "a \"b\" \\ 'c'", "Über 🎉", "{{ x }}"]
+
+
+def test_each_class_of_a_source_has_a_sensor_that_is_on_while_it_goes_on() -> None:
+    pytest.importorskip("paho.mqtt", reason="needs paho-mqtt")
+    jinja2 = pytest.importorskip("jinja2", reason="needs jinja2, as Home Assistant has it")
+    broker = Broker()
+    address = f"mqtt://127.0.0.1:{broker.server.getsockname()[1]}/home"
+    publishers = Publishers([address], print)
+    publishers.open(["0", "door"], LABELS)
+    wait_until(lambda: "online" in broker.retained.values())
+    publishers.close(60)
+    broker.server.close()
+    sensors = [json.loads(text) for topic, text in broker.retained.items() if "config" in topic]
+    assert len({sensor["unique_id"] for sensor in sensors}) == 2 * (1 + len(LABELS))
+    for sensor in sensors:
+        template = jinja2.Template(sensor["value_template"])
+        for label in LABELS:
+            results = list[str]()
+            for phase in ("begin", "end", "begin", "withdrawn"):
+                values = Event(label, 0.0, 1.0, 0.5, "door", phase=phase).to_dict()
+                results.append(template.render(value_json=values))
+            if "off_delay" in sensor:
+                assert results == ["ON", "", "ON", ""]
+            elif sensor["name"] in (f"0 {label}", f"door {label}"):
+                assert results == ["ON", "OFF", "ON", "OFF"]
+            else:
+                assert results == [""] * 4
+
+
+def test_watch_has_a_sensor_for_each_class_but_nothing(make_clip: Any) -> None:
+    pytest.importorskip("paho.mqtt", reason="needs paho-mqtt")
+    broker = Broker()
+    address = f"mqtt://127.0.0.1:{broker.server.getsockname()[1]}/home"
+    path = make_clip(frames=30)
+    recognizer = eventful(classes=("clap", "nothing", "wave"))
+    assert [*recognizer.watch(path, sinks=[address])]
+    broker.server.close()
+    names = [
+        json.loads(text)["name"] for topic, text in broker.retained.items() if "config" in topic
+    ]
+    assert names == [str(path), f"{path} clap", f"{path} wave"]
 
 
 NAMES = st.one_of(

@@ -362,7 +362,10 @@ def test_events_of_a_camera_are_sent_also_the_one_that_its_end_makes_final(
     opened, first, *others, closed = sink.calls
     assert (opened, closed) == (["page"], "closed")
     assert (first.source, first.start) == ("page", pytest.approx(0, abs=60))
-    assert [event.id for event in others][: len(shown)] == shown != []
+    assert [event.phase for event in (first, others[0])] == ["begin", "end"]
+    assert others[0].id == first.id
+    sent = [event.id for event in others[1:] if event.phase == "end"]
+    assert sent[: len(shown)] == shown != []
 
 
 def test_events_are_sent_before_the_server_ends(settings: ServeSettings) -> None:
@@ -378,7 +381,8 @@ def test_events_are_sent_before_the_server_ends(settings: ServeSettings) -> None
             for number in range(min(LENGTHS)):
                 camera.send(message(number))
                 assert json.loads(camera.recv(60))["events"] == []
-        assert [event["source"] for event in receiver.got] == ["page"] * 3
+        assert [event["source"] for event in receiver.got] == ["page"] * 4
+        assert [event["state"] for event in receiver.got] == ["begin"] * 3 + ["end"]
         assert len({event["id"] for event in receiver.got}) == 1
 
 

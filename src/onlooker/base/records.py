@@ -10,7 +10,7 @@ frame if the sound begins earlier; and at the first frame of a live source.
 import math
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -185,7 +185,9 @@ class Step(Scored):
             one in each tier. They may still change. None for a model that finds
             neither.
         events: events that are final now: they ended earlier, and do not change any more.
-        begun: bouts of states whose begin is final now; some are over now as well.
+        announced: bouts of states whose begin is final now, and events that seem to have begun; some
+            are over now as well. And such events that are withdrawn, as a better one was found instead
+            (`Event.phase`).
         rows: `n …`, input of `Segmenter.find` for the `n` frames whose windows are complete now:
             scores of the windows that end at this frame, `1 L K`, or probabilities of the outputs of
             a state layer, `n R`. None for a model that finds neither, and for a frame in the slot of
@@ -215,7 +217,7 @@ class Step(Scored):
     heat: Floats | None = None
     ongoing: "tuple[Segment, ...] | None" = None
     events: "tuple[Event, ...]" = ()
-    begun: "tuple[Event, ...]" = ()
+    announced: "tuple[Event, ...]" = ()
     rows: Floats | None = None
     too_slow: tuple[float, float] | None = None
     unusual: bool | None = None
@@ -246,6 +248,11 @@ class Step(Scored):
         return (self.ongoing or ()) if self.decision.states else ()
 
     @property
+    def begun(self) -> "tuple[Event, ...]":
+        """The bouts of states whose begin is final now."""
+        return self.announced if self.decision.states else ()
+
+    @property
     def label(self) -> str:
         """The class of `event`, or nothing; for a model that finds neither, as in `Scored`."""
         if self.ongoing is None:
@@ -263,19 +270,18 @@ class Step(Scored):
 
     @property
     def changes(self) -> "tuple[Event, ...]":
-        """What is sent to sinks (`formats.publish`): `events`, and before, after and between them
-        `begun`, in the order of time.
+        """What is sent to sinks (`formats.publish`): `events` as ends, and before, after and between
+        them `announced`, in the order of time.
         """
-        if not self.begun:
-            return self.events
-        both = (*self.events, *self.begun)
-        return tuple(sorted(both, key=lambda bout: bout.end if bout.phase == "end" else bout.start))
+        ends = [replace(event, phase="end") for event in self.events]
+        both = (*ends, *self.announced)
+        return tuple(
+            sorted(both, key=lambda bout: bout.start if bout.phase == "begin" else bout.end)
+        )
 
     def to_dict(self) -> dict[str, Any]:
-        states = {
-            "states": [bout.bare_dict() for bout in self.states],
-            "begun": [bout.to_dict() for bout in self.begun],
-        }
+        announced = [event.to_dict() for event in self.announced]
+        states = {"states": [bout.bare_dict() for bout in self.states], "begun": announced}
         return {
             "source": self.source,
             "index": self.index,
@@ -285,7 +291,7 @@ class Step(Scored):
             "reconnections": self.reconnections,
             **super().to_dict(),
             "events": [event.to_dict() for event in self.events],
-            **(states if self.decision.states else {}),
+            **(states if self.decision.states else {"announced": announced}),
             **({"no_picture": list(self.pause)} if self.pause else {}),
             "attention": None if self.attention is None else self.attention.tolist(),
             "boxes": [{"corners": list(box.corners), "score": box.score} for box in self.boxes],
@@ -442,29 +448,30 @@ class TimeBudget:
 
 @dataclass(frozen=True)
 class Event(Segment):
-    """An event of a stream that is over; or a bout of a state that has begun, or is over.
+    """An event of a stream, or a bout of a state, that is over; or that it has begun, or was none.
 
     Args:
         source: the name of the stream.
         box: the mean of the boxes while it lasted, x1 y1 x2 y2 in pixels; None if nothing moved.
-        id: receivers recognize duplicates by it; the same for the begin and the end of a bout.
+        id: the same for begin and end; receivers recognize duplicates by it and the phase.
         at: the time of day at which it became final.
-        phase: of a bout: "begin" while it is ongoing, when `end` is the last final frame; or "end".
-            None: an event.
+        phase: "begin" while it is ongoing, when `end` is what is known so far; "end"; or "withdrawn"
+            of an event that has begun, if a better one was found instead. None: an event among
+            `Step.events`, which is over.
     """
 
     source: str | None = None
     box: tuple[float, float, float, float] | None = None
     id: str = field(default_factory=lambda: uuid.uuid4().hex, compare=False)
     at: datetime = field(default_factory=lambda: datetime.now(UTC), compare=False)
-    phase: Literal["begin", "end"] | None = None
+    phase: Literal["begin", "end", "withdrawn"] | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON; `began` and `ended` are the names of earlier versions. A bout that
-        has begun has no end.
+        """Plain values, for JSON; `began` and `ended` are the names of earlier versions. What is not
+        over has no end.
         """
         start = round(self.start, 3)
-        end = None if self.phase == "begin" else round(self.end, 3)
+        end = round(self.end, 3) if self.phase in (None, "end") else None
         return {
             "id": self.id,
             "source": self.source,

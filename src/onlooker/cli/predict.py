@@ -185,7 +185,8 @@ def watch(
         list[str] | None,
         typer.Option(
             metavar="ADDRESS",
-            help="Send events to https://HOST/PATH, mqtt://HOST/TOPIC (also Home Assistant), or FILE.vtt; repeatable.",
+            help="Send events to https://HOST/PATH, mqtt://HOST/TOPIC (also Home Assistant), "
+            "FILE.jsonl or FILE.vtt; repeatable.",
         ),
     ] = None,
     safe: Safe = False,

@@ -110,7 +110,7 @@ def watch_sources(
 
     Args:
         every_frame: print one JSON object per frame instead of lines for people.
-        events: addresses to which events are sent when they are over.
+        events: addresses to which events are sent when they begin and when they are over.
         run, sources, config: see `watch_run`, which also describes the result and the errors.
     """
     printer = _Printer([*filter(is_stored, sources)], len(sources) > 1, every_frame)

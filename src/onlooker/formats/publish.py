@@ -1,11 +1,13 @@
-"""Events of streams, sent to sinks when they are over, and bouts of states when they begin, too:
-webhooks, MQTT, subtitles, and what other packages register.
+"""Events and bouts of states, sent to sinks when they begin and when they are over:
+webhooks, MQTT, subtitles, JSON lines, and what other packages register.
 """
 
+import errno
 import hmac
 import json
 import os
 import re
+import sys
 from abc import abstractmethod
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import ExitStack, closing, suppress
@@ -15,16 +17,16 @@ from http.client import HTTPException
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from threading import Event as Signal
 from threading import Thread
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
-from urllib.error import HTTPError
-from urllib.parse import quote
+from urllib.error import HTTPError, URLError
+from urllib.parse import quote, urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
-from onlooker.base.files import explain_write_errors, read_bytes
+from onlooker.base.files import check_regular, explain_write_errors, read_bytes
 from onlooker.base.records import ClipError, Event, Step
 from onlooker.base.text import without_password
 from onlooker.formats.labels import make_label
@@ -32,10 +34,12 @@ from onlooker.formats.webvtt import WATCHED_AGAIN, webvtt_cue
 from onlooker.storage import is_stored
 
 if TYPE_CHECKING:
-    from paho.mqtt.client import Client
+    from paho.mqtt.client import Client, MQTTMessageInfo
     from paho.mqtt.reasoncodes import ReasonCode
 
 __all__ = ["Sink", "register_sink"]
+
+OnReach = Callable[[str, str], None]  # the name of a receiver, and a problem; "": it is back
 
 _WAITING = 1000  # events that wait for one sink; later ones are dropped
 _ANSWER = 10.0  # seconds to wait for the answer to a request
@@ -45,7 +49,12 @@ _CLOSING = 8.7
 _REPORTING = 0.3  # seconds after these in which a sender that has given up reports what is lost
 _CLOSING_PAUSE = 0.5  # seconds between attempts while it closes
 _PAUSES = (1, 2, 4, 8, 15, 30, 60, 60, 60)  # seconds between the ten attempts to send an event
+_CHECKING = 3.0  # seconds between attempts to reach a receiver that was not reached
+_RECONNECTING = 8  # longest pause between attempts to connect to a broker, seconds
+_REACHING = 5.0  # seconds for such an attempt; with `_CHECKING`, below ten
 _TRANSIENT = (408, 425, 429)  # status codes after which a retry may succeed, as after all above 499
+_LAST_PORT = 65535
+_LINE = 100_000  # bytes of the first line of an existing file that are read
 _HOST = r"(\[[\da-f:.]+\]|[^@/?#\s:]+)(?::(\d{1,5}))?"
 _HTTP = re.compile(rf"https?://{_HOST}([/?#]\S*)?", re.IGNORECASE)
 _MQTT = re.compile(rf"mqtt(s?)://(?:([^@/?#\s:]+)@)?{_HOST}/([^?#+\s]*[^?#+\s/])/?", re.IGNORECASE)
@@ -69,16 +78,31 @@ class Sink(Protocol):
 
     @abstractmethod
     def send(self, event: Event, seconds: float) -> None:
-        """Deliver an event, within so many seconds; they come one after the other. Of states, the
-        begin and the end of a bout (`Event.phase`) come with one `id`.
+        """Deliver an event, within so many seconds; they come one after the other. The begin
+        and the end of an event (`Event.phase`) come with one `id`; an event that was none has no end,
+        and is withdrawn.
 
         Raises:
             PermissionError: the event is refused. It is not sent again.
+            ConnectionError: the receiver is out of reach; the event is sent when it is back.
             Exception: it is not delivered, and sent again, at most ten times in all.
         """
 
     def close(self) -> None:
         """End; no event follows."""
+
+
+class _NetworkSink(Sink):
+    """A sink that may be out of reach."""
+
+    @abstractmethod
+    def reach(self, seconds: float) -> None:
+        """Find out, within so many seconds, whether it is in reach; other errors than
+        `ConnectionError` do not occur.
+
+        Raises:
+            ConnectionError: it is not.
+        """
 
 
 def register_sink(scheme: str, build: Callable[[str], Sink]) -> None:
@@ -91,7 +115,7 @@ def register_sink(scheme: str, build: Callable[[str], Sink]) -> None:
 
     Args:
         scheme: how the addresses begin, such as `kafka` of `kafka://host/topic`; or the suffix of
-            files, such as `.jsonl`.
+            files, such as `.log`.
         build: makes a sink of an address. What it raises is shown: a ValueError for an address
             that is not valid, without its secrets.
 
@@ -114,7 +138,8 @@ def _make_sink(address: str) -> Sink:
 
 
 def _address_error(address: str) -> ValueError:
-    expected = "https://host/path, mqtt://host/topic or a file.vtt, without a password"
+    files = "a file .vtt, .jsonl or .ndjson"
+    expected = f"https://host/path, mqtt://host/topic or {files}, without a password"
     return ValueError(f"events is {_shown(address)!r}, expected {expected}")
 
 
@@ -128,25 +153,29 @@ def publish(
     sinks: Sequence[str | Path | Sink],
     sources: Sequence[str],
     *,
+    classes: Sequence[str] = (),
     on_error: Callable[[ClipError], None] | None,
+    on_reach: OnReach = lambda *_: None,
 ) -> Generator[Step]:
     """The steps; the events of each are queued for the sinks before it. At the end, also by an
     exception in the loop over the steps, `Publishers.close` delivers the events that wait.
 
     Args:
         sources: the names of the streams.
+        classes: of their events.
         on_error: as `on_lost` of `Publishers`; None: the first error is raised at the end.
+        on_reach: see `Publishers`.
 
     Raises:
         RuntimeError, ValueError: an invalid sink.
     """
     errors = list[ClipError]()
-    publishers = Publishers(sinks, on_error or errors.append)
+    publishers = Publishers(sinks, on_error or errors.append, on_reach)
 
     def published() -> Generator[Step]:
         # sources are closed first, so that no events are added
         with closing(publishers), closing(steps):
-            publishers.open(sources)
+            publishers.open(sources, classes)
             for step in steps:
                 publishers.add(step.changes)
                 yield step
@@ -163,6 +192,8 @@ class Publishers:
         sinks: addresses, or objects with the methods of `Sink`.
         on_lost: called, also by other threads, for each event that is refused or not sent in the
             end, and when events are dropped.
+        on_reach: called by other threads when a receiver is found out of reach, with its name and
+            what was found, and when it is back, with its name and an empty text.
 
     Raises:
         ValueError: an address of another kind, or one with a password.
@@ -170,9 +201,13 @@ class Publishers:
     """
 
     def __init__(
-        self, sinks: Sequence[str | Path | Sink], on_lost: Callable[[ClipError], None]
+        self,
+        sinks: Sequence[str | Path | Sink],
+        on_lost: Callable[[ClipError], None],
+        on_reach: OnReach = lambda *_: None,
     ) -> None:
         self._on_lost = on_lost
+        self._on_reach = on_reach
         self._publishers = list[_Publisher]()
         self._sinks = list[tuple[str, Sink]]()
         for sink in sinks:
@@ -181,11 +216,16 @@ class Publishers:
             else:
                 self._sinks.append((type(sink).__name__, sink))
 
-    def open(self, sources: Sequence[str]) -> None:
-        """Open the sinks for the streams of these names; errors: see `Sink.open`."""
+    def open(self, sources: Sequence[str], classes: Sequence[str] = ()) -> None:
+        """Open the sinks for the streams of these names, in which events of these classes may be
+        found; errors: see `Sink.open`.
+        """
         for name, sink in self._sinks:
+            if isinstance(sink, _Mqtt):
+                sink.classes = classes
             sink.open(sources)
-            self._publishers.append(_Publisher(sink, name, self._on_lost))
+            publisher = _Publisher(sink, name, on_lost=self._on_lost, on_reach=self._on_reach)
+            self._publishers.append(publisher)
 
     def add(self, events: Iterable[Event]) -> None:
         """Send events as soon as those before them are sent."""
@@ -208,20 +248,29 @@ class Publishers:
 class _Publisher:
     """Sends events to a sink in the background, in order.
 
-    An event is sent at most ten times, within about five minutes, while the sink raises errors or
-    does not answer within ten seconds; others wait meanwhile. It may arrive twice, with the same
-    `id`. While a thousand events wait, new ones are dropped and counted.
+    An event waits, and others behind it, while the sink is out of reach. Otherwise it is sent at most
+    ten times, within about five minutes, while the sink raises errors or does not answer within ten
+    seconds. While a thousand events wait, new ones are dropped and counted.
 
     Args:
         sink: an open one.
         name: how it is shown.
-        on_lost: see `Publishers`.
+        on_lost, on_reach: see `Publishers`.
     """
 
-    def __init__(self, sink: Sink, name: str, on_lost: Callable[[ClipError], None]) -> None:
+    def __init__(
+        self,
+        sink: Sink,
+        name: str,
+        *,
+        on_lost: Callable[[ClipError], None],
+        on_reach: OnReach,
+    ) -> None:
         self._sink = sink
         self._name = name
         self._on_lost = on_lost
+        self._on_reach = on_reach
+        self._reached: bool | None = None  # None: unknown
         self._dropped = 0
         self._closing = Signal()
         self._until = float("inf")
@@ -265,24 +314,55 @@ class _Publisher:
             self._on_lost(ClipError(self._name, problem, "check the address"))
 
     def _run(self) -> None:
-        for event in iter(self._queue.get, None):
+        for event in iter(self._next, None):
             if problem := self._deliver(event):
                 self._lose(f"{problem}; not sent: {json.dumps(event.to_dict())}")
+
+    def _next(self) -> Event | None:
+        """Wait for the next event, and, until it was reached, try meanwhile to reach the sink; None
+        at the end.
+        """
+        while isinstance(self._sink, _NetworkSink) and not self._reached:
+            with suppress(Empty):
+                return self._queue.get(timeout=_CHECKING)
+            try:
+                self._sink.reach(_REACHING)
+                self._set_reached()
+            except ConnectionError as error:
+                self._set_reached(_text(error))
+        return self._queue.get()
+
+    def _set_reached(self, problem: str = "") -> None:
+        """Report a change, and not that it is reached from the start."""
+        before = self._reached
+        self._reached = not problem
+        if self._reached != (before is not False):
+            with suppress(OSError):
+                self._on_reach(self._name, problem)
 
     def _deliver(self, event: Event) -> str | None:
         """Send an event, several times if necessary; the last problem, or None if it is sent."""
         problem = "no time to send it"
-        for pause in (*_PAUSES, 0):
-            # not longer than `close` waits
-            if (patience := min(_ANSWER, self._until - monotonic())) <= 0:
-                break
+        failures = 0
+        # not longer than `close` waits
+        while (patience := min(_ANSWER, self._until - monotonic())) > 0:
             try:
                 self._sink.send(event, patience)
+                self._set_reached()
                 return None
             except PermissionError as error:
+                self._set_reached()
                 return _text(error)
+            except ConnectionError as error:
+                problem = _text(error)
+                pause = _CHECKING
+                self._set_reached(problem)
             except Exception as error:  # of whatever kind: later events are sent
                 problem = _text(error)
+                if failures == len(_PAUSES):
+                    break
+                pause = _PAUSES[failures]
+                failures += 1
             if self._closing.wait(pause):
                 sleep(min(pause, _CLOSING_PAUSE, max(0.0, self._until - monotonic())))
         return problem
@@ -292,7 +372,7 @@ def _text(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-class _Webhook(Sink):
+class _Webhook(_NetworkSink):
     """HTTP POST of JSON. After answers other than 2xx, 408, 425, 429 and 5xx, redirects included,
     an event is lost.
 
@@ -301,7 +381,8 @@ class _Webhook(Sink):
     """
 
     def __init__(self, address: str) -> None:
-        if not _HTTP.fullmatch(address):
+        parts = _HTTP.fullmatch(address)
+        if parts is None or int(parts[2] or 0) > _LAST_PORT:
             raise _address_error(address)
         self._address = quote(address, safe="/%:@!$&'()*+,;=~?[]#")
         self._opener = build_opener(_NoRedirects)
@@ -315,16 +396,34 @@ class _Webhook(Sink):
                 f"sha256={hmac.new(self._secret, body, sha256).hexdigest()}"
             )
         try:
-            with self._opener.open(Request(self._address, body, headers), timeout=seconds):
-                pass
+            self._request(Request(self._address, body, headers), seconds)
         except HTTPError as error:
-            error.close()
             is_transient = error.code >= 500 or error.code in _TRANSIENT
-            kind = ConnectionError if is_transient else PermissionError
+            kind = OSError if is_transient else PermissionError
             raise kind(f"answers {error.code} {error.reason}") from error
+        except URLError as error:
+            raise ConnectionError(f"does not answer ({error.reason})") from error
+        except (OSError, HTTPException, ValueError) as error:
+            raise OSError(f"does not answer ({_text(error)})") from error
+
+    def reach(self, seconds: float) -> None:
+        # of the host alone: the path may be what triggers an action
+        host = urlsplit(self._address)._replace(path="/", query="", fragment="").geturl()
+        try:
+            self._request(Request(host, method="HEAD"), seconds)
+        except HTTPError:
+            pass  # an answer
         except (OSError, HTTPException, ValueError) as error:
             reason = getattr(error, "reason", None) or _text(error)
             raise ConnectionError(f"does not answer ({reason})") from error
+
+    def _request(self, request: Request, seconds: float) -> None:
+        try:
+            with self._opener.open(request, timeout=seconds):
+                pass
+        except HTTPError as error:
+            error.close()
+            raise
 
 
 class _NoRedirects(HTTPRedirectHandler):
@@ -336,7 +435,7 @@ class _NoRedirects(HTTPRedirectHandler):
         return None
 
 
-class _Mqtt(Sink):
+class _Mqtt(_NetworkSink):
     """MQTT: JSON in TOPIC/SOURCE, `online` or `offline` in TOPIC/SOURCE/status, discovery by Home
     Assistant.
 
@@ -344,14 +443,15 @@ class _Mqtt(Sink):
     for it. Programs that share a topic have different sources, and none says another is offline.
     Events are not retained: a receiver that starts later would take the last one for a new one.
 
-    For Home Assistant, each source is a binary sensor, on for two seconds when an event is over,
-    with the event's values as attributes. The password of a user in the address is in the
+    For Home Assistant, each source is a binary sensor, on for two seconds when an event begins, with
+    the values of the last message as attributes; and so is each class of a source, on while an event
+    of the class goes on. The password of a user in the address is in the
     environment variable `ONLOOKER_MQTT_PASSWORD`.
     """
 
     def __init__(self, address: str) -> None:
         parts = _MQTT.fullmatch(address)
-        if parts is None:
+        if parts is None or int(parts[4] or 0) > _LAST_PORT:
             raise _address_error(address)
         secure, user, host, port, self._topic = parts.groups()
         try:
@@ -362,7 +462,10 @@ class _Mqtt(Sink):
         self._port = int(port or (8883 if secure else 1883))
         self._client = client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
         self._connected = Signal()
+        self._answered = Signal()  # whether the first attempt to connect is over
         self._problem = "it cannot be reached"
+        self._unconfirmed: tuple[tuple[str, str | None], MQTTMessageInfo] | None = None
+        self.classes: Sequence[str] = ()
         self._sources: Sequence[str] = ()
         self._status = ""
         if user:
@@ -370,7 +473,9 @@ class _Mqtt(Sink):
         if secure:
             client.tls_set()
         client.on_connect = self._greet
+        client.on_connect_fail = self._fail
         client.on_disconnect = lambda *_: self._connected.clear()
+        client.reconnect_delay_set(max_delay=_RECONNECTING)
 
     def open(self, sources: Sequence[str]) -> None:
         self._sources = sources
@@ -380,13 +485,23 @@ class _Mqtt(Sink):
         self._client.loop_start()
 
     def send(self, event: Event, seconds: float) -> None:
-        if not self._connected.wait(seconds):
-            raise ConnectionError(f"no connection ({self._problem})")
+        self.reach(seconds)
         topic = self._topic_of(event.source or "")
-        sent = self._client.publish(topic, json.dumps(event.to_dict()), qos=1)
+        message = event.id, event.phase
+        if self._unconfirmed is None or self._unconfirmed[0] != message:
+            sent = self._client.publish(topic, json.dumps(event.to_dict()), qos=1)
+            sent.rc = type(sent.rc)(0)  # also without a connection, paho keeps it
+            self._unconfirmed = message, sent
+        # paho sends it when it is connected again: a second message would be a second event
+        sent = self._unconfirmed[1]
         sent.wait_for_publish(seconds)
         if not sent.is_published():
-            raise ConnectionError("does not confirm it")
+            raise OSError("does not confirm it")
+
+    def reach(self, seconds: float) -> None:
+        self._answered.wait(min(seconds, _REACHING))
+        if not self._connected.is_set():
+            raise ConnectionError(f"no connection ({self._problem})")
 
     def close(self) -> None:
         if self._connected.is_set():
@@ -395,12 +510,17 @@ class _Mqtt(Sink):
                 offline.wait_for_publish(_CLOSING_PAUSE)
         self._client.disconnect()
 
+    def _fail(self, *_: object) -> None:
+        self._problem = str(sys.exc_info()[1] or self._problem)  # paho calls it as it handles that
+        self._answered.set()
+
     def _greet(
         self, client: "Client", _: object, __: object, reason: "ReasonCode", ___: object
     ) -> None:
         """After each connection, announce the sensors, and that they are online."""
         if reason.is_failure:
             self._problem = str(reason)
+            self._answered.set()
             return
         for source in self._sources:
             topic = self._topic_of(source)
@@ -408,7 +528,7 @@ class _Mqtt(Sink):
                 "name": source,
                 "unique_id": _identifier(topic),
                 "state_topic": topic,
-                "value_template": "ON",
+                "value_template": "{% if value_json.state == 'begin' %}ON{% endif %}",
                 "off_delay": 2,
                 "json_attributes_topic": topic,
                 "availability_topic": self._status,
@@ -419,8 +539,12 @@ class _Mqtt(Sink):
             }
             config = f"homeassistant/binary_sensor/{sensor['unique_id']}/config"
             client.publish(config, json.dumps(sensor), retain=True)
+            for label in self.classes:
+                config, of_class = _class_sensor(sensor, label)
+                client.publish(config, json.dumps(of_class), retain=True)
         client.publish(self._status, "online", retain=True)
         self._connected.set()
+        self._answered.set()
 
     def _topic_of(self, source: str) -> str:
         return f"{self._topic}/{_distinct(source)}"
@@ -441,6 +565,24 @@ def _identifier(topic: str) -> str:
     if re.fullmatch(r"[\w/]+", topic, re.ASCII):
         return f"onlooker-{topic.replace('/', '-')}"
     return f"onlooker-{_distinct(f'{topic}/')}"
+
+
+def _class_sensor(sensor: dict[str, Any], label: str) -> tuple[str, dict[str, Any]]:
+    """The topic that announces the sensor of a class of a source, and what is announced, from the
+    sensor of the source. A message of another class, for which the template is empty, changes nothing.
+    """
+    digest = sha256(label.encode(errors="surrogateescape")).hexdigest()[:8]
+    name = json.dumps(label, ensure_ascii=False)
+    own = {
+        **sensor,
+        "name": f"{sensor['name']} {label}",
+        "unique_id": f"{sensor['unique_id']}-{digest}",
+        "value_template": f"{{% if value_json.label == {name} %}}"
+        "{{ 'ON' if value_json.state == 'begin' else 'OFF' }}{% endif %}",
+    }
+    del own["off_delay"]
+    del own["json_attributes_topic"]  # it has those of all classes
+    return f"homeassistant/binary_sensor/{own['unique_id']}/config", own
 
 
 class _Subtitles(Sink):
@@ -470,20 +612,64 @@ class _Subtitles(Sink):
             now = datetime.now(UTC).isoformat(timespec="seconds")
             begin = f"\n{WATCHED_AGAIN} at {now}; 00:00:00.000 is the first frame after that\n"
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._append(begin)  # an error now if it cannot be written
+        _append(path, begin)  # an error now if it cannot be written
 
     def send(self, event: Event, seconds: float) -> None:
-        if event.phase == "begin":
+        if event.phase not in (None, "end"):
             return
         segment = make_label(event.label, event.start, event.end, score=event.score)
-        self._append(f"\n{webvtt_cue(segment)}")
+        _append(self._path, f"\n{webvtt_cue(segment)}")
 
-    def _append(self, text: str) -> None:
-        with (
-            explain_write_errors("this file", self._path.parent, path=self._path),
-            self._path.open("ab") as file,
-        ):
-            file.write(text.encode(errors="backslashreplace"))
+
+class _JsonLines(Sink):
+    """A file of one JSON object per line, to which each event is appended when it is sent.
+
+    A file that is there goes on, as a log does: each line has its `id` and its time of day, `at`.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._path = Path(address)
+
+    def open(self, sources: Sequence[str]) -> None:
+        path = self._path
+        begin = ""
+        if path.exists():
+            check_regular(path)
+            with path.open("rb") as file:
+                first = file.readline(_LINE)
+                file.seek(max(0, file.seek(0, os.SEEK_END) - 1))
+                last = file.read()
+            if first and not _is_object(first):
+                raise ValueError(
+                    f"{path}: holds something else than JSON lines; choose another file"
+                )
+            if last not in (b"", b"\n"):  # a line that a power cut has torn stays alone
+                begin = "\n"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _append(path, begin)  # an error now if it cannot be written
+
+    def send(self, event: Event, seconds: float) -> None:
+        _append(self._path, f"{json.dumps(event.to_dict())}\n")
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except ValueError:
+        return False
+
+
+def _append(path: Path, text: str) -> None:
+    """Append all of a text to a file, or nothing."""
+    content = text.encode(errors="backslashreplace")
+    with (
+        explain_write_errors("this file", path.parent, path=path),
+        path.open("ab", buffering=0) as file,
+    ):
+        size = file.seek(0, os.SEEK_END)
+        if file.write(content) < len(content):
+            file.truncate(size)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 _SINKS: dict[str, Callable[[str], Sink]] = {
@@ -492,4 +678,6 @@ _SINKS: dict[str, Callable[[str], Sink]] = {
     "mqtt": _Mqtt,
     "mqtts": _Mqtt,
     ".vtt": _Subtitles,
+    ".jsonl": _JsonLines,
+    ".ndjson": _JsonLines,
 }

@@ -8,7 +8,7 @@ from pathlib import Path
 from onlooker.base.config import StreamConfig
 from onlooker.base.progress import note
 from onlooker.base.records import ClipError, Step
-from onlooker.formats.publish import Sink
+from onlooker.formats.publish import Publishers, Sink
 from onlooker.recognizer import Recognizer, expected_events, load, rate_text
 from onlooker.storage import is_stored
 from onlooker.stream.streams import OnError, OnStatus
@@ -49,6 +49,7 @@ def watch_run(
         errors.append(error)
         on_error(error)
 
+    Publishers(sinks, report)  # an address that is not valid is said before the run is loaded
     recognizer = load(run)
     steps = recognizer.watch(sources, config, sinks=sinks, on_error=report, on_status=on_status)
     if expected := expected_events(recognizer, config.alarms_per_hour):

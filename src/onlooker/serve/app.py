@@ -52,7 +52,12 @@ def create_app(settings: ServeSettings) -> FastAPI:
             cannot be taught; an invalid address for events.
         RuntimeError: a package that an address for events needs is not installed.
     """
-    publishers = Publishers(settings.events or (), logging.getLogger(__name__).error)
+    log = logging.getLogger(__name__)
+    publishers = Publishers(
+        settings.events or (),
+        log.error,
+        lambda name, problem: log.warning("%s: %s", name, problem or "online"),
+    )
     trained = models.Models(settings)
     project = Project(settings.clips)
     jobs = Jobs()

@@ -12,6 +12,7 @@ to such frames, if the model has them.
 import math
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from itertools import zip_longest
 from pathlib import Path
 from threading import Condition
@@ -93,7 +94,7 @@ class StreamMemory:
         segments: the memory of the segmenter; None for a model without one.
         box_memory: what finding the next boxes needs; None at the first frame, and for a model
             without attention.
-        begun: ongoing segments whose begin was reported.
+        begun: ongoing segments that were announced.
         boxes: the first box of each frame that later segments may contain.
         last: the last step, without pixels.
         frame: the last frame, in slot `slot`.
@@ -208,13 +209,13 @@ class Streams:
         if not final and not self.segmenter.delay:
             return None
         memory = replace(memory, boxes=self.segmenter.recent(segments, memory.boxes, self.hold))
-        begun, events, _ = self._events(final, (), memory, source=name)
+        announced, events, _ = self._events(final, (), memory, source=name)
         return replace(
             last,
             scores=self.segmenter.final_scores(segments, final),
             ongoing=(),
             events=events,
-            begun=begun,
+            announced=announced,
             rows=np.concatenate(rows),
             boxes=(),
         )
@@ -232,7 +233,7 @@ class Streams:
                 step = replace(
                     step,
                     events=(*before.events, *step.events),
-                    begun=(*before.begun, *step.begun),
+                    announced=(*before.announced, *step.announced),
                 )
             last[name] = step
         return last
@@ -295,7 +296,7 @@ class Streams:
         for name, (index, time, pixels) in frames.items():
             if not slots[name] and (last := memories[name].last):
                 again = replace(last, index=index, time=time, pixels=pixels)
-                steps.append(replace(again, events=(), begun=(), rows=None))
+                steps.append(replace(again, events=(), announced=(), rows=None))
         self.memories |= memories
         return steps
 
@@ -494,13 +495,15 @@ class Streams:
         boxes = self.segmenter.recent(memory.segments, boxes, self.hold)
         result = self.segmenter.step(memory.segments, step.time, windows, possible=possible)
         memory = replace(memory, segments=result.memory, boxes=boxes)
-        begun, events, memory = self._events(result.final, result.begun, memory, source=step.source)
+        announced, events, memory = self._events(
+            result.final, result.begun, memory, source=step.source
+        )
         step = replace(
             step,
             scores=result.scores,
             ongoing=result.ongoing,
             events=events,
-            begun=begun,
+            announced=announced,
             rows=result.rows,
             unusual=result.unusual,
         )
@@ -516,28 +519,36 @@ class Streams:
         *,
         source: str | None,
     ) -> tuple[tuple[Event, ...], tuple[Event, ...], StreamMemory]:
-        """What is reported of segments that are final now.
+        """What is reported of segments. Those of one class do not overlap: one that overlaps an
+        announced one is the same, with better borders.
 
         Args:
             final: segments that are over.
-            begun: ongoing segments whose begin is final.
+            begun: ongoing segments whose begin is announced.
 
         Returns:
-            The begins; the ends, with the ids of their begins; and the new memory.
+            The announcements: begins, and announced segments that are none; the ends, with the ids
+            of their begins; and the new memory.
         """
         assert self.segmenter is not None
-        ends = self._boxed(final, memory, source)
-        if self.segmenter.has_pauses:
-            return (), ends, memory
-        by_start = {(bout.label, bout.start): bout for bout in memory.begun}
-        new = [bout for bout in (*final, *begun) if (bout.label, bout.start) not in by_start]
-        begins = tuple(replace(event, phase="begin") for event in self._boxed(new, memory, source))
-        by_start |= {(bout.label, bout.start): bout for bout in begins}
-        ends = tuple(
-            replace(event, phase="end", id=by_start[event.label, event.start].id) for event in ends
-        )
-        ongoing = tuple(by_start[bout.label, bout.start] for bout in begun)
-        return begins, ends, replace(memory, begun=ongoing)
+        before = [*memory.begun]
+        events = list[Event]()
+        announced = list[Event]()
+        for event in self._boxed((*final, *begun), memory, source):
+            same = next((other for other in before if _is_same(event, other)), None)
+            if same is None:
+                announced.append(replace(event, phase="begin"))
+            else:
+                before.remove(same)
+                event = replace(event, id=same.id)
+            events.append(event)
+        now = datetime.now(UTC)
+        withdrawn = [replace(event, phase="withdrawn", at=now) for event in before]
+        ends = events[: len(final)]
+        if not self.segmenter.has_pauses:
+            ends = [replace(event, phase="end") for event in ends]
+        memory = replace(memory, begun=tuple(events[len(final) :]))
+        return (*withdrawn, *announced), tuple(ends), memory
 
     def _boxed(
         self, segments: Sequence[Segment], memory: StreamMemory, source: str | None
@@ -551,6 +562,11 @@ class Streams:
             box = tuple(np.mean(corners_during, 0).tolist()) if corners_during else None
             events.append(Event(**vars(segment), source=source, box=box))
         return tuple(events)
+
+
+def _is_same(event: Event, announced: Event) -> bool:
+    overlap = min(event.end, announced.end) - max(event.start, announced.start)
+    return event.label == announced.label and (overlap > 0 or event.start == announced.start)
 
 
 def watch(

@@ -29,7 +29,8 @@ class SegmentStep(NamedTuple, Generic[Memory]):
         ongoing: segments that go on and may still change.
         scores: `K`, probabilities of the classes.
         rows: `n …`, input of `find` for the `n` frames whose windows are complete now.
-        begun: ongoing segments whose begin is final.
+        begun: ongoing segments whose begin is announced: it is final, or, with pauses between
+            segments, all that seem to go on.
         unusual: as in `Step`.
     """
 
@@ -61,8 +62,8 @@ class Segmenter(ABC, Generic[Memory]):
         delay: frames after which the windows around a frame are complete.
         has_pauses: whether there are pauses between segments. A clip then has one answer, unless it is
             longer than the clips of training, and the features of a few missed frames are
-            interpolated. Else every video is a recording, missed frames are repeated, and the begin
-            of a segment is reported, too, before its end.
+            interpolated, and the begin of a segment may be withdrawn. Else every video is a recording,
+            and missed frames are repeated.
         longest_pause: seconds between two frames above which nothing was shown between them; no
             window and no segment is in both parts.
     """

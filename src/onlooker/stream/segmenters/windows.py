@@ -152,7 +152,8 @@ class WindowSegmenter(Segmenter[WindowMemory]):
         return SegmentStep(
             memory,
             final,
-            ongoing,
+            ongoing[:1],
+            begun=ongoing,
             scores=self.final_scores(memory),
             rows=scores[None],
             unusual=unusual,
@@ -204,7 +205,7 @@ class WindowSegmenter(Segmenter[WindowMemory]):
     def _advance(
         self, memory: WindowMemory, time: float, scores: Floats
     ) -> tuple[list[Segment], tuple[Segment, ...], WindowMemory]:
-        """The events that become final at a frame, the ongoing event if there is one, and the new
+        """The events that become final at a frame, those that seem to go on, best first, and the new
         memory.
         """
         longest = self.lengths[-1]
@@ -223,7 +224,7 @@ class WindowSegmenter(Segmenter[WindowMemory]):
             for window in pending
             if _final(window) > time and not _shows_any(window, windows)
         ]
-        ongoing = tuple(window for window in best if window not in windows)[:1]
+        ongoing = tuple(window for window in best if window not in windows)
         # what becomes final later began less than two of the longest windows ago
         since = 2 * times[0] - time
         memory = WindowMemory(
