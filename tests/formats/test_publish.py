@@ -830,3 +830,15 @@ def test_programs_that_share_a_topic_have_a_status_each() -> None:
         expected.update(dict.fromkeys(sources, "offline"))
         wait_until(lambda: states() == expected)
     broker.server.close()
+
+
+def test_a_program_of_an_earlier_version_waits_for_its_broker() -> None:
+    pytest.importorskip("paho.mqtt", reason="needs paho-mqtt")
+    broker = Broker()
+    address = f"mqtt://127.0.0.1:{broker.server.getsockname()[1]}/home"
+    publisher = publish.open_publisher(address, ["door"], print)
+    try:
+        assert publisher._connected.wait(120)
+    finally:
+        publisher.close()
+        broker.server.close()

@@ -21,7 +21,7 @@ from queue import Empty, SimpleQueue
 from threading import Event as Signal
 from threading import Thread
 from time import monotonic, sleep
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
@@ -216,6 +216,12 @@ class Publishers:
             else:
                 self._sinks.append((type(sink).__name__, sink))
 
+    @property
+    def _connected(self) -> Signal:
+        # programs of earlier versions wait for a broker by what `open_publisher` returns
+        ((_, sink),) = self._sinks
+        return cast(_Mqtt, sink)._connected
+
     def open(self, sources: Sequence[str], classes: Sequence[str] = ()) -> None:
         """Open the sinks for the streams of these names, in which events of these classes may be
         found; errors: see `Sink.open`.
@@ -243,6 +249,15 @@ class Publishers:
                 ending.callback(publisher.close)
             for publisher in self._publishers:
                 ending.callback(publisher.stop, seconds)
+
+
+def open_publisher(
+    address: str, sources: Sequence[str], on_lost: Callable[[ClipError], None]
+) -> Publishers:
+    """`Publishers` of one address, open: for programs of earlier versions."""
+    publishers = Publishers([address], on_lost)
+    publishers.open(sources)
+    return publishers
 
 
 class _Publisher:
