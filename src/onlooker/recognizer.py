@@ -65,7 +65,7 @@ from onlooker.storage import local
 from onlooker.stream.recordings import Rows, clip_events, collected, recorded
 from onlooker.stream.segmenters import segmenter_of
 from onlooker.stream.segmenters.segmenter import Segmenter
-from onlooker.stream.sources import ON_TIME, Status, stream_names
+from onlooker.stream.sources import ON_TIME, State, Status, stream_names
 from onlooker.stream.streams import Address, OnError, OnStatus, Streams, watch
 from onlooker.training.forward import encode_samples, forward_samples, memory_batches
 from onlooker.video.motion_words import WARM_UP, bin_ends, motion_eye
@@ -549,7 +549,8 @@ class Recognizer:
 
         def report(receiver: str, problem: str) -> None:
             if on_status is not None:
-                on_status(Status(receiver, "reconnecting" if problem else "online", None, problem))
+                state: State = "reconnecting" if problem else "online"
+                on_status(Status(receiver, state, time=None, reason=problem))
 
         nothing = self.decision.nothing_class
         return publish(

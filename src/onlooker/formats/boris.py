@@ -36,7 +36,7 @@ class Media(NamedTuple):
     length: float
 
 
-class Event(NamedTuple):
+class BorisEvent(NamedTuple):
     """An event of an observation: a point event, or the begin or end of a state."""
 
     time: float
@@ -62,7 +62,7 @@ class Observation(NamedTuple):
     """
 
     media: Sequence[Media]
-    events: Sequence[Event]
+    events: Sequence[BorisEvent]
     limits: Times = (0.0, math.inf)
 
 
@@ -144,7 +144,7 @@ def _observation(folder: Path, files: Sequence[str], values: Mapping[str, Any]) 
     info = values.get("media_info", {})
     media = media_of(folder, files, info.get("length", {}))
     offset = values.get("time offset", 0) + info.get("offset", {}).get(_PLAYER, 0)
-    events = [Event(event[0] - offset, *event[1:4]) for event in values["events"]]
+    events = [BorisEvent(event[0] - offset, *event[1:4]) for event in values["events"]]
     if values.get("media_creation_date_as_offset"):
         created = [info["media_creation_time"][file] for file in files]
         events = [event._replace(time=_shown_at(event.time, media, created)) for event in events]

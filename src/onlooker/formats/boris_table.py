@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from onlooker.data.tables import plain_name, read_rows, table_kind
-from onlooker.formats.boris import Behavior, Event, Observation, intervals_of, media_of
+from onlooker.formats.boris import Behavior, BorisEvent, Observation, intervals_of, media_of
 from onlooker.formats.labels import EXPORT_AGAIN, Labels, Requested, entry
 
 _Row = Mapping[str, str]  # values by plain names of columns
@@ -40,7 +40,7 @@ def read(path: Path, requested: Requested, left_out: Counter[str]) -> Labels:
             if not files:
                 left_out["events without a media file"] += len(rows)
                 continue
-            events = list[Event]()
+            events = list[BorisEvent]()
             for line, row in rows:
                 # of a begin or an end, the other one would be paired with another
                 is_whole = "starts" in row
@@ -96,7 +96,7 @@ def _media_of_rows(rows: Sequence[_Row]) -> tuple[list[str], dict[str, float]]:
     return files, lengths
 
 
-def _events(row: _Row) -> list[Event]:
+def _events(row: _Row) -> list[BorisEvent]:
     """The events of a row, with times of the media files."""
     offset = float(row.get("timeoffsets") or 0)
     subject = row["subject"].replace(_NOBODY, "")
@@ -104,6 +104,6 @@ def _events(row: _Row) -> list[Event]:
     if row.get("behaviortype") == "POINT":
         del times[1:]
     return [
-        Event(float(time) - offset, subject, row["behavior"], modifiers=row["modifiers"])
+        BorisEvent(float(time) - offset, subject, row["behavior"], modifiers=row["modifiers"])
         for time in times
     ]

@@ -399,7 +399,7 @@ _FITTED = (
 _RULE = (
     "On recordings that a candidate was not fitted to. The first one is the default; another one is chosen if it is "
     "clearly better over recordings: of equal ones, 16 of 100 seem so by chance. Inner shares are optimistic: "
-    "they are those of the best of several. The accuracy to expect is at the top."
+    "they are those of the best of several. What to expect is at the top."
 )
 
 
