@@ -18,8 +18,10 @@ import torch
 from commands import TINY, call
 from hypothesis import settings
 
+from onlooker.models.encoders import engine
 from onlooker.run import compare, evaluate
-from onlooker.training import linear_fitter
+from onlooker.training import eyes, linear_fitter
+from onlooker.training.regression import METHODS
 
 # The same examples on every machine: a failure can be seen again, and does not come by chance.
 # No limit of time for an example, which a busy machine would exceed.
@@ -71,13 +73,52 @@ def _trainings_in_this_process() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _few_contrasts() -> Iterator[None]:
-    """Reports compare the classes of two clips, not of four: drawing them takes a tenth of a
-    training.
+def _few_drawn_clips() -> Iterator[None]:
+    """Reports show four clips, not twelve, and compare the classes of two, not of four: drawing them
+    takes a quarter of a small training.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(evaluate, "_CONTRASTS", 2)
+        patch.setattr(evaluate, "_REPORT_CLIPS", 4)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _few_methods() -> Iterator[None]:
+    """Trainings choose among four of the nine methods: the solver takes half of the time of a small
+    one. `all_methods` are those that users get.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(eyes, "METHODS", (*METHODS[1:4], METHODS[5]))
+        yield
+
+
+@pytest.fixture(scope="module")
+def all_methods() -> Iterator[None]:
+    """Trainings choose among all methods."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(eyes, "METHODS", METHODS)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_new_graphs() -> Iterator[None]:
+    """Encoders without a packaged graph run on PyTorch: making a graph takes longer than most tests.
+    `new_graphs` is for tests of it.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            engine, "_ENGINES", tuple(e for e in engine._ENGINES if e != engine.new_graph)
+        )
+        yield
+
+
+@pytest.fixture
+def new_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Graphs are made for encoders that have none."""
+    monkeypatch.setattr(
+        engine, "_ENGINES", (*engine._ENGINES[:-1], engine.new_graph, engine.folded_pytorch)
+    )
 
 
 @pytest.fixture

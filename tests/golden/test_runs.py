@@ -202,7 +202,7 @@ TRAININGS = {"states": train_states, "events": train_events}
 
 
 @pytest.fixture(scope="module", autouse=True)
-def by_pytorch() -> Iterator[None]:
+def by_pytorch(all_methods: None) -> Iterator[None]:
     """Values are those of PyTorch, whose features differ by up to 1e-4 from ONNX Runtime's."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ONLOOKER_ENGINE", "torch")

@@ -24,6 +24,8 @@ from onlooker.models.registry import create_model
 from onlooker.stream.streams import Streams
 from onlooker_papers.encoder.graphs import SIZES, graph_of
 
+pytestmark = pytest.mark.usefixtures("new_graphs")
+
 LOGGER = "onlooker.models.encoders.engine"
 Engines = Callable[[], list[str]]
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import minimize
-from scipy.special import log_softmax, softmax
+from scipy.special import softmax
 
 from onlooker.base.parallel import map_ahead
 from onlooker.measure.held_out import HeldOut
@@ -59,7 +59,7 @@ class Method(NamedTuple):
 # The shares are close to 1 because there are many more statistics than clips: in most dimensions, Σ
 # is zero. With 20 to 100 clips they weigh tr(Σ)/M as .1 to .6 would weigh the mean over the
 # dimensions in which clips differ.
-METHODS = tuple(Method("logistic", C) for C in (0.1, 1.0, 10.0, 100.0, 1000.0)) + tuple(
+METHODS = tuple(Method("logistic", C) for C in (0.1, 1.0, 10.0, 100.0)) + tuple(
     Method("discriminant", share) for share in (0.1, 0.6, 0.9, 0.97, 0.99)
 )
 
@@ -321,7 +321,10 @@ def _batch_loss(layer: Floats, weights: Floats, batch: Batch) -> tuple[float, Fl
     rows, y = batch
     R = rows.shape[1]
     logits = (rows @ layer[:, :R].T.astype(rows.dtype)).astype(np.float64) + layer[:, R]
-    logs = log_softmax(logits, 1)
+    logits -= logits.max(1, keepdims=True)
+    logs = logits - np.log(
+        np.exp(logits).sum(1, keepdims=True)
+    )  # SciPy's takes three times as long
     places = np.arange(len(y))
     errors = np.exp(logs)
     errors[places, y] -= 1
