@@ -714,6 +714,8 @@ class Prediction(Scored):
         if self.runner_up is not None:
             label, score = self.runner_up
             best += f", then {label} {100 * score:.1f} %"
+        if self.unusual:
+            best = f"unlike training; nearest: {best}"
         assumed = ", if there are 25 frames per second" if self.assumes_rate else ""
         times = [f"  {self.times_text}"] if self.times_text else []
         times += [f"  {self.pauses_text}"] if self.pauses else []

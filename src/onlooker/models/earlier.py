@@ -37,7 +37,7 @@ _NAMES = {
 
 def current_settings(saved: dict[str, Any]) -> dict[str, Any]:
     """The settings in config.json, converted from earlier versions, where flags described heads."""
-    settings = {"views": 1, **saved}
+    settings = {"views": 1, "everyday": None, **saved}
     if "heads" in saved:
         return settings
     # the windows of states had another name at first

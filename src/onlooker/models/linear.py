@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from onlooker.base.fisher import PARTS, fisher_vector
 from onlooker.models import earlier
 from onlooker.models.encoders import Encoder, build_encoder
+from onlooker.models.everyday import Everyday
 from onlooker.models.heads import EVENT_HEADS, FACTORS, OF_PICTURES, STATES_BY, Head
 from onlooker.models.motion_memory import (
     motion_layer,
@@ -41,6 +42,7 @@ _WINDOW_HEADS = tuple(map(set, ((), EVENT_HEADS[:2], EVENT_HEADS, ("state",))))
 _LONGEST = 8  # windows at most, times W
 _LEVELS = 32767  # of a feature in the memory of a stream, on either side of zero
 _SMALLEST = 1e-30  # unit of levels, and evidence
+_EVERYDAY = "everyday"  # beside the names of eyes: distances alone
 ORDERED = tuple(
     f"{moment}{k}" for moment in ("wave", "across", "down") for k in range(1, WAVES + 1)
 )
@@ -148,6 +150,8 @@ class LinearClassifier(VideoModel):
             (`Head.distances` of `window`); None: unknown.
         views: how many pictures of each frame the channels show, side by side. The encoder sees each
             alone; the features of a location are those of all views there, one after another.
+        everyday: the sizes of what the first view is compared with (`Everyday.sizes`); None: it is
+            not compared.
 
     Raises:
         ValueError: a window of fewer than 2 frames.
@@ -174,6 +178,7 @@ class LinearClassifier(VideoModel):
         motion_features: int | dict[str, int] = 0,
         window_novelty_limit: float | None = None,
         views: int = 1,
+        everyday: dict[str, int] | None = None,
     ) -> None:
         super().__init__(num_classes, in_channels, size)
         if views < 1 or in_channels % views or (views > 1 and flow_channels):
@@ -205,7 +210,10 @@ class LinearClassifier(VideoModel):
         blank = self._blank_heads(heads or {}, len(lengths), motion_features)
         if "window" in blank:
             blank["window"].limit = window_novelty_limit
+        self.everyday: Everyday | None = None
         self.set_heads({"clip": clip, **blank}, lengths)
+        if everyday:
+            self.set_everyday(Everyday(**everyday))
         self.to(memory_format=torch.channels_last)
 
     @property
@@ -248,12 +256,30 @@ class LinearClassifier(VideoModel):
         settings = cast(dict[str, Any], self._hub_mixin_config)
         if self.views == 1:  # earlier versions can read it
             settings.pop("views", None)
+        if self.everyday is None:  # likewise
+            settings.pop("everyday", None)
         settings.update(
             lengths=[*self.lengths],
             heads={name: self.heads.outputs(name) for name in names},
             motion_features=self.eyes if self.eyes.keys() - {"motion"} else sum(self.eyes.values()),
             window_novelty_limit=self.window_novelty_limit,
         )
+
+    def set_everyday(
+        self, everyday: Everyday, factor: float = 0.0, window_factor: float = 0.0
+    ) -> None:
+        """Let the distance from training clips beside everyday pictures count.
+
+        Args:
+            everyday: with the training clips.
+            factor: brings its ratios to the scale of the distances of clips; 0: they do not count.
+            window_factor: likewise, of windows.
+        """
+        self.everyday = everyday.to(self.positions).requires_grad_(False)
+        self.heads["clip"].set_factors(_EVERYDAY, gain=0.0, factor=factor)
+        if "window" in self.heads:
+            self.heads["window"].set_factors(_EVERYDAY, gain=0.0, factor=window_factor)
+        cast(dict[str, Any], self._hub_mixin_config)["everyday"] = everyday.sizes
 
     def _blank_heads(
         self, outputs: dict[str, int], L: int, eyes: dict[str, int]
@@ -331,7 +357,9 @@ class LinearClassifier(VideoModel):
             windows = windowed(frames, moments, self.lengths, W=W)
         sums = F.pad(frames, (0, 0, 0, 0, W - 1, 0)).unfold(1, W, 1).sum(-1)
         differences = frames - sums / seen.clamp_max(W)[:, None, None]
-        output = self._output(self._statistics(frames, moments), windows, by_eyes, seen=seen)
+        statistics = self._statistics(frames, moments)
+        self._compare(statistics, windows, by_eyes)
+        output = self._output(statistics, windows, by_eyes, seen=seen)
         attention = self._attention(frames.flatten(0, 1), differences.flatten(0, 1))
         return output._replace(attention=attention.unflatten(0, frames.shape[:2]))
 
@@ -352,6 +380,7 @@ class LinearClassifier(VideoModel):
         place = lengths.index(self.window)
         seen = memory.seen[:, 0]
         windows = statistics[:, [lengths.index(n) for n in self.lengths]]
+        self._compare(statistics[:, place], windows, by_eyes)
         output = self._output(statistics[:, place], windows, by_eyes, seen=seen)
         if "low_rate_event" in self.heads:
             low_rate = self.score_windows(windows, seen, by_eyes["window"], low_rate=True)
@@ -417,6 +446,22 @@ class LinearClassifier(VideoModel):
                 of_states = self.heads[STATES_BY + name]
                 by_head["state"][name] = motion_outputs(shortest, of_states)
         return by_head
+
+    def _compare(self, statistics: Tensor, windows: Tensor | None, by_eyes: _ByHead) -> None:
+        """Add the comparison with everyday pictures to what other eyes add to heads.
+
+        Args:
+            statistics, windows: see `_output`.
+        """
+        if self.everyday is None:
+            return
+        D = len(self.everyday.center)  # of the first view; `mean` comes first
+        rows = {"clip": statistics}
+        if windows is not None and "window" in self.heads:
+            rows["window"] = windows
+        for name, values in rows.items():
+            ratios = self.everyday(values[..., :D])
+            by_eyes[name][_EVERYDAY] = F.pad(ratios[..., None], (self.num_classes, 0))
 
     def _remembered(
         self, features: Tensor, memory: LinearMemory, others: Others

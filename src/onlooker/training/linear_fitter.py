@@ -11,7 +11,7 @@ from typing import cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from onlooker.base.config import FitConfig
 from onlooker.base.decision import Decision
@@ -23,6 +23,7 @@ from onlooker.data.split import Split, group_of, shows_scenes, source_of
 from onlooker.measure.events import choose_threshold, threshold_text
 from onlooker.measure.figures import CrossValidationFigures, Leakage
 from onlooker.measure.metrics import labels_to_check, measure
+from onlooker.models.everyday import Everyday
 from onlooker.models.linear import LinearClassifier
 from onlooker.training.background import Background, background_of
 from onlooker.training.encoders import EncodedClips, choose_views, encode
@@ -40,12 +41,19 @@ from onlooker.training.linear import ClipStatistics
 from onlooker.training.search import summary
 from onlooker.training.states import fit_states
 from onlooker.training.still_evidence import still_evidence
-from onlooker.training.unusual import Spread, usual_distance, usual_seen
+from onlooker.training.unusual import (
+    Spread,
+    everyday_means,
+    everyday_ratio,
+    usual_distance,
+    usual_seen,
+)
 from onlooker.video.rates import RATE
 
 __all__ = ["fit_layers"]
 
 _STILL_TEXT = "classes differ by what stands in the frame: heat maps and boxes mark it, whether it moves or not"
+_NO_LIMIT = 1e12  # of the distance by pictures, where nothing is known of other recordings
 _LONG = 8  # times the frames of a sample that a clip has in the streams of the event layer at most
 
 
@@ -209,6 +217,7 @@ def fit_layers(
     for eye in model.eyes:
         factor = Spread.of(clips.eyes[eye].x).factor(usual, usual_seen(clips, eye))
         model.head.set_factors(eye, factor=factor)
+    usual = _with_everyday(model, clips, usual)
     counts = np.bincount(clips.y, minlength=clips.num_classes)
     table = choice.table if layer is None else (*choice.table, *layer.table)
     return replace(choice, table=table), replace(
@@ -218,6 +227,25 @@ def fit_layers(
         novelty_limit=usual,
         class_shares=() if choice.candidate.balanced else (counts / counts.sum()).tolist(),
     )
+
+
+def _with_everyday(
+    model: LinearClassifier, clips: ClipStatistics, usual: float | None
+) -> float | None:
+    """Compare a model's clips and windows with everyday pictures, if its encoder has seen any; the
+    novelty limit of clips.
+
+    `usual`: their limit by pictures; None: unknown.
+    """
+    everyday = Everyday.of(cast(nn.Module, model.encoder))
+    if everyday is None:
+        return usual
+    ratio = everyday_ratio(clips, everyday)
+    limit = _NO_LIMIT if usual is None else usual
+    window_limit = model.window_novelty_limit or 0.0
+    known = everyday.with_clips(everyday_means(clips.subset(clips.sampled()), everyday))
+    model.set_everyday(known, limit / ratio, window_limit / ratio)
+    return limit
 
 
 def _tested(

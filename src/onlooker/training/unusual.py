@@ -1,5 +1,8 @@
 """The distance above which clips and windows are unlike training: another place, another camera,
 things that were never seen.
+
+Where training is from one or a few recordings, these say little about others. So what an encoder
+sees is also compared with everyday pictures (`models.everyday`).
 """
 
 from collections import defaultdict
@@ -8,10 +11,13 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.special import stdtrit  # scipy.stats takes half a second to import
+from torch import Tensor
 
 from onlooker.base.fisher import PARTS
+from onlooker.models.everyday import Everyday
 from onlooker.models.linear import UNORDERED
 from onlooker.training.linear import FOLDS, Candidate, ClipStatistics
 from onlooker.training.regression import Floats, Ints, mean_and_std, standard_scale
@@ -41,6 +47,24 @@ def usual_distance(clips: ClipStatistics, candidate: Candidate) -> float | None:
         )
 
     return _usual(clips, distances)
+
+
+def everyday_ratio(clips: ClipStatistics, everyday: Everyday) -> float:
+    """The ratio (`Everyday`) that no clip of a new recording exceeds, at most 1: such a clip is nearer
+    to everyday pictures than to training, and that needs no second recording to be told.
+    """
+    means = everyday_means(clips, everyday)
+
+    def ratios(train_rows: Ints, test_rows: Ints) -> Floats:
+        trained = everyday.with_clips(means[train_rows])
+        return trained(means[test_rows]).double().numpy()
+
+    return min(1.0, _usual(clips, ratios) or 1.0)
+
+
+def everyday_means(clips: ClipStatistics, everyday: Everyday) -> Tensor:
+    """The mean features of clips in their first view, `B D`."""
+    return torch.from_numpy(clips.x[:, : len(everyday.center)]).float()
 
 
 class Spread(NamedTuple):
