@@ -206,6 +206,31 @@ def unusual(results: Results) -> Table:
     return build(measured, columns, note=note)
 
 
+@table("few-clips")
+def few_clips(results: Results) -> Table:
+    """What 24 and 48 clips give, one row per set and number of clips."""
+    columns: Columns = {
+        "set": key(0),
+        "clips": key(1),
+        "recordings": ("recordings", fixed(1)),
+        "correct, %": ("accuracy", share),
+        "mean confidence, %": ("confidence", share),
+        "error of calibration": ("error", fixed(3)),
+        "perfect": ("perfect", fixed(3)),
+        "own clips unlike, %": ("own_unlike", share),
+        "foreign: AUROC": ("foreign", fixed(3)),
+        "lowest": ("lowest", fixed(3)),
+        "of": ("hardest", lambda name: name.replace("_", " ")),
+        "broken": ("auroc/broken", fixed(3)),
+    }
+    note = (
+        "Means of ten draws of recordings, with up to four classes, tested on all others: `lite0`, pictures "
+        "alone. *Foreign*: whether clips of other sets are farther from training than other clips of its own, "
+        "*lowest* of the set that is hardest to tell; *broken*: noise and one color."
+    )
+    return build(rows(results["few-clips"], "*/*"), columns, note=note)
+
+
 @table("few-shot")
 def few_shot(results: Results) -> Table:
     """Episodes, one row per set."""

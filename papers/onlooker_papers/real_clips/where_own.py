@@ -39,7 +39,7 @@ from onlooker_papers.videolstm.where_real import truth_of
 
 FILE = "where-own"
 COMMAND = "python -m onlooker_papers.real_clips.where_own"
-WHAT = "where the default command looks in real clips, against true boxes: shares of the frames with one"
+WHAT = "where the model with the encoder small looks in real clips, against true boxes: shares of the frames with one"
 _WHITE = 128  # threshold of masks, which are white on black
 
 Truth = Callable[[Clip], Sequence[Tube]]

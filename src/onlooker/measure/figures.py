@@ -168,6 +168,7 @@ class _EvaluationFigures(Config):
     known_scenes: int | None = None
     unusual: int | None = None
     unusual_correct: int | None = None
+    mean_confidence: float | None = None
     balanced: bool = False
 
 
@@ -199,6 +200,7 @@ class Figures(CrossValidationFigures, _EvaluationFigures):
         known_scenes: how many of the clips show a scene of clips that the model was fitted to.
         unusual: how many of the videos are unlike all clips of training (`Prediction.unusual`).
         unusual_correct: how many of these are classified correctly.
+        mean_confidence: the mean probability of the answers; as high as the accuracy if they hold.
         balanced: classes weighed equally in training because that was asked for.
         chosen: what the searches of the training chose, in a line.
         tried: their candidates, each with its loss and why it was chosen or not.

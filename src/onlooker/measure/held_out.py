@@ -73,10 +73,18 @@ class HeldOut:
         )
 
 
+def effective_count(groups: NDArray[np.str_]) -> float:
+    """Kish's effective number of recordings of clips, whose recordings are `groups`, `B`: large ones
+    count more.
+    """
+    sizes = np.unique(groups, return_counts=True)[1]
+    return float(len(groups) ** 2 / np.square(sizes).sum())
+
+
 def is_clear(gains: Floats, groups: NDArray[np.str_], chance: float) -> bool:
     """Whether gains `B` are above zero in the mean of other recordings, too: a one-sided test by the
-    sums of recordings, with Student's t (linearized ratio, Cochran 1977, equation 6.12) of Kish's
-    effective number of recordings, because large ones count more.
+    sums of recordings, with Student's t (linearized ratio, Cochran 1977, equation 6.12) of their
+    `effective_count`.
 
     Args:
         groups: `B`, the recording of each; gains of one recording are never clear.
@@ -87,7 +95,7 @@ def is_clear(gains: Floats, groups: NDArray[np.str_], chance: float) -> bool:
     count = len(sizes)
     if count < 2:
         return False
-    effective = len(gains) ** 2 / np.square(sizes).sum()
+    effective = effective_count(groups)
     sums = np.bincount(recordings, gains - gains.mean())
     error = np.linalg.norm(sums) * np.sqrt(count / (count - 1)) / len(gains)
     return bool(gains.mean() > stdtrit(effective - 1, 1 - chance) * error)

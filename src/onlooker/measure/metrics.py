@@ -79,6 +79,7 @@ def measure(evaluation: Evaluation) -> Figures:
         skipped=list(evaluation.skipped),
         unusual=None if unusual is None else int(unusual.sum()),
         unusual_correct=None if unusual is None else int((unusual & correct).sum()),
+        mean_confidence=float(evaluation.answer_scores.mean()),
     )
 
 

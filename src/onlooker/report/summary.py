@@ -101,6 +101,8 @@ def first_line(figures: Figures) -> Conclusion:
     if is_guessing:
         text += f": {_guessing(figures)}"
     details = f"accuracy {accuracy_text(figures)} ({interval_of(figures)})"
+    if figures.mean_confidence is not None:
+        details += f", with a mean confidence of {_percent(figures.mean_confidence, total)}"
     if figures.has_several_classes:
         most = figures.classes[int(np.sum(figures.confusion, axis=1).argmax())]
         share = _percent(figures.majority_share, total)

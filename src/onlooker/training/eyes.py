@@ -21,7 +21,7 @@ from onlooker.base.fisher import fisher_vector
 from onlooker.base.progress import tracked
 from onlooker.data.findings import IMBALANCE
 from onlooker.measure.figures import TriedCandidate
-from onlooker.measure.held_out import HeldOut
+from onlooker.measure.held_out import HeldOut, effective_count
 from onlooker.measure.metrics import balancing_weights
 from onlooker.models.heads import Head
 from onlooker.models.linear import LinearClassifier
@@ -72,6 +72,11 @@ _COPIES: _Options = {
 _WEIGHTS = (1.0, 0.25, 0.5, 2.0)  # of another eye
 _CLASS_WEIGHTS = "class weights"
 _WEIGHT_OF = "weight of "  # before the name of an eye
+# Variance of the logarithm of a temperature, times the number of recordings that it is known from.
+# Probabilities that are averaged over temperatures which are as likely are less certain, by a factor
+# that grows with it. Chosen by the log loss in other recordings of 24 and 48 clips of four sets
+# (results/answered.md).
+_UNCERTAINTY = 2.0
 _SPANNING = 1000  # maximum number of clips whose vectors span the space of the layer
 _BATCH = 2000  # clips whose Fisher vectors are in memory at once
 
@@ -325,9 +330,11 @@ def choose_eyes(clips: ClipStatistics, folds: int = FOLDS) -> LayerChoice:
         for row in table
     ]
     # Candidates are compared at one of a few temperatures. The chosen one gets the best of all
-    # temperatures: its held-out log probabilities, `B K`, are divided by `factor`.
+    # temperatures, or, of few recordings, a higher one: its held-out log probabilities, `B K`, are
+    # divided by `factor`.
     layer = tests.layer(candidate)
     factor = layer.held_out.temperature(balanced=candidate.balanced)
+    factor *= np.exp(_UNCERTAINTY / effective_count(clips.groups))
     scores = softmax(np.log(layer.held_out.scores.clip(1e-300)) / factor, 1)
     return replace(
         layer,
