@@ -59,13 +59,17 @@ def several(work: Work) -> None:
         work()
 
 
+def frozen_encoder(name: str, pixels: int) -> nn.Module:
+    """Made outside of inference mode, whose tensors only PyTorch runs (`engine.encode`)."""
+    encoder = cast(nn.Module, build_encoder(name, 3, pixels, pretrained=not harness.smoke()))
+    return encoder.eval().requires_grad_(False)
+
+
 @torch.inference_mode()
-def measure(name: str, pixels: int, multiply_adds: float) -> dict[str, Any]:
+def measure(encoder: nn.Module, *, name: str, pixels: int, multiply_adds: float) -> dict[str, Any]:
     """CPU milliseconds a frame by the number of frames at once, and the largest difference from
     PyTorch.
     """
-    encoder = cast(nn.Module, build_encoder(name, 3, pixels, pretrained=not harness.smoke()))
-    encoder.eval().requires_grad_(False)
     left, right = torch.rand(2, SIDE, SIDE)
     figures: dict[str, Any] = {}
     for count in BATCHES:
@@ -94,7 +98,8 @@ def main() -> None:
     os.environ.pop("ONLOOKER_ENGINE", None)
     encoders = dict[str, Any]()
     for name, pixels, multiply_adds in ENCODERS:
-        encoders |= measure(name, pixels, multiply_adds)
+        encoder = frozen_encoder(name, pixels)
+        encoders |= measure(encoder, name=name, pixels=pixels, multiply_adds=multiply_adds)
     ratios = {
         name: {peer: ms / of["ms"]["onlooker"] for peer, ms in of["ms"].items()}
         for name, of in encoders.items()
