@@ -209,7 +209,9 @@ def by_pytorch(all_methods: None) -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module", params=TRAININGS)
+@pytest.fixture(
+    scope="module", params=[pytest.param(name, marks=pytest.mark.slow) for name in TRAININGS]
+)
 def trained(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Trained:
