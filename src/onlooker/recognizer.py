@@ -300,8 +300,7 @@ class Recognizer:
         sample: Sample | None = None,
     ) -> Contrast:
         """Where and when a clip has evidence for one class over another: `contrast(path,
-        ("wave", "clap"))`. With the difference of the biases, it adds up to the logarithm of their
-        odds.
+        ("wave", "clap"))`. With its constant, it adds up to the logarithm of their odds.
 
         Args:
             labels: both classes.
@@ -327,8 +326,8 @@ class Recognizer:
         pictures = on_grid(evidence) if sample.crops is None else self._in_frame(evidence, sample)
         motion = np.zeros_like(pictures)
         others = dict[str, Floats]()
-        for name in self.model.eyes:
-            rows = torch.from_numpy(sample.eyes[name])
+        rows_of_eyes = {name: torch.from_numpy(sample.eyes[name]) for name in self.model.eyes}
+        for name, rows in rows_of_eyes.items():
             directions = (weights @ self.model.motion_directions(rows, name)).cpu().numpy()
             if name == "motion":
                 frames = ((time, frame) for _, time, frame in _opened(path))
@@ -336,7 +335,11 @@ class Recognizer:
                 motion = blocks_on_grid(blocks, sample.times)
             else:
                 others[name] = on_all_places(sample.eyes[name][:, 1:] @ directions)
-        return Contrast(labels, sample.times, pictures=pictures, motion=motion, others=others)
+        contrast = Contrast(labels, sample.times, pictures=pictures, motion=motion, others=others)
+        seen = {name: rows[None] for name, rows in rows_of_eyes.items()}
+        logits = self.model.forward_features(maps[None], seen).logits[0, -1]
+        odds = float(weights @ logits)
+        return replace(contrast, constant=odds - float(contrast.evidence.sum(dtype=np.float64)))
 
     def predict_clip(
         self,

@@ -67,6 +67,21 @@ def test_the_sentence_names_eye_place_and_time_of_both_classes(contrast: Contras
     )
 
 
+def test_what_is_likely_before_anything_is_seen_is_said_and_drawn(contrast: Contrast) -> None:
+    slight = replace(contrast, constant=0.05 * float(contrast.evidence.sum()))
+    assert slight.sentence == contrast.sentence
+    before = replace(contrast, constant=-300.0)
+    assert before.sentence.endswith("1.2 s. Before anything is seen, “clap” is more likely.")
+    frames = np.zeros((8, 60, 80, 3), np.uint8)
+    drawn = [
+        np.array(Image.open(io.BytesIO(contrast_strip(frames, shown))).convert("RGB"), int)
+        for shown in (contrast, before)
+    ]
+    bars = [strip[-60:, :200] for strip in drawn]
+    orange = [(bar[..., 0] - bar[..., 2] > 60).sum() for bar in bars]
+    assert orange[1] > orange[0] + 200
+
+
 def test_an_eye_without_places_is_named_by_its_time(contrast: Contrast) -> None:
     by_time = np.zeros(8, np.float32)
     by_time[7] = 500

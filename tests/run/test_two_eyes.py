@@ -273,6 +273,10 @@ def test_the_evidence_for_one_class_over_another_is_where_and_when_it_happens(
     assert contrast.evidence.sum() == pytest.approx(
         float(logits[0] - logits[1]), rel=0.02, abs=0.02
     )
+    difference = biases[0] - biases[1]
+    assert contrast.constant == pytest.approx(
+        float(difference.detach()) / recognizer.decision.temperature, abs=0.02
+    )
     with pytest.raises(
         ValueError, match="'up' is no class of this model; there are left, right"
     ):

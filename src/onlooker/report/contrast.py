@@ -35,6 +35,9 @@ _PLACES = (
     ("at the lower left", "at the bottom", "at the lower right"),
 )
 _DPI = 100
+_BEFORE = -1.5  # place of the bar of the constant, left of the frames
+_FAINT = 0.5  # its opacity
+_MUCH = 0.1  # of the evidence of all frames: a constant that is worth a sentence
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +50,7 @@ class Contrast:
         pictures, motion: `T 30 40`, what each place adds to the logarithm of the odds of the first
             class over the second one, by what the frames show and by how things move between them.
         others: likewise by each further eye, spread evenly over the places of a frame.
+        constant: what is added whatever a clip shows, so that all add up to the logarithm of the odds.
     """
 
     labels: tuple[str, str]
@@ -54,6 +58,7 @@ class Contrast:
     pictures: Floats
     motion: Floats
     others: Mapping[str, Floats] = field(default_factory=dict)
+    constant: float = 0.0
 
     @property
     def evidence(self) -> Floats:
@@ -62,12 +67,18 @@ class Contrast:
 
     @property
     def sentence(self) -> str:
-        """Where and when most evidence for each class is, and which eye sees it."""
+        """Where and when most evidence for each class is, and which eye sees it; and which class has
+        more before anything is seen, if that is much.
+        """
         texts = (
             f"for “{printable(label)}”: {self._most(sign)}"
             for sign, label in zip(_SIGNS, self.labels, strict=True)
         )
-        return f"Most evidence {'; '.join(texts)}."
+        sentence = f"Most evidence {'; '.join(texts)}."
+        if abs(self.constant) <= _MUCH * np.abs(self.evidence.sum((1, 2))).sum():
+            return sentence
+        likely = self.labels[int(self.constant < 0)]
+        return f"{sentence} Before anything is seen, “{printable(likely)}” is more likely."
 
     def _most(self, sign: int) -> str:
         evidence = np.maximum(sign * self.evidence, 0)
@@ -186,6 +197,10 @@ def contrast_strip(frames: Pixels, contrast: Contrast) -> bytes:
     images.set_axis_off()
     for sign, color in zip(_SIGNS, _COLORS, strict=True):
         axes.bar(range(T), np.maximum(sign * contrast.evidence, 0).sum((1, 2)) * sign, color=color)
+    if contrast.constant:
+        axes.bar(
+            _BEFORE, contrast.constant, color=_COLORS[int(contrast.constant < 0)], alpha=_FAINT
+        )
     axes.axhline(0, color=INK, linewidth=0.8)
     axes.spines[:].set_visible(False)
     axes.margins(x=0)

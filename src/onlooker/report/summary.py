@@ -390,7 +390,7 @@ _CROSS_VALIDATED = (
 
 _CONTRASTS = (
     "Mistakes, and clips where the second class is near: blue, what speaks for the predicted class; orange, for the "
-    "true or the second one. Bars: how much, over time."
+    "true or the second one. Bars: how much, over time; the pale one is there whatever a clip shows."
 )
 _FITTED = (
     "Evidence and percentages are those of the final model, which was fitted to all clips; these are clips that it "
