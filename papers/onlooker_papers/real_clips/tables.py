@@ -110,9 +110,9 @@ def _encoders(by_split: Mapping[str, str]) -> str:
     return ", ".join(map(code, dict.fromkeys(by_split.values())))
 
 
-@table("accuracy", "own-clips")
+@table("accuracy", "own-clips", "when")
 def accuracy(results: Results) -> Table:
-    """The same in short, for new users."""
+    """The same in short, for new users, with the share of events that are found in streams."""
     columns: Columns = {
         "clips": key(0, lambda name: _SETS[name]),
         "classes": "classes",
@@ -121,9 +121,15 @@ def accuracy(results: Results) -> Table:
         "correct": ("printed/accuracy", share),
         "95 %": ("printed/accuracy_interval", span),
         "most frequent class": ("printed/majority_share", share),
+        "events found": key(0, lambda name: _events_found(results, name)),
         "CPU seconds": ("printed/cpu_seconds", round),
     }
     return build(rows(results["own-clips"], "*"), columns)
+
+
+def _events_found(results: Results, name: str) -> str:
+    figures = results["when"].get(name)
+    return "–" if figures is None else share(figures["named"])
 
 
 @table("goals", "own-clips", "few-shot", "where-own", "states")
