@@ -178,11 +178,11 @@ def serve(words: list[str], place: Path) -> None:
     with subprocess.Popen(command, cwd=place, stdout=subprocess.PIPE, text=True) as server:
         try:
             address = server.stdout.readline().split()[0]
-            with urllib.request.urlopen(address, timeout=60) as page:
+            with urllib.request.urlopen(address, timeout=180) as page:
                 assert b"onlooker" in page.read()
         finally:
             server.terminate()
-        assert server.wait(60) in (143, 1)  # 128 + SIGTERM; of Windows
+        assert server.wait(180) in (143, 1)  # 128 + SIGTERM; of Windows
 
 
 load_packages()  # once in a process: before a page registers what is removed after it

@@ -148,7 +148,7 @@ def test_a_state_that_is_not_finite_ends_its_stream_alone(
 def test_leaving_the_loop_ends_the_threads(make_clip: Make) -> None:
     with Sender(lambda: slowly(cut(transport_stream(60), 4), 0.02)) as sender:
         for step in untrained().watch(
-            [sender.address, make_clip(frames=50)], StreamConfig(timeout=60)
+            [sender.address, make_clip(frames=50)], StreamConfig(timeout=180)
         ):
             if step.index == 2:
                 break

@@ -716,7 +716,7 @@ def test_a_message_that_is_confirmed_late_is_sent_once() -> None:
     class Slow(Broker):
         def _answer(self, kind: int, body: bytes, connection: socket.socket) -> None:
             if kind >> 4 == 3 and kind & 6:
-                confirming.wait(60)
+                confirming.wait(180)
             super()._answer(kind, body, connection)
 
     broker = Slow()

@@ -392,7 +392,7 @@ def test_live_steps(trained: Trained) -> None:
     third = StreamConfig(rate=recognizer.decision.frame_rate / 3)
     chunks = [trained.live[at : at + 10_000] for at in range(0, len(trained.live), 10_000)]
     with Sender(lambda: chunks) as sender:
-        every_frame = StreamConfig(drop="none", attempts=0, timeout=60)
+        every_frame = StreamConfig(drop="none", attempts=0, timeout=180)
         slow = [*recognizer.watch(sender.address, every_frame)]
     steps = {
         "recording": [*recognizer.watch(trained.recording)],

@@ -344,7 +344,7 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
 def test_a_forked_process_encodes_alike() -> None:
     """Its parent's session has threads that it lacks; to free it, it would wait for them."""
-    subprocess.run([sys.executable, "-c", FORKING], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", FORKING], check=True, timeout=180)
 
 
 def test_ten_streams_share_one_session(engines: Engines) -> None:

@@ -304,7 +304,7 @@ def test_clips_are_decoded_during_predictions(
         return sample
 
     def waiting(*given: Any, **more: Any) -> Prediction:
-        assert second.wait(60), "the second clip is read before the first one is predicted"
+        assert second.wait(180), "the second clip is read before the first one is predicted"
         return predict(*given, **more)
 
     monkeypatch.setattr(Recognizer, "read_ahead", noted)

@@ -374,7 +374,7 @@ def test_events_are_sent_before_the_server_ends(settings: ServeSettings) -> None
     # each answer is repeated after half a second
     with Receiver(answers=(503, 503)) as receiver, ExitStack() as connected:
         with serving(settings.clips, settings.runs, events=[receiver.address]) as url:
-            models = json.loads(urlopen(f"{url}api/state", timeout=60).read())["models"]
+            models = json.loads(urlopen(f"{url}api/state", timeout=180).read())["models"]
             model = next(each["id"] for each in models if each["name"] == "eventful")
             address = f"{url.replace('http', 'ws')}api/live?model={model}"
             camera = connected.enter_context(client.connect(address, origin=url.rstrip("/")))

@@ -357,7 +357,7 @@ def address(tmp_path: Path) -> Iterator[str]:
 
 def open_half(address: str, stack: ExitStack, sent: bytes = HALF) -> socket.socket:
     name, port = address.rstrip("/").removeprefix("http://").split(":")
-    connection = stack.enter_context(socket.create_connection((name, int(port)), timeout=60))
+    connection = stack.enter_context(socket.create_connection((name, int(port)), timeout=180))
     connection.sendall(sent)
     return connection
 
@@ -391,7 +391,7 @@ def test_of_many_the_one_that_waits_longest_is_closed(address, monkeypatch):
     monkeypatch.setattr(app, "HEADER_SECONDS", 600)
     with ExitStack() as stack:
         slow = [open_half(address, stack) for _ in range(25)]
-        assert httpx.get(f"{address}api/state", timeout=60).status_code == 200
+        assert httpx.get(f"{address}api/state", timeout=180).status_code == 200
         assert all(is_closed(each) for each in slow[:5])
         assert not is_closed(slow[-1], 0.1)
 

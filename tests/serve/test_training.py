@@ -363,10 +363,10 @@ def blocked(jobs: Jobs) -> Iterator[Job]:
 
     def wait(_: Job) -> dict[str, Any]:
         begun.set()
-        return {"waited": go.wait(30)}
+        return {"waited": go.wait(180)}
 
     job = jobs.submit(wait)
-    begun.wait(30)
+    begun.wait(180)
     yield job
     go.set()
 
@@ -408,7 +408,7 @@ def test_a_job_is_cancelled_while_it_waits_and_while_it_runs(jobs: Jobs) -> None
 
     running = jobs.submit(endless)
     waiting = jobs.submit(lambda _: {"ran": True})
-    begun.wait(30)
+    begun.wait(180)
     waiting.cancelled = True
     running.cancelled = True
     assert ended(running, waiting, jobs.submit(lambda _: {})) == [

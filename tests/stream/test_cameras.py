@@ -25,7 +25,7 @@ from onlooker.stream import sources as stream
 from onlooker.stream.sources import Frame, LiveClock
 from onlooker.video.reader import VideoReader
 
-ALL = StreamConfig(drop="none", timeout=60, attempts=0)
+ALL = StreamConfig(drop="none", timeout=180, attempts=0)
 STREAM = transport_stream(60)
 
 
@@ -64,7 +64,7 @@ def nothing_left() -> Iterator[None]:
     opened = len(os.listdir(handles)) if handles.exists() else 0
     yield
     for thread in set(threading.enumerate()) - before:
-        thread.join(60)
+        thread.join(180)
     assert [thread.name for thread in set(threading.enumerate()) - before] == []
     if handles.exists():
         assert len(os.listdir(handles)) <= opened
@@ -124,7 +124,7 @@ def test_closing_does_not_wait_for_an_active_sender() -> None:
 
 
 def test_a_slow_reader_gets_the_newest_frame() -> None:
-    config = StreamConfig(timeout=60, attempts=0)
+    config = StreamConfig(timeout=180, attempts=0)
     pieces = cut(STREAM, 10)
     with (
         Sender(lambda: slowly(pieces, 1.5 / len(pieces))) as sender,
@@ -156,7 +156,7 @@ def test_frames_without_timestamps_have_the_times_of_their_arrival(make_clip: Ma
 
 
 def test_an_rtsp_camera() -> None:
-    config = StreamConfig(drop="none", timeout=60, attempts=1, wait=0.05)
+    config = StreamConfig(drop="none", timeout=180, attempts=1, wait=0.05)
     with (
         Sender(rtsp(STREAM), rtsp(STREAM), scheme="rtsp") as sender,
         Source(f"{sender.address}/stream", config) as source,
@@ -184,7 +184,7 @@ def test_a_file_on_a_server_is_read_once_also_if_it_breaks_off(
         connection.recv(10_000)
         return [head + content[: round(share * len(content))]]
 
-    config = StreamConfig(timeout=60, attempts=1, wait=0.01)
+    config = StreamConfig(timeout=180, attempts=1, wait=0.01)
     with Sender(send, send, scheme="http") as sender, Source(sender.address, config) as source:
         frames, error = taken(source)
     assert problem in error
@@ -217,7 +217,7 @@ def test_the_last_frame_of_a_silent_camera_is_held_for_a_while(
     def motion(_: int, clock: LiveClock) -> Iterator[stream._Arrival]:
         for second in (0.0, 0.1, 0.2):
             yield stream._Arrival(clock(second), lambda: clips.paint(0))
-        wake.wait(60)
+        wake.wait(180)
         yield stream._Arrival(clock(time.monotonic()), lambda: clips.paint(1))
 
     monkeypatch.setattr(stream, "_SILENT", 0.05)

@@ -325,7 +325,7 @@ def test_frames_that_a_slow_model_drops_are_repeated_too(
     monkeypatch.setattr(Streams, "_encode", slowly_encoded)
     pieces = cut(transport_stream(100), 10)
     with Sender(lambda: slowly(pieces, 4 / len(pieces))) as sender:
-        steps = list(of.watch(sender.address, StreamConfig(timeout=60, attempts=0)))
+        steps = list(of.watch(sender.address, StreamConfig(timeout=180, attempts=0)))
     steps = [step for step in steps if step.pixels is not None]
     assert steps[-1].dropped > 30
     indices = [step.index for step in steps]

@@ -60,14 +60,14 @@ def pipe(
     thread = threading.Thread(target=write, daemon=True)
     thread.start()
     yield "-"
-    thread.join(60)
+    thread.join(180)
     os.close(end)
 
 
 def watched(source: str | Path, **config: float | None) -> tuple[list[float], set[str]]:
     """The times of all frames, and what is said of the source when it is opened."""
     condition = threading.Condition()
-    options = StreamConfig(timeout=60, attempts=0, drop="none", **config)
+    options = StreamConfig(timeout=180, attempts=0, drop="none", **config)
     opened = sources.Source(source, options, condition)
     opened.start()
     times = list[float]()

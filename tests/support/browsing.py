@@ -40,7 +40,7 @@ def serving(
         thread.start()
         yield f"http://127.0.0.1:{port}/"
         server.should_exit = True
-        thread.join(60)
+        thread.join(180)
 
 
 @contextmanager

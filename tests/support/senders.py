@@ -130,4 +130,4 @@ class Sender:
             self._server.shutdown(socket.SHUT_RDWR)
         self._server.close()
         for thread in self._threads:
-            thread.join(60)
+            thread.join(180)

@@ -203,7 +203,7 @@ def test_a_run_killed_repeatedly_resumes_with_identical_results(
         process.kill()
         process.join()
     process = start(killed)
-    process.join(100)
+    process.join(180)
     assert process.exitcode == 0
     model, curves = train(tmp_path / "whole", KILLED)
     outcome = torch.load(killed / "done.pt", weights_only=True)

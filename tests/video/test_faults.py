@@ -21,7 +21,7 @@ from onlooker.base.config import StreamConfig
 from onlooker.base.records import ClipError
 from onlooker.stream.sources import Source, Status
 
-PATIENT = StreamConfig(drop="none", timeout=60, attempts=-1, wait=0.02)
+PATIENT = StreamConfig(drop="none", timeout=180, attempts=-1, wait=0.02)
 # Seconds for opening and for reading, of the connections with these faults.
 SHORT = {
     "half_open": (0.3, 0.3),
@@ -171,7 +171,7 @@ def addresses() -> Iterator[dict[str, str]]:
 
 @pytest.mark.parametrize("path", ["/redirect", "/list.m3u8"])
 def test_redirects_and_playlists_are_not_followed(addresses: dict[str, str], path: str) -> None:
-    config = StreamConfig(attempts=0, timeout=60, drop="none")
+    config = StreamConfig(attempts=0, timeout=180, drop="none")
     times, _, error = follow(opened(addresses[path], config))
     assert "redirects and playlists are not followed: ffmpeg" in error
     assert not times

@@ -45,7 +45,7 @@ def test_any_error_of_a_source_names_it(
     source = stream.Source(make_clip("a.mp4"), StreamConfig(), condition)
     source.start()
     with condition:
-        condition.wait_for(lambda: source.ready, timeout=60)
+        condition.wait_for(lambda: source.ready, timeout=180)
     with pytest.raises(
         ClipError, match=rf"a\.mp4: {str(error) or 'MemoryError'}; check what it sends"
     ):
