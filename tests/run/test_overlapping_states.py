@@ -87,7 +87,7 @@ def test_overlapping_labels_are_states_of_two_groups(stable: Path) -> None:
     output = call("evaluate", stable / "run", "--recordings", stable / "test.csv").stdout
     assert output.count(" of the time right") == 4  # of both groups, afterwards and live
     report = (stable / "run" / "recordings-test" / "report.html").read_text()
-    assert "Ethograms" in report
+    assert "Timelines" in report
     assert "bouts found" in report
 
 

@@ -262,7 +262,8 @@ def summary_page(
             page.figure(found_by_alarms(curve, rate), "The ring: the default.")
     if figures.states:
         page.heading("States in recordings that it was not fitted to")
-        add_ethograms(page, figures.states.pairs, figures.states.classes)
+        pairs = dict([*figures.states.pairs.items()][:_MAX_ETHOGRAMS])
+        add_timelines(page, pairs, figures.states.classes)
     if figures.judges_clips:
         _mistakes(page, evaluation, figures)
     _training(page, curves, figures)
@@ -324,10 +325,10 @@ def comparison_page(title: str, figures: Mapping[str, Any]) -> Page:
     return page
 
 
-def add_ethograms(page: Page, pairs: Mapping[str, Pair], classes: Sequence[str]) -> None:
-    """Add the labels and the answers of the first recordings, by their names."""
-    for name, pair in [*pairs.items()][:_MAX_ETHOGRAMS]:
-        page.figure(ethogram(pair, classes), f"`{printable(name)}`", wide=True)
+def add_timelines(page: Page, pairs: Mapping[str, Pair], classes: Sequence[str]) -> None:
+    """Add the labels and the answers of recordings, by their captions."""
+    for caption, pair in pairs.items():
+        page.figure(ethogram(pair, classes), escaped(caption), wide=True)
 
 
 def add_left_out(page: Page, errors: Sequence[ClipError], *, unit: str) -> None:

@@ -258,11 +258,9 @@ def _fit_tier(tests: "_StateTests", number: int, logs: Sequence[Floats]) -> _Fit
     weight, table = search(f"weight of the decoder{suffix}", _WEIGHTS, test, name="{:g}".format)
     threshold = 0.0 if tier.gap == UNKNOWN else _threshold(answers(weight))
     pairs = answers(weight, threshold)
+    names = f"{some_of(tier.states)}: " if len(tests.tiers) > 1 else ""
     accuracy, segmental_f1 = (figures(pairs)[name] for name in ("accuracy", "segmental_f1"))
-    text = (
-        f"{f'{some_of(tier.states)}: ' if len(tests.tiers) > 1 else ''}"
-        f"{100 * accuracy:.0f} % of the time right, F1@50 {segmental_f1['50']:.0f}"
-    )
+    text = f"{names}{100 * accuracy:.0f} % of the time right, F1@50 {segmental_f1['50']:.0f}"
     medians, spreads = tests.durations(number, range(len(tests.recordings)))
     fitted = TierStates(tier.classes, medians, spreads, weight=weight, threshold=threshold)
     return _FittedTier(fitted, pairs, text, table=table)
