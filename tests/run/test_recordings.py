@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -201,6 +202,12 @@ def test_the_page_of_states_compares_the_classes_of_each_tier(tmp_path: Path) ->
     assert [line.split(" %")[0] for line in result_lines(figures)] == [
         "In recordings: nod: 75",
         "In recordings: sit: 97",
+    ]
+    late = replace(compared, live=Timeline([Segment("sit", 30, 48)], 60))
+    lines = result_lines(figures_of_recordings([late], decision, ()))
+    assert [line.split(": ")[:2] for line in lines[2:]] == [
+        ["Live, as `onlooker watch` reports them", "nod"],
+        ["Live, as `onlooker watch` reports them", "sit"],
     ]
 
 

@@ -306,7 +306,6 @@ def test_predict_prints_and_writes_time_budgets(run: Path, pen: Path, tmp_path: 
 def test_recordings_are_evaluated_by_the_measures_of_segmentation(run: Path, pen: Path) -> None:
     output = call("evaluate", run, "--recordings", pen / "test.csv").stdout
     assert "F1@10/25/50 100/100/" in output
-    assert "Live, as `onlooker watch` reports them: " in output
     assert "7 of 7 bouts found" in output
     assert re.search(r"rest: .* min in 1 bout of .*; live: .*; labeled: ", output)
     assert f"report: {run / 'recordings-test' / 'report.html'}" in output
