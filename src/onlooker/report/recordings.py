@@ -86,8 +86,6 @@ def recordings_page(
     result, *more = result_lines(figures)
     title = f"{name}: {counted(len(recordings), 'recording')}, {minutes:.1f} min"
     page = Page(title, escaped(f"{result}."))
-    for tier in figures.get("states", ()):
-        page.figures(_key_figures(tier))
     for line in more:
         page.text(escaped(f"{line}."))
     _add_measures(page, figures)
@@ -107,16 +105,6 @@ def recordings_page(
     _add_mistakes(page, recordings, [tier["classes"] for tier in tiers], clip=clip)
     add_left_out(page, skipped, unit="recording")
     return page
-
-
-def _key_figures(tier: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    bouts = tier["bouts"]
-    errors = f"{bouts['split']} split, {bouts['merged']} merged, {bouts['inserted']} inserted"
-    return [
-        (percent(tier["accuracy"], 0), "of the time right", f"κ {tier['kappa']:.2f}"),
-        (f"{tier['segmental_f1']['50']:.0f}", "F1@50 of bouts", f"edit {tier['edit']:.0f}"),
-        (f"{bouts['found']} of {bouts['true']}", "bouts found", errors),
-    ]
 
 
 def _budget_row(name: str, budget: Mapping[str, Any]) -> list[str | float | None]:
