@@ -39,9 +39,9 @@ from onlooker.measure.timeline import Pair, Timeline
 from onlooker.models.heads import STATES_BY, Head
 from onlooker.models.linear import ORDERED, UNORDERED, LinearClassifier
 from onlooker.models.motion_memory import rounded_motion, window_sums
-from onlooker.stream.segmenters.semi_markov import Decoder, window_offsets
+from onlooker.stream.segmenters.semi_markov import SemiMarkovSegmenter, window_offsets
 from onlooker.stream.sources import ON_TIME, slot_of
-from onlooker.training.fitter import SegmentLayer
+from onlooker.training.fitter import SegmentLayer, answered
 from onlooker.training.footage import window_statistics, with_past
 from onlooker.training.forward import encode_samples
 from onlooker.training.linear import one_thread
@@ -261,8 +261,8 @@ def _fit_tier(tests: "_StateTests", number: int, logs: Sequence[Floats]) -> _Fit
     names = f"{some_of(tier.states)}: " if len(tests.tiers) > 1 else ""
     accuracy, segmental_f1 = (figures(pairs)[name] for name in ("accuracy", "segmental_f1"))
     text = f"{names}{100 * accuracy:.0f} % of the time right, F1@50 {segmental_f1['50']:.0f}"
-    medians, spreads = tests.durations(number, range(len(tests.recordings)))
-    fitted = TierStates(tier.classes, medians, spreads, weight=weight, threshold=threshold)
+    rows = range(len(tests.recordings))
+    fitted = tests.states(number, rows, weight=weight, threshold=threshold)
     return _FittedTier(fitted, pairs, text, table=table)
 
 
@@ -278,21 +278,18 @@ def _answers(
     recording. Durations are from recordings in other folds.
     """
     truth = [tests.truth(i, number) for i in range(len(logs))]
-    tier = tests.tiers[number]
-    names = [None if i == tier.gap else name for i, name in enumerate(tier.names)]
 
     @cache
     def decode(weight: float, threshold: float = 0.0) -> list[Pair]:
         pairs: list[Pair] = [*zip(truth, truth, strict=True)]
         for test in tests.folds:
             others = np.setdiff1d(np.arange(len(logs)), test)
-            medians, spreads = tests.durations(number, others)
-            decoder = Decoder(
-                names, medians, spreads, weight=weight, rate=tests.rate, threshold=threshold
-            )
+            states = tests.states(number, others, weight=weight, threshold=threshold)
+            decision = replace(tests.decision, states=(states,))
+            segmenter = SemiMarkovSegmenter(decision, tests.lengths, tests.rate)
             for i in test.tolist():
-                bouts = decoder.decode(tests.recordings[i].times.tolist(), np.exp(logs[i]))
-                pairs[i] = truth[i], Timeline(bouts, truth[i].seconds)
+                times = tests.recordings[i].times.tolist()
+                pairs[i] = answered(segmenter, truth[i], times=times, rows=np.exp(logs[i]))
         return pairs
 
     return decode
@@ -710,10 +707,14 @@ class _StateTests:
         ]
         return Timeline(bouts, end, recording.unknown)
 
-    def durations(self, number: int, rows: Iterable[int]) -> tuple[list[float], list[float]]:
-        """`durations` of the outputs of a tier in some recordings."""
+    def states(
+        self, number: int, rows: Iterable[int], *, weight: float, threshold: float
+    ) -> TierStates:
+        """How a tier is decoded, with the durations of its bouts in some recordings."""
+        classes = self.tiers[number].classes
         labels = [self.recordings[i].labels[number] for i in rows]
-        return durations(labels, len(self.tiers[number].classes), rate=self.rate)
+        medians, spreads = durations(labels, len(classes), rate=self.rate)
+        return TierStates(classes, medians, spreads, weight=weight, threshold=threshold)
 
     def _space(self, source: _WindowSet | str) -> _Space:
         """The space of pictures with these windows, or of another eye."""
