@@ -259,8 +259,9 @@ def _fit_tier(tests: "_StateTests", number: int, logs: Sequence[Floats]) -> _Fit
     threshold = 0.0 if tier.gap == UNKNOWN else _threshold(answers(weight))
     pairs = answers(weight, threshold)
     names = f"{some_of(tier.states)}: " if len(tests.tiers) > 1 else ""
-    accuracy, segmental_f1 = (figures(pairs)[name] for name in ("accuracy", "segmental_f1"))
-    text = f"{names}{100 * accuracy:.0f} % of the time right, F1@50 {segmental_f1['50']:.0f}"
+    tested = figures(pairs)
+    segmental_f1 = tested["segmental_f1"]["50"]
+    text = f"{names}{100 * tested['accuracy']:.0f} % of the time right, F1@50 {segmental_f1:.0f}"
     rows = range(len(tests.recordings))
     fitted = tests.states(number, rows, weight=weight, threshold=threshold)
     return _FittedTier(fitted, pairs, text, table=table)
