@@ -638,8 +638,39 @@ class Recognizer:
             clips.require_classes(self.classes)
             samples, unreadable = read_clips(clips.test, self.classes, self.data)
             skipped = (*skipped, *clips.left_out, *unreadable)
-        aggregate = self.decision.aggregate
-        results = list[tuple[Floats, Floats]]()
+        frame_scores, unusual = self._classified(samples, batch)
+        scores = [self.decision.aggregate(clip_scores) for clip_scores in frame_scores]
+        decided = [*scores]
+        thresholds = [self.decision.threshold] * len(samples)
+        has_recordings = False
+        for number, prediction in self._recordings_of(samples):
+            has_recordings = True
+            frame_scores[number] = prediction.frame_scores
+            scores[number] = prediction.scores
+            decided[number] = prediction.decided
+            thresholds[number] = prediction.decision.threshold
+            if unusual:
+                unusual[number] = bool(prediction.unusual)
+        return Evaluation(
+            samples.names,
+            self.decision,
+            np.array(samples.targets, dtype=np.int64),
+            scores=np.stack(scores),
+            frame_scores=tuple(frame_scores),
+            skipped=tuple(skipped),
+            recordings=tuple(map(source_of, samples.clips)),
+            thresholds=np.array(thresholds, np.float64) if has_recordings else None,
+            event_scores=np.stack(decided) if has_recordings else None,
+            unusual=np.array(unusual) if unusual else None,
+        )
+
+    def _classified(
+        self, samples: ClipFrames, batch: int
+    ) -> tuple[list[NDArray[np.float32]], list[bool]]:
+        """The probabilities at the frames of clips, `T K` each, and whether each clip is unusual;
+        none if that is not known.
+        """
+        frame_scores = list[NDArray[np.float32]]()
         unusual = list[bool]()
         for frames, _, positions in DataLoader(samples, batch):
             others = {
@@ -647,39 +678,17 @@ class Recognizer:
                 for name in self.model.eyes
             }
             classified = self.classify(frames, others)
-            results += [
-                (frame_scores, aggregate(frame_scores)) for frame_scores in classified.scores
-            ]
+            frame_scores += [*classified.scores]
             are_unusual = self.decision.is_unusual(classified.distances)
             unusual += [] if are_unusual is None else are_unusual.tolist()
-        thresholds: NDArray[np.floating] | None = None
-        decided = [scores for _, scores in results]
+        return frame_scores, unusual
+
+    def _recordings_of(self, samples: ClipFrames) -> Iterator[tuple[int, Prediction]]:
+        """The predictions of the clips that are recordings, with their positions."""
         for number, clip in enumerate(samples.clips if self.longest < math.inf else ()):
             with suppress(ClipError):  # only its stored frames or features are left
-                if not self.is_recording(read_header(clip.path).timing.length):
-                    continue
-                prediction = self.predict_recording(clip.path)[0]
-                results[number] = prediction.frame_scores, prediction.scores
-                if unusual:
-                    unusual[number] = bool(prediction.unusual)
-                decided[number] = prediction.decided
-                if thresholds is None:
-                    threshold = self.decision.threshold
-                    thresholds = np.full(len(samples), np.nan if threshold is None else threshold)
-                thresholds[number] = prediction.decision.threshold
-        frame_scores, scores = zip(*results, strict=True)
-        return Evaluation(
-            samples.names,
-            self.decision,
-            np.array(samples.targets, dtype=np.int64),
-            scores=np.stack(scores),
-            frame_scores=frame_scores,
-            skipped=tuple(skipped),
-            recordings=tuple(map(source_of, samples.clips)),
-            thresholds=thresholds,
-            event_scores=None if thresholds is None else np.stack(decided),
-            unusual=np.array(unusual) if unusual else None,
-        )
+                if self.is_recording(read_header(clip.path).timing.length):
+                    yield number, self.predict_recording(clip.path)[0]
 
     @typed
     def save(self, folder: Path | str) -> Path:

@@ -27,8 +27,8 @@ from onlooker.data.recordings import recordings_of, with_labels
 from onlooker.data.sets import read_set
 from onlooker.formats.annotations import FORMATS, of_prediction, read_labels
 from onlooker.formats.labels import Requested
-from onlooker.measure.states import UNKNOWN
-from onlooker.training.states import _Tier
+from onlooker.measure.states import UNKNOWN, Tier
+from onlooker.measure.timeline import Timeline
 from onlooker.video.reader import VideoReader
 
 WRITTEN = [name for name, form in FORMATS.items() if form.write]
@@ -734,7 +734,8 @@ def test_convert_says_how_much_time_is_unknown_to_a_training(
     ((listed, labeled),) = recordings_of(clips.clips, clips.recordings)
     timing = VideoReader(listed.path).timing
     recording = with_labels(listed, labeled, timing, nothing="nothing")
-    outputs = _Tier([0, -1], 1).labels(recording, np.arange(0.05, 20, 0.1), ("run",))
+    timeline = Timeline(recording.labels, recording.end, recording.unknown)
+    outputs = Tier([0, -1], ["run", ""], 1).labels(timeline, np.arange(0.05, 20, 0.1).tolist())
     assert (outputs == UNKNOWN).sum() == 20
     assert (outputs == 0).sum() == 60
 

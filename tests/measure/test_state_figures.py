@@ -182,7 +182,10 @@ def test_segments_as_classes_of_frames() -> None:
 def test_time_is_unknown_only_where_no_class_of_the_chain_is_labeled() -> None:
     true = Timeline([Segment("sit", 0, 60), Segment("nod", 0, 20)], 120, unknown=[(0, 80)])
     answers = Timeline([Segment("stand", 0, 120), Segment("nod", 0, 120)], 120)
-    tiers = [Tier(["nod"], has_gaps=True), Tier(["sit", "stand"], has_gaps=True)]
+    tiers = [
+        Tier([0, -1], ["nod", ""], gap=1),
+        Tier([1, 2, -1], ["sit", "stand", ""], gap=2),
+    ]
     head, posture = tier_figures(tiers, [(true, answers)], rate=RATE)
     assert head["accuracy"] == pytest.approx(20 / 60)  # without the 60 s that are unknown
     assert head["states"]["nod"]["predicted"]["minutes"] == pytest.approx(1)
@@ -198,7 +201,12 @@ def test_the_tiers_of_a_model_are_its_chains_without_the_class_in_which_nothing_
     None
 ):
     decision = Decision(("nod", "nothing", "sit", "stand"))
-    assert tiers_of(decision) == [(["nod", "sit", "stand"], True)]
+    (events,) = tiers_of(decision)
+    assert (events.states, events.gap) == (["nod", "sit", "stand"], 1)
     chains = [TierStates(k, [1.0] * len(k), [1.0] * len(k), weight=1) for k in ([0, 1], [2, 3])]
     tiers = tiers_of(replace(decision, states=tuple(chains)))
-    assert tiers == [(["nod"], True), (["sit", "stand"], False)]
+    assert [(tier.states, tier.gap) for tier in tiers] == [
+        (["nod"], 1),
+        (["sit", "stand"], UNKNOWN),
+    ]
+    assert tiers_of(Decision(("nod", "sit")))[0].gap == 2, "no class in which nothing happens"

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,12 @@ from commands import SAMPLE, TINY, call, fails
 from moving_squares import recording
 
 import onlooker
+from onlooker.base.decision import Decision, TierStates
 from onlooker.base.records import Segment
 from onlooker.measure.events import event_figures, judged, mistakes
-from onlooker.measure.recordings import ComparedRecording
+from onlooker.measure.recordings import ComparedRecording, figures_of_recordings
 from onlooker.measure.timeline import Pair, Timeline
-from onlooker.report.recordings import events_sentence, recordings_page
+from onlooker.report.recordings import events_sentence, recordings_page, result_lines
 from onlooker.video.reader import read
 from onlooker.video.write import write
 
@@ -156,7 +158,6 @@ def test_the_page_of_recordings_has_timelines_and_clips_of_all_mistakes(tmp_path
     answers = Timeline(found, 100.0)
     assert mistakes(labels, answers) == ([true[2]], [(true[1], found[1])], found[2:])
     whole = event_figures([(labels, answers)])
-    figures = {**whole, "live": {**whole, "found": 0}, "recordings": {"a": whole}}
     shown = list[Segment]()
 
     def clip(recording: ComparedRecording, event: Segment) -> bytes | None:
@@ -164,6 +165,8 @@ def test_the_page_of_recordings_has_timelines_and_clips_of_all_mistakes(tmp_path
         return None if event == found[3] else b"mp4"
 
     compared = ComparedRecording("a", tmp_path, labels, predicted=answers, live=answers)
+    same = figures_of_recordings([compared], Decision(("x", "y")), ())
+    figures = {**same, "live": {**same["live"], "found": 0}}
     page = recordings_page("days", figures, [compared], skipped=(), clip=clip)
     text = (
         page.write(tmp_path / "page.html").read_text("utf-8").replace("\N{NO-BREAK SPACE}", " ")
@@ -179,9 +182,45 @@ def test_the_page_of_recordings_has_timelines_and_clips_of_all_mistakes(tmp_path
     for part in ("Missed: 1", "Wrong class: 1", "False alarms: 2", "y, named x 80 %"):
         assert part in text
     assert text.count("<video") == 3, "one cannot be read any more"
-    same = {**figures, "live": whole}
     again = recordings_page("days", same, [compared], skipped=(), clip=clip)
     assert "Live, as" not in again.write(tmp_path / "page.html").read_text("utf-8")
+
+
+def test_the_page_of_states_compares_the_classes_of_each_tier(tmp_path: Path) -> None:
+    chains = [TierStates([k, -1], [2.0, 2.0], [1.0, 1.0], weight=1) for k in (0, 1)]
+    decision = Decision(("nod", "sit"), states=chains, frame_rate=5.0)
+    labels = Timeline([Segment("nod", 10, 20), Segment("sit", 0, 50)], 60)
+    answers = Timeline([Segment("nod", 50, 55, 0.9), Segment("sit", 0, 48, 0.8)], 60)
+    compared = ComparedRecording("a", tmp_path, labels, predicted=answers, live=answers)
+    figures = figures_of_recordings([compared], decision, ())
+    assert figures["misnamed"] == 1, "of all classes together"
+    page = recordings_page("days", figures, [compared], skipped=(), clip=lambda *_: b"mp4")
+    text = page.write(tmp_path / "page.html").read_text("utf-8")
+    for heading in ("Time budget", "Timelines", "Missed: 1", "False alarms: 1"):
+        assert heading in text
+    assert "Wrong class" not in text, "sit goes on while somebody nods"
+    assert [line.split(" %")[0] for line in result_lines(figures)] == [
+        "In recordings: nod: 75",
+        "In recordings: sit: 97",
+    ]
+    late = replace(compared, live=Timeline([Segment("sit", 30, 48)], 60))
+    lines = result_lines(figures_of_recordings([late], decision, ()))
+    assert [line.split(": ")[:2] for line in lines[2:]] == [
+        ["Live, as `onlooker watch` reports them", "nod"],
+        ["Live, as `onlooker watch` reports them", "sit"],
+    ]
+
+
+def test_two_scorers_of_events_are_compared(tmp_path: Path) -> None:
+    labels = Timeline([Segment("x", 10, 20)], 40)
+    compared = ComparedRecording(
+        "a", tmp_path, labels, predicted=labels, live=labels, second=Timeline([], 40)
+    )
+    figures = figures_of_recordings([compared], Decision(("x", "y")), ())
+    assert figures["scorers"][0]["scorers"] == 0
+    assert result_lines(figures)[1].endswith(
+        "in 1 recording, the model and the first one with 1.00"
+    )
 
 
 def test_what_is_found_where_nothing_is_known_does_not_count() -> None:

@@ -306,9 +306,8 @@ def test_predict_prints_and_writes_time_budgets(run: Path, pen: Path, tmp_path: 
 def test_recordings_are_evaluated_by_the_measures_of_segmentation(run: Path, pen: Path) -> None:
     output = call("evaluate", run, "--recordings", pen / "test.csv").stdout
     assert "F1@10/25/50 100/100/" in output
-    assert "all, as `onlooker watch` reports them: " in output
     assert "7 of 7 bouts found" in output
-    assert " min in 1 bout of " in output
+    assert re.search(r"rest: .* min in 1 bout of .*; live: .*; labeled: ", output)
     assert f"report: {run / 'recordings-test' / 'report.html'}" in output
     figures = json.loads((run / "recordings-test" / "evaluation.json").read_text())
     (chain,) = figures["states"]
@@ -397,7 +396,7 @@ def test_the_report_of_a_training_has_the_ethograms_of_its_recordings(
     assert states["sentence"] in page.split("<details")[0]
     assert re.search(r"\d+ of \d+ clips right", page.split("<details")[1])
     assert "States in recordings that it was not fitted to" in page
-    assert page.count(".mp4</code>") >= 4
+    assert all(f"<figcaption>{number}.mp4</figcaption>" in page for number in range(4))
     call("evaluate", run)
     assert json.loads((run / "evaluation.json").read_text()) == figures
 

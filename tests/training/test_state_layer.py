@@ -19,7 +19,7 @@ from onlooker.base.intervals import with_interval
 from onlooker.base.records import Clip, Recording, Segment
 from onlooker.data.sets import read_set
 from onlooker.data.tiers import tiers_of
-from onlooker.measure.states import UNKNOWN
+from onlooker.measure.states import UNKNOWN, Tier
 from onlooker.measure.timeline import Timeline
 from onlooker.models.linear import LinearClassifier
 from onlooker.recognizer import Recognizer, load
@@ -232,7 +232,7 @@ def test_labeled_time_is_known_in_the_groups_of_its_labels(tmp_path: Path) -> No
     chains = states._tiers(plan.recordings, decision)
     assert [chain.classes for chain in chains] == [[0, -1], [2, -1]]
     nod, sit = (
-        chain.labels(recording, np.arange(10.0), decision.classes).tolist() for chain in chains
+        chain.labels(known(recording), np.arange(10.0).tolist()).tolist() for chain in chains
     )
     # no label of the head, then that of the class nothing, then nothing is labeled
     assert nod == [-1, -1, 0, 0, -1, -1, 1, 1, -1, -1]
@@ -257,6 +257,10 @@ def labeled(
     return Recording(Path("a.mp4"), tuple(labels), group="a", end=20.0, rate=10.0)
 
 
+def known(recording: Recording) -> Timeline:
+    return Timeline(recording.labels, recording.end, recording.unknown)
+
+
 def test_classes_that_overlap_are_in_different_tiers() -> None:
     decision = Decision(("sit", "stand", "eat", "nothing", "look"))
     apart = labeled(decision, (0, 5, 0), (5, 9, 1), (9, 12, 2), (12, 15, 4))
@@ -265,8 +269,7 @@ def test_classes_that_overlap_are_in_different_tiers() -> None:
     assert tiers_of([apart, over], decision.classes, nothing=3) == [[0, 1], [2, 4]]
     chains = states._tiers([apart, over], decision)
     assert [chain.classes for chain in chains] == [[0, 1, -1], [2, 4, -1]]
-    times = np.arange(0, 12, 0.5)
-    labels = chains[1].labels(over, times, decision.classes)
+    labels = chains[1].labels(known(over), np.arange(0, 12, 0.5).tolist())
     assert labels.tolist() == [2] * 4 + [0] * 10 + [2] * 3 + [1] * 7
 
 
@@ -295,21 +298,17 @@ def test_tiers_keep_their_classes_together() -> None:
 def test_gaps_are_a_state_if_there_are_any() -> None:
     decision = Decision(("sit", "stand"))
     full = labeled(decision, (0, 12, 0), (12, 20, 1))
-    assert states._tiers([full], decision) == [([0, 1], UNKNOWN)]
+    assert states._tiers([full], decision) == [([0, 1], ["sit", "stand"], UNKNOWN)]
     with_gap = labeled(decision, (0, 12, 0), (14, 20, 1))
-    assert states._tiers([with_gap], decision) == [([0, 1, -1], 2)]
+    assert states._tiers([with_gap], decision) == [([0, 1, -1], ["sit", "stand", ""], 2)]
     unknown = replace(with_gap, unknown=((12.0, 14.0),))
     (chain,) = states._tiers([full, with_gap], decision)
-    assert chain.labels(unknown, np.array([11.0, 13.0, 15.0]), decision.classes).tolist() == [
-        0,
-        UNKNOWN,
-        1,
-    ]
+    assert chain.labels(known(unknown), [11.0, 13.0, 15.0]).tolist() == [0, UNKNOWN, 1]
 
 
 def cross_validation(
     recordings: list[states._Frames],
-    chain: states._Tier,
+    chain: Tier,
     groups: list[str],
     classes: tuple[str, ...] = ("sit",),
 ) -> states._StateTests:
@@ -361,7 +360,7 @@ def test_frames_of_states_are_equally_spaced(
 def test_motion_is_added_where_something_moves_with_the_weight_of_the_lowest_loss() -> None:
     """Six recordings, of whose frames pictures tell nothing, and motion something."""
     rng = np.random.default_rng(0)
-    chain = states._Tier([0, 1, 2], UNKNOWN)
+    chain = Tier([0, 1, 2], ["left", "right", "still"], UNKNOWN)
     frames = []
     for _ in range(6):
         labels = np.repeat(rng.integers(0, 3, 20), 5)

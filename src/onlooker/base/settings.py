@@ -9,7 +9,7 @@ import math
 import os
 import reprlib
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import MISSING, dataclass, field
 from functools import wraps
 from numbers import Integral, Real
@@ -75,6 +75,28 @@ def suggestion(name: str, names: Sequence[str]) -> str:
     return (
         f"did you mean {' or '.join(close)}? There are " if close else "there are "
     ) + ", ".join(names)
+
+
+def register(
+    table: MutableMapping[str, Value],
+    name: str,
+    entry: Value,
+    *,
+    kind: str,
+    owner: Callable[[Value], object] = lambda entry: entry,
+) -> None:
+    """Add an entry to a table of names.
+
+    Args:
+        kind: what the entries are, such as `a cell`.
+        owner: whose an entry is, who may replace it; by default, no entry is replaced.
+
+    Raises:
+        ValueError: the name is that of an entry of another owner.
+    """
+    if owner(table.get(name, entry)) != owner(entry):
+        raise ValueError(f"{kind} {name!r} is registered already; choose another name")
+    table[name] = entry
 
 
 def refuse(given: Collection[str], reasons: Mapping[str, str]) -> None:

@@ -26,7 +26,7 @@ from onlooker.base.config import (
     SharedConfig,
 )
 from onlooker.base.progress import note
-from onlooker.base.text import printable
+from onlooker.base.text import counted, printable
 from onlooker.cli.command import (
     Clips,
     Folds,
@@ -411,7 +411,7 @@ def evaluate(
         figures_of_recordings = evaluating.evaluate_recordings(
             run, read_set(recordings, requested=which, classes=1)
         )
-        _print_events(
+        _print_recordings(
             figures_of_recordings, trained_run(run) / f"recordings-{set_name(recordings)}"
         )
         return
@@ -469,45 +469,28 @@ def _print_comparison(figures: dict[str, Any], run: Path) -> None:
     typer.echo(f"report: {run / 'report.html'}")
 
 
-def _print_events(figures: dict[str, Any], out: Path) -> None:
-    """Print the recordings that are left out, a sentence for all others, one for the events that
-    are reported live if they differ, and the path of the report.
+def _print_recordings(figures: dict[str, Any], out: Path) -> None:
+    """Print the recordings that are left out, what the others show, a line for each state, and the
+    path of the report.
     """
-    from onlooker.report.recordings import agreement_text, events_sentence
+    from onlooker.report.recordings import result_lines
 
     warn(f"{error['path']}: {error['found']}; {error['remedy']}" for error in figures["skipped"])
-    if "states" in figures:
-        _print_states(figures["states"], "all")
-        _print_states(figures["live"]["states"], "all, as `onlooker watch` reports them")
-        for agreement in figures.get("scorers", ()):
-            typer.echo(agreement_text(agreement))
-    else:
-        sentence = events_sentence(figures)
-        typer.echo(f"In recordings: {sentence}")
-        live = events_sentence(figures["live"])
-        if live != sentence:
-            typer.echo(f"live, as `onlooker watch` reports them: {live}")
+    for line in result_lines(figures):
+        typer.echo(line)
+    tiers = zip(figures.get("states", ()), figures["live"].get("states", ()), strict=True)
+    for tier, live in tiers:
+        for name, state in tier["states"].items():
+            budgets = (state["predicted"], live["states"][name]["predicted"], state["true"])
+            predicted, reported, true = map(_budget_text, budgets)
+            typer.echo(printable(f"  {name}: {predicted}; live: {reported}; labeled: {true}"))
     typer.echo(f"report: {path_or_address(out / 'report.html')}")
 
 
-def _print_states(tiers: list[dict[str, Any]], title: str) -> None:
-    """Print the figures of each tier, and a line for each state."""
-    for tier in tiers:
-        f1 = "/".join(f"{value:.0f}" for value in tier["segmental_f1"].values())
-        bouts = tier["bouts"]
-        typer.echo(
-            f"{title}: {100 * tier['accuracy']:.0f} % of the time right, macro F1 {100 * tier['macro_f1']:.0f}, "
-            f"F1@10/25/50 {f1}, edit {tier['edit']:.0f}, kappa {tier['kappa']:.2f}; {bouts['found']} of "
-            f"{bouts['true']} bouts found, {bouts['missed']} missed, {bouts['split']} split, {bouts['merged']} merged, "
-            f"{bouts['inserted']} inserted"
-        )
-        for name, state in tier["states"].items():
-            true, predicted = (
-                f"{budget['minutes']:.2f} min in {budget['bouts']} bout{'s' * (budget['bouts'] != 1)}"
-                + (f" of {budget['median']:.1f} s" if budget["bouts"] else "")
-                for budget in (state["true"], state["predicted"])
-            )
-            typer.echo(printable(f"  {name}: {predicted}; labeled: {true}"))
+def _budget_text(budget: Mapping[str, Any]) -> str:
+    """`1.20 min in 3 bouts of 2.1 s`."""
+    median = f" of {budget['median']:.1f} s" if budget["bouts"] else ""
+    return f"{budget['minutes']:.2f} min in {counted(budget['bouts'], 'bout')}{median}"
 
 
 def _print_metrics(figures: "Figures | None", run: Path) -> None:

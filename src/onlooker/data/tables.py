@@ -7,7 +7,7 @@ import io
 import os
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -167,17 +167,45 @@ def read_table(
         rows = [(n, row | {"tier": row["recording"], "recording": ""}) for n, row in rows]
     used = [column for column in optional if any(row.get(column) for _, row in rows)]
     needed = [*columns, *(column for column in used if column not in _MAY_BE_EMPTY)]
+    whole = _complete_rows(
+        path,
+        [(*row, fields) for row, (_, fields) in zip(rows, lines, strict=True)],
+        {column: names[column] for column in needed},
+        width=len(header),
+        delimiter=delimiter,
+        left_out=left_out,
+    )
+    return ListTable(whole, header, names)
+
+
+def _complete_rows(
+    path: Path,
+    rows: Iterable[tuple[int, dict[str, str], list[str]]],
+    needed: Mapping[str, str],
+    *,
+    width: int,
+    delimiter: str,
+    left_out: Counter[str] | None,
+) -> list[Row]:
+    """The rows with all their values.
+
+    Args:
+        rows: numbers of lines, values by column, and the fields as they are written.
+        needed: columns, and their names in the header.
+        width: number of columns.
+        left_out: as in `read_table`.
+    """
     complete = list[Row]()
     incomplete = list[str]()
-    for (number, row), (_, fields) in zip(rows, lines, strict=True):
+    for number, row, fields in rows:
         problem = f"line {number} is {delimiter.join(fields)!r}"
         has_times = row.get("start") or row.get("start_frame")
         may_be_empty = ("label", "split") if has_times and not row.get("label") else ()
         remedy = ""
         if empty := [name for name in needed if not row[name] and name not in may_be_empty]:
-            remedy = f"expected a value for {names[empty[0]]}, as in other rows"
-        elif any(fields[len(header) :]):
-            problem += f": {len(fields)} fields below {len(header)} columns"
+            remedy = f"expected a value for {needed[empty[0]]}, as in other rows"
+        elif any(fields[width:]):
+            problem += f": {len(fields)} fields below {width} columns"
             remedy = f'put a field that contains "{delimiter}" into quotes'
         if not remedy:
             complete.append((number, row))
@@ -188,7 +216,7 @@ def read_table(
     if left_out is not None and incomplete:
         kind = f"rows that are not complete, or too long (line {some_of(incomplete)})"
         left_out[kind] += len(incomplete)
-    return ListTable(complete, header, names)
+    return complete
 
 
 def _has_tiers(rows: Sequence[Row], names: Mapping[str, str]) -> bool:

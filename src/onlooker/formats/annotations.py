@@ -33,7 +33,7 @@ from pathlib import Path
 from onlooker.base.files import reading
 from onlooker.base.intervals import Times, outside
 from onlooker.base.records import ClipError, Prediction, Recording, Segment
-from onlooker.base.settings import suggestion
+from onlooker.base.settings import register, suggestion
 from onlooker.data.lists import PROGRAM_SUFFIXES
 from onlooker.formats import (
     activitynet,
@@ -271,8 +271,7 @@ def register_format(name: str, form: Format) -> None:
     Raises:
         ValueError: another format has this name.
     """
-    if FORMATS.setdefault(name, form) != form:
-        raise ValueError(f"a format {name!r} is registered already; choose another name")
+    register(FORMATS, name, form, kind="a format")
     PROGRAM_SUFFIXES.update(form.read_suffixes)
 
 

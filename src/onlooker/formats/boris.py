@@ -4,6 +4,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -119,22 +120,22 @@ def intervals_of(
     lengths = dict[Path, float]()
     for name, intervals in coded.items():
         observation = observations[name]
-
-        def of_scorer(video: Video, name: str = name) -> Video:
-            groups = scorers.get(video, {})
-            return video._replace(scorer=groups.get(name, next(iter(groups.values()), "")))
-
+        of_scorer = partial(_of_scorer, scorers, name)
         pairs += [(of_scorer(video), interval) for video, interval in intervals]
         lengths |= {file.video.path: file.length for file in observation.media}
         if observation.events:
             for video, part in _parts(observation.media, *observation.limits):
                 watched[of_scorer(video)].append(part)
     yield from _in_tiers(pairs)
-    for video, times in watched.items():
-        for begin, end in _gaps(times, min(lengths[video.path], LONGEST)):
-            yield video, unknown_time(begin, end)
+    yield from _unwatched(watched, lengths)
     if unstopped:
         note(f"{path}: not stopped, so until the observation ends: {count_of(unstopped)}")
+
+
+def _of_scorer(scorers: Mapping[Video, Mapping[str, str]], name: str, video: Video) -> Video:
+    """A video with its scorer in an observation of this name, as `_scorers` has them."""
+    groups = scorers.get(video, {})
+    return video._replace(scorer=groups.get(name, next(iter(groups.values()), "")))
 
 
 def _observation(folder: Path, files: Sequence[str], values: Mapping[str, Any]) -> Observation:
@@ -239,6 +240,16 @@ def _in_tiers(pairs: Sequence[tuple[Video, Segment]]) -> Labels:
     for video, segment in pairs:
         is_tier = segment.tier in apart - mixed
         yield video, segment if is_tier else replace(segment, tier="")
+
+
+def _unwatched(watched: Mapping[Video, Iterable[Times]], lengths: Mapping[Path, float]) -> Labels:
+    """The time of videos that no observation covers, as unknown time.
+
+    `lengths`: of the videos, in seconds.
+    """
+    for video, times in watched.items():
+        for begin, end in _gaps(times, min(lengths[video.path], LONGEST)):
+            yield video, unknown_time(begin, end)
 
 
 def _gaps(times: Iterable[Times], length: float) -> Iterator[Times]:

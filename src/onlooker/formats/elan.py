@@ -2,7 +2,7 @@
 
 import html
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import count
 from operator import attrgetter
 from pathlib import Path, PurePosixPath
@@ -10,8 +10,9 @@ from urllib.parse import quote, unquote
 from xml.etree import ElementTree
 
 from onlooker.base.files import read_bytes, write_bytes
+from onlooker.base.intervals import Times
 from onlooker.base.records import Recording
-from onlooker.formats.labels import LONGEST, Labels, Requested, entry, unknown_time
+from onlooker.formats.labels import LONGEST, Labels, Requested, Video, entry, unknown_time
 from onlooker.formats.videos import find_video, in_whole_file, one_video, written_name
 from onlooker.video.reader import SUFFIXES
 
@@ -24,6 +25,7 @@ _DOCUMENT = """<?xml version="1.0" encoding="UTF-8"?>
 <LINGUISTIC_TYPE LINGUISTIC_TYPE_ID="default-lt" TIME_ALIGNABLE="true"
  GRAPHIC_REFERENCES="false" /></ANNOTATION_DOCUMENT>
 """
+_PARTS = "annotations without times of their own"
 _SLOT = '<TIME_SLOT TIME_SLOT_ID="ts{}" TIME_VALUE="{}" />'
 _TIER = '\n<TIER LINGUISTIC_TYPE_REF="default-lt" TIER_ID="{}">{}</TIER>'
 _ANNOTATION = (
@@ -36,33 +38,15 @@ def read(path: Path, requested: Requested, left_out: Counter[str]) -> Labels:
     """The aligned annotations of all tiers; an empty one is labeled by its tier. A tier that is
     named like its only label, as `write` names them, is no tier of a list.
     """
-    text = read_bytes(path).decode("utf-8-sig")
-    if "<!DOCTYPE" in text:
-        raise ValueError("declarations of entities or of a document type")
-    root = ElementTree.fromstring(text)
-    for header in root.iterfind("HEADER[@TIME_UNITS]"):
-        if (unit := header.attrib["TIME_UNITS"]) != "milliseconds":
-            raise ValueError(f"TIME_UNITS is {unit!r}, expected milliseconds")
-    files = root.findall("HEADER/MEDIA_DESCRIPTOR")
-    if not files:
-        raise KeyError("MEDIA_DESCRIPTOR")
-    # others are sound
-    shown = [file for file in files if Path(file.get("MEDIA_URL", "")).suffix.lower() in SUFFIXES]
-    media = shown[0] if shown else files[0]
-    for further in shown[1:]:
-        name = PurePosixPath(further.attrib["MEDIA_URL"]).name
-        left_out[f"further videos ({unquote(name)}); labels are of the first one"] += 1
-    address = media.get("RELATIVE_MEDIA_URL") or media.attrib["MEDIA_URL"]
-    video = find_video(path.parent, address.removeprefix("./"), url=True)
-    origin = int(media.get("TIME_ORIGIN", 0))  # milliseconds of the video at time 0 of the labels
+    root = _document(path)
+    video, origin = _video_of(root, path, left_out)
     slots = {slot.attrib["TIME_SLOT_ID"]: slot.get("TIME_VALUE") for slot in root.iter("TIME_SLOT")}
     times = dict[str, float]()
     for slot, time in slots.items():
         if time is not None:
             with entry(path, f"time slot {slot}: ", left_out):
                 times[slot] = (origin + int(time)) / 1000
-    order = [*slots]
-    left_out.update("annotations without times of their own" for _ in root.iter("REF_ANNOTATION"))
+    left_out.update(_PARTS for _ in root.iter("REF_ANNOTATION"))
     for tier in root.iter("TIER"):
         name = tier.get("TIER_ID") or ""
         values = {(text.text or "").strip() for text in tier.iter("ANNOTATION_VALUE")}
@@ -72,10 +56,8 @@ def read(path: Path, requested: Requested, left_out: Counter[str]) -> Labels:
             with entry(path, where, left_out):
                 start, end = (annotation.attrib[f"TIME_SLOT_REF{number}"] for number in (1, 2))
                 if not {start, end} <= times.keys():  # a part of another annotation
-                    left_out["annotations without times of their own"] += 1
-                    before = [times.get(slot, 0.0) for slot in order[: order.index(start) + 1]]
-                    after = [times[slot] for slot in order[order.index(end) :] if slot in times]
-                    yield video, unknown_time(max(before), min([*after, LONGEST]))
+                    left_out[_PARTS] += 1
+                    yield video, unknown_time(*_known_around([*slots], times, start=start, end=end))
                     continue
                 label = (annotation.findtext("ANNOTATION_VALUE") or "").strip()
                 interval = requested.segment(
@@ -87,6 +69,42 @@ def read(path: Path, requested: Requested, left_out: Counter[str]) -> Labels:
                     tier=group,
                 )
                 yield video, interval
+
+
+def _document(path: Path) -> ElementTree.Element:
+    text = read_bytes(path).decode("utf-8-sig")
+    if "<!DOCTYPE" in text:
+        raise ValueError("declarations of entities or of a document type")
+    root = ElementTree.fromstring(text)
+    for header in root.iterfind("HEADER[@TIME_UNITS]"):
+        if (unit := header.attrib["TIME_UNITS"]) != "milliseconds":
+            raise ValueError(f"TIME_UNITS is {unit!r}, expected milliseconds")
+    return root
+
+
+def _video_of(root: ElementTree.Element, path: Path, left_out: Counter[str]) -> tuple[Video, int]:
+    """The first video of a document, and its milliseconds at time 0 of the labels."""
+    files = root.findall("HEADER/MEDIA_DESCRIPTOR")
+    if not files:
+        raise KeyError("MEDIA_DESCRIPTOR")
+    # others are sound
+    shown = [file for file in files if Path(file.get("MEDIA_URL", "")).suffix.lower() in SUFFIXES]
+    media = shown[0] if shown else files[0]
+    for further in shown[1:]:
+        name = PurePosixPath(further.attrib["MEDIA_URL"]).name
+        left_out[f"further videos ({unquote(name)}); labels are of the first one"] += 1
+    address = media.get("RELATIVE_MEDIA_URL") or media.attrib["MEDIA_URL"]
+    video = find_video(path.parent, address.removeprefix("./"), url=True)
+    return video, int(media.get("TIME_ORIGIN", 0))
+
+
+def _known_around(
+    slots: Sequence[str], times: Mapping[str, float], *, start: str, end: str
+) -> Times:
+    """The known times around an annotation, by its slots, in the order of the document."""
+    before = [times.get(slot, 0.0) for slot in slots[: slots.index(start) + 1]]
+    after = [times[slot] for slot in slots[slots.index(end) :] if slot in times]
+    return max(before), min([*after, LONGEST])
 
 
 def write(path: Path, recordings: Sequence[Recording], _: float | None) -> None:

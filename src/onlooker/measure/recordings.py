@@ -9,7 +9,7 @@ from onlooker.base.decision import Decision
 from onlooker.base.records import ClipError
 from onlooker.measure.events import event_figures, judged
 from onlooker.measure.states import RATE, scorer_agreement, tier_figures, tiers_of
-from onlooker.measure.timeline import Timeline
+from onlooker.measure.timeline import Pair, Timeline
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,10 @@ def figures_of_recordings(
     tiers = tiers_of(decision)
     rate = decision.frame_rate or RATE
     key = "states" if decision.states else "as_states"
-    live = [(recording.true, recording.live) for recording in recordings]
+
+    def figures(pairs: Sequence[Pair]) -> dict[str, Any]:
+        return {**event_figures(pairs), key: tier_figures(tiers, pairs, rate=rate)}
+
     predicted = [(recording.true, recording.predicted) for recording in recordings]
     twice = [
         (recording.true, recording.predicted, recording.second)
@@ -62,15 +65,14 @@ def figures_of_recordings(
         if recording.second is not None
     ]
     values = {
-        **event_figures(predicted),
-        "live": {**event_figures(live), key: tier_figures(tiers, live, rate=rate)},
+        **figures(predicted),
+        "live": figures([(recording.true, recording.live) for recording in recordings]),
         "recordings": {
             recording.name: event_figures([pair])
             for recording, pair in zip(recordings, predicted, strict=True)
         },
         "skipped": [error.to_dict() for error in skipped],
-        key: tier_figures(tiers, predicted, rate=rate),
     }
-    if twice and key == "states":
+    if twice:
         values["scorers"] = scorer_agreement(tiers, twice, rate=rate)
     return values

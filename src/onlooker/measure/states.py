@@ -5,7 +5,7 @@ Farha and Gall 2019), per cent as there. Bouts of no state are not counted; fram
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,25 +103,45 @@ def state_figures(
 
 
 class Tier(NamedTuple):
-    """Classes that exclude each other.
+    """Classes that exclude each other: the outputs of a layer.
 
     Args:
-        classes: their names.
-        has_gaps: whether time without labels is no state; else it is unknown.
+        classes: their positions among the classes; -1: none.
+        names: their names; "": none.
+        gap: the one in which nothing happens, also in time without labels; `UNKNOWN`: there is
+            none, and such time is unknown.
     """
 
-    classes: list[str]
-    has_gaps: bool
+    classes: list[int]
+    names: list[str]
+    gap: int
+
+    @classmethod
+    def of(cls, classes: Sequence[int], decision: Decision) -> Self:
+        """The tier of some classes, given by their positions; -1: none."""
+        names = [decision.classes[k] if k >= 0 else "" for k in classes]
+        gaps = [i for i, k in enumerate(classes) if k in (-1, decision.nothing_class)]
+        return cls([*classes], names, gaps[0] if gaps else UNKNOWN)
+
+    @property
+    def states(self) -> list[str]:
+        """The names, without the gap."""
+        return [name for i, name in enumerate(self.names) if i != self.gap]
+
+    def labels(self, timeline: Timeline, times: Sequence[float]) -> Ints:
+        """The output at some times, `T`; `UNKNOWN` where it is not known."""
+        names = [name for name in self.names if name]
+        outputs = known_labels(timeline, names, times)
+        return np.where(outputs == len(names), self.gap, outputs)
 
 
 def tiers_of(decision: Decision) -> list[Tier]:
     """The tiers of a model: its chains of states, or one of all its events."""
+    events = [*range(len(decision.classes))]
+    if decision.nothing_class is None:
+        events.append(-1)
     chains = [chain.classes for chain in decision.states]
-    tiers = list[Tier]()
-    for chain in chains or [[*range(len(decision.classes)), -1]]:
-        names = [decision.classes[k] for k in chain if k not in (-1, decision.nothing_class)]
-        tiers.append(Tier(names, has_gaps=len(names) < len(chain)))
-    return tiers
+    return [Tier.of(chain, decision) for chain in chains or [events]]
 
 
 def tier_figures(
@@ -136,21 +156,20 @@ def tier_figures(
     """
     results = list[dict[str, Any]]()
     for tier in tiers:
+        states = tier.states
         pairs = list[tuple[Ints, Ints]]()
         for timelines in recordings:
             times = np.arange(0, timelines[0].seconds, 1 / rate).tolist()
             true, predicted, *others = (
-                known_labels(timeline, tier.classes, times) for timeline in timelines
+                known_labels(timeline, states, times) for timeline in timelines
             )
-            if not tier.has_gaps:
-                true[true == len(tier.classes)] = UNKNOWN
+            if tier.gap == UNKNOWN:
+                true[true == len(states)] = UNKNOWN
             for other in (predicted, *others):
                 true[other == UNKNOWN] = UNKNOWN
             pairs.append((true, predicted))
         labels, answers = zip(*pairs, strict=True)
-        results.append(
-            {"classes": tier.classes, **state_figures(labels, answers, tier.classes, rate=rate)}
-        )
+        results.append({"classes": states, **state_figures(labels, answers, states, rate=rate)})
     return results
 
 

@@ -1,7 +1,7 @@
 """What happens when in a recording: by its labels, by a second scorer, or by a model."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Self
 
 from onlooker.base.intervals import Times
@@ -34,6 +34,10 @@ class Timeline:
         ]
         unknown = [(start, end) for label, start, end in spans if not label]
         return cls([Segment(*span) for span in spans if span[0]], seconds, unknown)
+
+    def only(self, classes: Collection[str]) -> Self:
+        """With the segments of these classes alone."""
+        return replace(self, segments=[bout for bout in self.segments if bout.label in classes])
 
 
 class Bout(NamedTuple):

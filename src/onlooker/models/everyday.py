@@ -27,7 +27,8 @@ class Everyday(nn.Module):
 
         ratio(z) = min_b d(z, training clip b) / mean of the 10 smallest d(z, picture n)
 
-    Above 1, the clip is nearer to everyday pictures than to any training clip.
+    Above 1, the clip is nearer to everyday pictures than to any training clip. It is unlike these
+    above a limit, at most 1, in multiples of which ratios are given.
 
     Args:
         clips, pictures: the numbers B and N of training clips and of everyday pictures.
@@ -40,6 +41,7 @@ class Everyday(nn.Module):
         self.basis = nn.Buffer(torch.zeros(features, directions))
         self.clips = nn.Buffer(torch.zeros(clips, directions))
         self.pictures = nn.Buffer(torch.zeros(pictures, directions))
+        self.limit = nn.Buffer(torch.ones(()))
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -67,14 +69,15 @@ class Everyday(nn.Module):
             features, directions = tensors["basis"].shape
             pictures = len(tensors["pictures"])
             everyday = cls(clips=0, pictures=pictures, features=features, directions=directions)
-            everyday.load_state_dict({**tensors, "clips": everyday.clips})
+            everyday.load_state_dict({**everyday.state_dict(), **tensors})
             return everyday
         return None
 
-    def with_clips(self, means: Tensor) -> Self:
-        """With these training clips: mean features `B D`."""
+    def with_clips(self, means: Tensor, limit: float = 1.0) -> Self:
+        """With these training clips, mean features `B D`, and the limit of ratios."""
         everyday = type(self)(**{**self.sizes, "clips": len(means)})
-        everyday.load_state_dict({**self.state_dict(), "clips": self.projected(means)})
+        own = {"clips": self.projected(means), "limit": torch.tensor(limit)}
+        everyday.load_state_dict({**self.state_dict(), **own})
         return everyday
 
     def projected(self, means: Tensor) -> Tensor:
@@ -82,8 +85,8 @@ class Everyday(nn.Module):
         return F.normalize((means - self.center) @ self.basis, dim=-1)
 
     def forward(self, means: Tensor) -> Tensor:
-        """Mean features `… D` to ratios `…`."""
+        """Mean features `… D` to ratios `…`, in multiples of the limit."""
         z = self.projected(means)
         nearest_clip = 1 - (z @ self.clips.T).amax(-1)
         nearest_pictures = 1 - (z @ self.pictures.T).topk(NEAREST).values.mean(-1)
-        return nearest_clip / nearest_pictures.clamp_min(_SMALLEST)
+        return nearest_clip / nearest_pictures.clamp_min(_SMALLEST) / self.limit

@@ -252,6 +252,7 @@ class LinearClassifier(VideoModel):
         for eye, name in product(self.eyes, {"clip", "window"} & self.heads.keys()):
             if not hasattr(self.heads[name], eye + FACTORS):
                 self.heads[name].set_factors(eye)
+        self._compare_windows()
         names = [name for name in self.heads if name != "clip"]
         settings = cast(dict[str, Any], self._hub_mixin_config)
         if self.views == 1:  # earlier versions can read it
@@ -265,21 +266,23 @@ class LinearClassifier(VideoModel):
             window_novelty_limit=self.window_novelty_limit,
         )
 
-    def set_everyday(
-        self, everyday: Everyday, factor: float = 0.0, window_factor: float = 0.0
-    ) -> None:
+    def set_everyday(self, everyday: Everyday, novelty_limit: float = 0.0) -> None:
         """Let the distance from training clips beside everyday pictures count.
 
         Args:
             everyday: with the training clips.
-            factor: brings its ratios to the scale of the distances of clips; 0: they do not count.
-            window_factor: likewise, of windows.
+            novelty_limit: of the distances of clips, at the limit of `everyday`; 0: clips are not
+                compared. The limit of windows is that of their head.
         """
         self.everyday = everyday.to(self.positions).requires_grad_(False)
-        self.heads["clip"].set_factors(_EVERYDAY, gain=0.0, factor=factor)
-        if "window" in self.heads:
-            self.heads["window"].set_factors(_EVERYDAY, gain=0.0, factor=window_factor)
+        self.heads["clip"].set_factors(_EVERYDAY, gain=0.0, factor=novelty_limit)
         cast(dict[str, Any], self._hub_mixin_config)["everyday"] = everyday.sizes
+        self._compare_windows()
+
+    def _compare_windows(self) -> None:
+        if self.everyday is not None and "window" in self.heads:
+            limit = self.window_novelty_limit or 0.0
+            self.heads["window"].set_factors(_EVERYDAY, gain=0.0, factor=limit)
 
     def _blank_heads(
         self, outputs: dict[str, int], L: int, eyes: dict[str, int]

@@ -1,14 +1,16 @@
 """The table of models; other packages can add to it."""
 
 import inspect
+from collections import ChainMap
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from typing import Any, Literal, cast
 
 from torch import nn
 
 from onlooker.base.config import ModelConfig, Settings
-from onlooker.base.settings import suggestion, typed
+from onlooker.base.settings import register, suggestion, typed
 from onlooker.models.cells import CELLS, CellSpec
 from onlooker.models.cells.attentive import ATTENTIONS, Attention, AttentionSpec
 from onlooker.models.cells.cell import Cell, Grid
@@ -132,6 +134,7 @@ MODELS: dict[str, Recipe] = {
     ),
 }
 
+_package = attrgetter("package")
 _registered: dict[str, Recipe] = {}  # by other packages
 
 
@@ -150,9 +153,7 @@ def register_model(name: str, recipe: Recipe) -> None:
     Raises:
         ValueError: another model has this name.
     """
-    if {**MODELS, **_registered}.get(name, recipe) != recipe:
-        raise ValueError(f"a model {name!r} is registered already; choose another name")
-    _registered[name] = recipe
+    register(ChainMap(_registered, MODELS), name, recipe, kind="a model")
 
 
 def register_encoder(
@@ -181,9 +182,7 @@ def register_encoder(
     Raises:
         ValueError: the library or another package has an encoder of this name.
     """
-    if ENCODERS.get(name, EncoderSpec(build, package=package)).package != package:
-        raise ValueError(f"an encoder {name!r} is registered already; choose another name")
-    ENCODERS[name] = EncoderSpec(build, terms, package)
+    register(ENCODERS, name, EncoderSpec(build, terms, package), kind="an encoder", owner=_package)
 
 
 def register_attention(
@@ -204,9 +203,7 @@ def register_attention(
     Raises:
         ValueError: the library or another package has an attention of this name.
     """
-    if ATTENTIONS.get(name, AttentionSpec(build, package)).package != package:
-        raise ValueError(f"an attention {name!r} is registered already; choose another name")
-    ATTENTIONS[name] = AttentionSpec(build, package)
+    register(ATTENTIONS, name, AttentionSpec(build, package), kind="an attention", owner=_package)
 
 
 def register_cell(
@@ -224,9 +221,7 @@ def register_cell(
     Raises:
         ValueError: the library or another package has a cell of this name.
     """
-    if CELLS.get(name, CellSpec(build, package)).package != package:
-        raise ValueError(f"a cell {name!r} is registered already; choose another name")
-    CELLS[name] = CellSpec(build, package)
+    register(CELLS, name, CellSpec(build, package), kind="a cell", owner=_package)
 
 
 def list_models() -> list[str]:

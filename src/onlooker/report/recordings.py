@@ -2,17 +2,17 @@
 of the mistakes.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from itertools import product
 from typing import Any
 
 from onlooker.base.alarm_curve import alarms_text
 from onlooker.base.records import ClipError, Segment
-from onlooker.base.text import counted
+from onlooker.base.text import counted, some_of
 from onlooker.measure.events import mistakes
 from onlooker.measure.recordings import ComparedRecording
 from onlooker.report.page import DrawnClip, Page, escaped, percent
-from onlooker.report.plots import ethogram
-from onlooker.report.summary import EVENTS_EXPLAINED, add_ethograms, add_left_out
+from onlooker.report.summary import EVENTS_EXPLAINED, add_left_out, add_timelines
 
 _MOST_CLIPS = 12  # of each kind of mistake
 _Mistake = tuple[ComparedRecording, Segment, str]  # and what it is named
@@ -28,12 +28,41 @@ def events_sentence(figures: Mapping[str, Any]) -> str:
     return f"finds {figures['found']} of {figures['events']} events{wrong}, {alarms}"
 
 
-def agreement_text(agreement: Mapping[str, Any]) -> str:
-    """The figures of `scorer_agreement` in a sentence."""
-    where = counted(agreement["recordings"], "recording")
+def result_lines(figures: Mapping[str, Any]) -> list[str]:
+    """What `figures_of_recordings` say: a line for all events, or for each tier of states; these of
+    what is reported live, if they differ; and how well two scorers agree.
+    """
+    lines = _sentences(figures)
+    live = _sentences(figures["live"])
+    agreements = [
+        f"Two scorers agree with a kappa of {agreement['scorers']:.2f} in "
+        f"{counted(agreement['recordings'], 'recording')}, the model and the first one with "
+        f"{agreement['model']:.2f}"
+        for agreement in figures.get("scorers", ())
+    ]
+    return [
+        *(f"In recordings: {line}" for line in lines),
+        *(f"Live, as `onlooker watch` reports them: {line}" for line in live if live != lines),
+        *agreements,
+    ]
+
+
+def _sentences(figures: Mapping[str, Any]) -> list[str]:
+    if "states" not in figures:
+        return [events_sentence(figures)]
+    tiers = figures["states"]
+    names = [f"{some_of(tier['classes'])}: " if len(tiers) > 1 else "" for tier in tiers]
+    return [name + _tier_sentence(tier) for name, tier in zip(names, tiers, strict=True)]
+
+
+def _tier_sentence(tier: Mapping[str, Any]) -> str:
+    f1 = "/".join(f"{value:.0f}" for value in tier["segmental_f1"].values())
+    bouts = tier["bouts"]
     return (
-        f"Two scorers agree with a kappa of {agreement['scorers']:.2f} in {where}, the model and the "
-        f"first one with {agreement['model']:.2f}"
+        f"{100 * tier['accuracy']:.0f} % of the time right, macro F1 {100 * tier['macro_f1']:.0f}, "
+        f"F1@10/25/50 {f1}, edit {tier['edit']:.0f}, kappa {tier['kappa']:.2f}; {bouts['found']} of "
+        f"{bouts['true']} bouts found, {bouts['missed']} missed, {bouts['split']} split, "
+        f"{bouts['merged']} merged, {bouts['inserted']} inserted"
     )
 
 
@@ -49,50 +78,33 @@ def recordings_page(
 
     Args:
         name: of the list of recordings.
-        figures: of `figures_of_recordings`; with `states`, the page shows these, else events.
+        figures: of `figures_of_recordings`.
         clip: an mp4 of an event of a recording; None: it cannot be read any more.
     """
-    if "states" in figures:
-        minutes = sum(recording.true.seconds for recording in recordings) / 60
-        subtitle = f"{counted(len(recordings), 'recording')}, {minutes:.1f} min"
-        page = Page(f"{name}: states of recordings", subtitle)
-        _add_states(page, figures, recordings)
-    else:
-        counts = counted(len(recordings), "recording"), counted(figures["events"], "event")
-        title = f"{name}: {', '.join(counts)}"
-        page = Page(title, escaped(f"In recordings: {events_sentence(figures)}."))
-        _add_events(page, figures, recordings)
-        _add_mistakes(page, recordings, clip)
-    add_left_out(page, skipped, unit="recording")
-    return page
-
-
-def _add_states(
-    page: Page, figures: Mapping[str, Any], recordings: Sequence[ComparedRecording]
-) -> None:
-    """Key figures of each tier, the agreement of scorers, time budgets and ethograms."""
-    tiers = figures["states"]
-    for tier in tiers:
-        page.figures(_key_figures(tier))
-    for agreement in figures.get("scorers", ()):
-        page.text(f"{agreement_text(agreement)}.")
+    tiers = figures.get("states") or figures["as_states"]
+    minutes = sum(recording.true.seconds for recording in recordings) / 60
+    result, *more = result_lines(figures)
+    title = f"{name}: {counted(len(recordings), 'recording')}, {minutes:.1f} min"
+    page = Page(title, escaped(f"{result}."))
+    for line in more:
+        page.text(escaped(f"{line}."))
+    _add_measures(page, figures)
     page.heading("Time budget")
-    columns = ("state", "labeled min", "found min", "bouts", "found", "median s", "found")
+    columns = ("class", "labeled min", "found min", "bouts", "found", "median s", "found")
     budgets = [entry for tier in tiers for entry in tier["states"].items()]
     page.table([_budget_row(name, budget) for name, budget in budgets], columns)
-    page.heading("Ethograms")
-    pairs = {recording.name: (recording.true, recording.predicted) for recording in recordings}
-    add_ethograms(page, pairs, [name for tier in tiers for name in tier["classes"]])
-
-
-def _key_figures(tier: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    bouts = tier["bouts"]
-    errors = f"{bouts['split']} split, {bouts['merged']} merged, {bouts['inserted']} inserted"
-    return [
-        (percent(tier["accuracy"], 0), "of the time right", f"κ {tier['kappa']:.2f}"),
-        (f"{tier['segmental_f1']['50']:.0f}", "F1@50 of bouts", f"edit {tier['edit']:.0f}"),
-        (f"{bouts['found']} of {bouts['true']}", "bouts found", errors),
-    ]
+    page.heading("Timelines")
+    captions = dict[str, str]()
+    if "states" not in figures:
+        captions = {name: f": {events_sentence(of)}" for name, of in figures["recordings"].items()}
+    pairs = {
+        f"{recording.name}{captions.get(recording.name, '')}": (recording.true, recording.judged)
+        for recording in recordings
+    }
+    add_timelines(page, pairs, [name for tier in tiers for name in tier["classes"]])
+    _add_mistakes(page, recordings, [tier["classes"] for tier in tiers], clip=clip)
+    add_left_out(page, skipped, unit="recording")
+    return page
 
 
 def _budget_row(name: str, budget: Mapping[str, Any]) -> list[str | float | None]:
@@ -105,13 +117,8 @@ def _budget_row(name: str, budget: Mapping[str, Any]) -> list[str | float | None
     ]
 
 
-def _add_events(
-    page: Page, figures: Mapping[str, Any], recordings: Sequence[ComparedRecording]
-) -> None:
-    """Figures of events, also live, and the timeline of each recording."""
-    live = events_sentence(figures["live"])
-    if live != events_sentence(figures):
-        page.text(escaped(f"Live, as `onlooker watch` reports them: {live}."))
+def _add_measures(page: Page, figures: Mapping[str, Any]) -> None:
+    """What is counted, and figures that need an explanation."""
     with page.details("How this was measured"):
         maps = ", ".join(
             f"{percent(value)} at IoU {iou}"
@@ -120,21 +127,22 @@ def _add_events(
         )
         chance = f"By chance it would find {figures['found_by_chance']:.1f} events."
         page.text(escaped(f"{EVENTS_EXPLAINED} {chance} Segment-mAP: {maps or 'no events'}."))
-    page.heading("Timelines")
-    for recording in recordings:
-        caption = f"{recording.name}: {events_sentence(figures['recordings'][recording.name])}"
-        pair = (recording.true, recording.judged)
-        labels = {event.label for timeline in pair for event in timeline.segments}
-        page.figure(ethogram(pair, sorted(labels)), escaped(caption), wide=True)
 
 
-def _add_mistakes(page: Page, recordings: Sequence[ComparedRecording], clip: DrawnEvent) -> None:
-    """The first clips of each kind of mistake."""
+def _add_mistakes(
+    page: Page,
+    recordings: Sequence[ComparedRecording],
+    tiers: Sequence[Collection[str]],
+    *,
+    clip: DrawnEvent,
+) -> None:
+    """The first clips of each kind of mistake; classes of different tiers are not compared."""
     missed = list[_Mistake]()
     wrong = list[_Mistake]()
     false = list[_Mistake]()
-    for recording in recordings:
-        unseen, misnamed, alarms = mistakes(recording.true, recording.judged)
+    for recording, tier in product(recordings, tiers):
+        pair = recording.true.only(tier), recording.judged.only(tier)
+        unseen, misnamed, alarms = mistakes(*pair)
         missed += [(recording, event, event.label) for event in unseen]
         wrong += [
             (recording, event, f"{event.label}, named {_scored(other)}")

@@ -244,32 +244,36 @@ def summary_page(
     if clips:
         page.heading("Test clips")
         tested_by = _CROSS_VALIDATED if figures.cross_validated else _TEST
-        colors = (
-            " Color shows where something happens that the model looks at; boxes, the actors."
-            if attends
-            else ""
-        )
-        page.text(tested_by + colors).clips(clips)
+        page.text(f"{tested_by} {_COLORS}" if attends else tested_by).clips(clips)
     if contrasts:
         page.heading("Why not the other class")
         page.text(f"{_CONTRASTS} {_FITTED}" if figures.cross_validated else _CONTRASTS)
         for strip, caption in contrasts:
             page.figure(strip, caption, wide=True)
     if curve is not None:
-        rate = StreamConfig.alarms_per_hour
-        page.heading("Events in recordings and streams")
-        with page.details("How this was measured"):
-            facts = _capital(curve.details(rate))
-            page.text(escaped(f"{facts}. {EVENTS_EXPLAINED}"))
-            page.figure(found_by_alarms(curve, rate), "The ring: the default.")
+        _add_events(page, curve, StreamConfig.alarms_per_hour)
     if figures.states:
         page.heading("States in recordings that it was not fitted to")
-        add_ethograms(page, figures.states.pairs, figures.states.classes)
+        pairs = [*figures.states.pairs.items()][:_MAX_ETHOGRAMS]
+        add_timelines(page, dict(pairs), figures.states.classes)
     if figures.judges_clips:
         _mistakes(page, evaluation, figures)
     _training(page, curves, figures)
     _add_list(page, _NOTES, notes)
     add_left_out(page, evaluation.skipped, unit="clip")
+    _add_settings(page, settings)
+    return page
+
+
+def _add_events(page: Page, curve: AlarmCurve, rate: float) -> None:
+    """What events are found in streams; `rate`: of false alarms, per hour."""
+    page.heading("Events in recordings and streams")
+    with page.details("How this was measured"):
+        page.text(escaped(f"{_capital(curve.details(rate))}. {EVENTS_EXPLAINED}"))
+        page.figure(found_by_alarms(curve, rate), "The ring: the default.")
+
+
+def _add_settings(page: Page, settings: Mapping[str, Mapping[str, Any]]) -> None:
     page.heading("Settings")
     with page.details("All settings of this run"):
         for group, values in settings.items():
@@ -277,7 +281,6 @@ def summary_page(
                 [[f"{group}.{name}", str(value)] for name, value in values.items()],
                 ["setting", "value"],
             )
-    return page
 
 
 def _capital(text: str) -> str:
@@ -326,10 +329,10 @@ def comparison_page(title: str, figures: Mapping[str, Any]) -> Page:
     return page
 
 
-def add_ethograms(page: Page, pairs: Mapping[str, Pair], classes: Sequence[str]) -> None:
-    """Add the labels and the answers of the first recordings, by their names."""
-    for name, pair in [*pairs.items()][:_MAX_ETHOGRAMS]:
-        page.figure(ethogram(pair, classes), f"`{printable(name)}`", wide=True)
+def add_timelines(page: Page, pairs: Mapping[str, Pair], classes: Sequence[str]) -> None:
+    """Add the labels and the answers of recordings, by their captions."""
+    for caption, pair in pairs.items():
+        page.figure(ethogram(pair, classes), escaped(caption), wide=True)
 
 
 def add_left_out(page: Page, errors: Sequence[ClipError], *, unit: str) -> None:
@@ -388,6 +391,7 @@ _CROSS_VALIDATED = (
     "its recording; attention is by the final model, which was fitted to all clips."
 )
 
+_COLORS = "Color shows where something happens that the model looks at; boxes, the actors."
 _CONTRASTS = (
     "Mistakes, and clips where the second class is near: blue, what speaks for the predicted class; orange, for the "
     "true or the second one. Bars: how much, over time; the pale one is there whatever a clip shows."

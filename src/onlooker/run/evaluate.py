@@ -433,9 +433,38 @@ def _contrasts(
     Evidence and probabilities are by the recognizer. After a cross-validation, clips are left
     out if it disagrees with the model fitted without them: it cannot show why.
     """
-    classes = recognizer.classes
-    if not recognizer.model.explains or recognizer.decision.states or len(classes) < 2:
+    if not recognizer.model.explains or recognizer.decision.states or len(recognizer.classes) < 2:
         return
+    rivals = _rivals(evaluation)
+    for i, rival in tracked(rivals.items(), "comparing classes", len(rivals)):
+        with suppress(ClipError):
+            clip = samples.clips[i]
+            sample = cached_read(clip.path, recognizer.data)
+            if recognizer.is_recording(sample.length):
+                continue
+            scores = recognizer.predict_clip(clip.path, sample).scores
+            answer = int(scores.argmax())
+            is_near = scores[rival] >= _NEAR * scores[answer]
+            is_wrong = answer != evaluation.targets[i]
+            if answer != evaluation.scores[i].argmax() or not (is_wrong or is_near):
+                continue
+            labels = (recognizer.classes[answer], recognizer.classes[rival])
+            contrast = recognizer.contrast(clip.path, labels, sample)
+            frames = [shrink(frame, _CONTRAST_SIDE) for frame in frames_of(clip.path)]
+            answers = ", ".join(
+                f"{printable(label)} {percent(float(score), 0)}"
+                for label, score in zip(labels, scores[[answer, rival]], strict=True)
+            )
+            name = printable(f"{clip.label} · {clip.name}")
+            caption = f"**{escaped(name)}**: {escaped(f'{answers}. {contrast.sentence}')}"
+            yield contrast_strip(np.stack(frames), contrast), caption
+
+
+def _rivals(evaluation: Evaluation) -> dict[int, int]:
+    """The positions of clips whose answer is compared with another class, and this class: the true
+    one of clips that are named wrong, the most confident first; then the second one where it is
+    near.
+    """
     scores = evaluation.scores
     rows = np.arange(len(scores))
     predicted, runner_up = np.argsort(-scores, 1, kind="stable")[:, :2].T
@@ -444,27 +473,8 @@ def _contrasts(
     highest = scores[rows, predicted]
     is_near = scores[rows, rivals] >= _NEAR * highest
     order = np.lexsort((-highest, ~is_wrong))
-    positions = [i for i in order.tolist() if is_wrong[i] or is_near[i]][:_COMPARED]
-    for i in tracked(positions, "comparing classes", len(positions)):
-        with suppress(ClipError):
-            path = samples.clips[i].path
-            sample = cached_read(path, recognizer.data)
-            if recognizer.is_recording(sample.length):
-                continue
-            own_scores = recognizer.predict_clip(path, sample).scores
-            is_own_near = own_scores[rivals[i]] >= _NEAR * own_scores.max()
-            if own_scores.argmax() != predicted[i] or not (is_wrong[i] or is_own_near):
-                continue
-            labels = (classes[predicted[i]], classes[rivals[i]])
-            contrast = recognizer.contrast(path, labels, sample)
-            frames = [shrink(frame, _CONTRAST_SIDE) for frame in frames_of(path)]
-            answers = ", ".join(
-                f"{printable(label)} {percent(float(own_scores[k]), 0)}"
-                for label, k in zip(labels, (predicted[i], rivals[i]), strict=True)
-            )
-            name = printable(f"{samples.clips[i].label} · {samples.clips[i].name}")
-            caption = f"**{escaped(name)}**: {escaped(f'{answers}. {contrast.sentence}')}"
-            yield contrast_strip(np.stack(frames), contrast), caption
+    compared = order[(is_wrong | is_near)[order]][:_COMPARED]
+    return dict(zip(compared.tolist(), rivals[compared].tolist(), strict=True))
 
 
 def _frames(count: int, path: Path, side: int = _REPORT_SIDE) -> Pixels:

@@ -1,6 +1,6 @@
 """The start of a training: the record of its run, the untrained model, and the samples."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -70,11 +70,7 @@ def new_run(
     classes = tuple(sorted({clip.label for clip in clips.clips}))
     require_one_nothing(classes, settings.training.nothing)
     name = settings.model.name
-    finds_states = fitter_of(find_recipe(name)).fits_recordings
-    if clips.requested.when == "states" and not finds_states:
-        raise ValueError(f"{name} tells no states; leave out --when states")
-    clips.require_apart(finds_states=finds_states)
-    seed = settings.training.seed
+    _require_times(clips, name)
     split = split or clips.split
     if split is None:
         # before clips are read
@@ -87,24 +83,21 @@ def new_run(
         settings, clips.clips, classes, when=clips.requested.when, recordings=clips.recordings
     )
     # before clips are read; containers seldom lack a rate, and are opened to be read alone
-    raw = [clip.path for clip in clips.clips if not states_rate(clip.path)]
-    note_clips(unknown_rates(raw), RATE_NOTE)
+    _note_rates(clip.path for clip in clips.clips if not states_rate(clip.path))
     samples, unreadable = _read(net, as_read, clips.clips, classes=classes, strict=strict)
-    contained = (clip.path for clip in samples.clips if states_rate(clip.path))
-    note_clips(unknown_rates(contained), RATE_NOTE)
+    _note_rates(clip.path for clip in samples.clips if states_rate(clip.path))
     _require_classes(classes, clips.clips, samples.clips, errors=unreadable)
     thumbnails = read_thumbnails(samples, settings.data, settings.training.features)
     images = {clip.path: image for clip, image in zip(samples.clips, thumbnails, strict=True)}
-    split = plan_joined_split(clips, images, split, model=name, seed=seed)
+    split = plan_joined_split(clips, images, split, model=name, seed=settings.training.seed)
     for item in overview(clips.with_recordings(split.clips), split, settings.training.nothing):
         note(item)
-    skipped = (*clips.left_out, *unreadable)
     record = RunRecord(
         root_of(clips.path),
         classes,
         settings,
         split=split,
-        skipped=skipped,
+        skipped=(*clips.left_out, *unreadable),
         requested=clips.requested,
         notes=tuple(clips.notes),
         background=tuple(background),
@@ -113,6 +106,18 @@ def new_run(
     record.write(run)
     scenes = write_scenes(run, [images[clip.path] for clip in split.clips])
     return PreparedRun(run, record, net, samples=samples, scenes=scenes)
+
+
+def _require_times(clips: ClipSet, name: str) -> None:
+    """Raise an error if a model cannot be fitted to the times of these clips."""
+    finds_states = fitter_of(find_recipe(name)).fits_recordings
+    if clips.requested.when == "states" and not finds_states:
+        raise ValueError(f"{name} tells no states; leave out --when states")
+    clips.require_apart(finds_states=finds_states)
+
+
+def _note_rates(paths: Iterable[Path]) -> None:
+    note_clips(unknown_rates(paths), RATE_NOTE)
 
 
 def resumed_run(run: Path, folder: Path, strict: bool = False) -> PreparedRun:

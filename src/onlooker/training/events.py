@@ -40,7 +40,7 @@ from onlooker.models.windows import interpolated
 from onlooker.stream.segmenters import WindowSegmenter
 from onlooker.training.background import Background, remembered
 from onlooker.training.eyes import LayerChoice, heads_of_eyes
-from onlooker.training.fitter import SegmentLayer
+from onlooker.training.fitter import SegmentLayer, answered
 from onlooker.training.footage import (
     Footage,
     Pause,
@@ -231,13 +231,14 @@ class _EventFit(NamedTuple):
         """The true events, and the events that are found by the layer of classes."""
         scores = expit(played.event - self.penalty)[..., None] * played.classes[self.class_layer]
         times = (np.arange(len(scores)) / self.rate).tolist()
-        found = WindowSegmenter(self.decision, self.lengths, min_score).find(times, scores)
+        segmenter = WindowSegmenter(self.decision, self.lengths, min_score)
         true = [
             Segment(self.decision.classes[label], start / self.rate, end / self.rate)
             for start, end, label, _ in played.events.tolist()
         ]
-        seconds = len(scores) / self.rate
-        return Timeline(true, seconds), Timeline(found, seconds)
+        return answered(
+            segmenter, Timeline(true, len(scores) / self.rate), times=times, rows=scores
+        )
 
 
 @one_thread

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from onlooker.base.config import FitConfig, Settings
 from onlooker.base.decision import Decision
@@ -11,8 +11,10 @@ from onlooker.base.records import Curves, Evaluation
 from onlooker.data.clips import ClipFrames
 from onlooker.data.split import Split
 from onlooker.measure.figures import CrossValidationFigures, HeldOutStates, TriedCandidate
+from onlooker.measure.timeline import Pair, Timeline
 from onlooker.models.heads import Head
 from onlooker.models.video_model import VideoModel
+from onlooker.stream.segmenters.segmenter import Floats, Segmenter
 from onlooker.training.times import TimesPlan
 
 if TYPE_CHECKING:
@@ -88,6 +90,15 @@ class SegmentLayer(NamedTuple):
     decision: Decision
     table: tuple[TriedCandidate, ...]
     held_out: HeldOutStates | None = None
+
+
+def answered(
+    segmenter: Segmenter[Any], true: Timeline, *, times: Sequence[float], rows: Floats
+) -> Pair:
+    """What is true of footage that a layer was not fitted to, and what the segmenter answers, with
+    the arguments of `Segmenter.find`.
+    """
+    return true, Timeline(segmenter.find(times, rows), true.seconds)
 
 
 class Fitter(Protocol):

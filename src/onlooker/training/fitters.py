@@ -15,7 +15,7 @@ from onlooker.base.config import (
     Settings,
     TrainConfig,
 )
-from onlooker.base.settings import field_of, refuse, suggestion
+from onlooker.base.settings import field_of, refuse, register, suggestion
 from onlooker.models.encoders import encoder_terms, has_weights, load_packages
 from onlooker.models.encoders.lite0 import LITE0, LITE0_SIZE
 from onlooker.models.registry import Recipe, find_recipe
@@ -40,8 +40,6 @@ def register_fitter(name: str, fitter: Fitter) -> None:
         ValueError: another fitter has this name; or it has a setting whose name is taken by the
             model, its data or the clips.
     """
-    if type(FITTERS.get(name, fitter)) is not type(fitter):
-        raise ValueError(f"a fitter {name!r} is registered already; choose another name")
     own = {option.name for option in fields(fitter.settings)}
     taken = {
         option.name for kind in (ModelConfig, DataConfig, SetConfig) for option in fields(kind)
@@ -50,7 +48,7 @@ def register_fitter(name: str, fitter: Fitter) -> None:
         raise ValueError(
             f"{clash[0]} of the fitter {name!r} is a setting of the model or its clips; choose another name"
         )
-    FITTERS[name] = fitter
+    register(FITTERS, name, fitter, kind="a fitter", owner=type)
 
 
 def joined_settings() -> type[FitConfig]:

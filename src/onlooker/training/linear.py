@@ -331,23 +331,35 @@ def statistics_of(
         x[positions.numpy()] = values[:, -1]
         y[positions.numpy()] = targets
         if copies and frames.dtype == torch.uint8:
-            copied = (
-                encode_samples(net, copy, data, at_once=_FRAME_BATCH)
-                for copy in _altered(frames, positions, recropped, channels=data.channels)
-            )
-            altered.append(torch.stack([net.statistics(copy)[:, -1].cpu() for copy in copied]))
-        early = values[:, torch.arange(net.window - 1).clamp_max(values.shape[1] - 1)].double()
-        sums += torch.stack([early.sum(0), early.square().sum(0)])
+            made = _altered(frames, positions, recropped, channels=data.channels)
+            altered.append(torch.stack([_at_last(net, copy, data) for copy in made]))
+        sums += _early_sums(values, net.window)
     _check_clips(x, y)
-    mean, square = sums / len(x)
     return ClipStatistics(
         x,
         y,
         np.asarray(groups),
         num_classes=net.num_classes,
         copies=tuple(torch.cat(altered, 1).numpy()) if altered else (),
-        early=(mean.numpy(), (square - mean.square()).clamp_min(0).sqrt().numpy()),
+        early=_mean_and_deviation(sums, len(x)),
     ), features_by_clip
+
+
+def _at_last(net: LinearClassifier, frames: Tensor, data: DataConfig) -> Tensor:
+    """The statistics `B M` after the last of some frames `B T H W C`."""
+    return net.statistics(encode_samples(net, frames, data, at_once=_FRAME_BATCH))[:, -1].cpu()
+
+
+def _early_sums(values: Tensor, window: int) -> Tensor:
+    """Sums over clips of statistics `B T M` after 1 to W - 1 frames, and of their squares."""
+    early = values[:, torch.arange(window - 1).clamp_max(values.shape[1] - 1)].double()
+    return torch.stack([early.sum(0), early.square().sum(0)])
+
+
+def _mean_and_deviation(sums: Tensor, count: int) -> tuple[Floats, Floats]:
+    """Mean and standard deviation, from sums of so many values and of their squares, `2 …`."""
+    mean, square = sums / count
+    return mean.numpy(), (square - mean.square()).clamp_min(0).sqrt().numpy()
 
 
 def _altered(

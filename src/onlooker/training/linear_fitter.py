@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from onlooker.base.config import FitConfig
+from onlooker.base.config import DataConfig, FitConfig
 from onlooker.base.decision import Decision
 from onlooker.base.progress import note
 from onlooker.base.records import ClipError, Evaluation
@@ -24,6 +24,7 @@ from onlooker.measure.events import choose_threshold, threshold_text
 from onlooker.measure.figures import CrossValidationFigures, Leakage
 from onlooker.measure.metrics import labels_to_check, measure
 from onlooker.models.everyday import Everyday
+from onlooker.models.heads import STATES_BY
 from onlooker.models.linear import LinearClassifier
 from onlooker.training.background import Background, background_of
 from onlooker.training.encoders import EncodedClips, choose_views, encode
@@ -35,7 +36,7 @@ from onlooker.training.eyes import (
     eye_vectors,
     fit_eyes,
 )
-from onlooker.training.fitter import FitContext, Fitted, Fitter
+from onlooker.training.fitter import FitContext, Fitted, Fitter, SegmentLayer
 from onlooker.training.footage import Footage
 from onlooker.training.linear import ClipStatistics
 from onlooker.training.search import summary
@@ -69,51 +70,37 @@ class LinearFitter(Fitter):
     fits_recordings = True
 
     def fit(self, samples: ClipFrames, split: Split, context: FitContext) -> Fitted:
-        clips = samples.subset((*split.training, *split.validation))
-        times = context.times
-        eyes = context.settings.data.eyes  # maybe auto, which the settings of the encoder are not
-        settings = context.settings.with_defaults
-        encoder = choose_views(encode(clips, replace(context, settings=settings)), eyes=eyes)
-        seen = {
-            name: eye_vectors(partial(encoder.samples.features, name), len(clips))
-            for name in encoder.samples.eyes
-        }
-        layer_eyes = context.settings.data.layer_eyes
-        encoder = encoder.with_clips(eyes=seen, requested=layer_eyes)
+        encoder = _encoded(samples.subset((*split.training, *split.validation)), context)
         net = cast(LinearClassifier, encoder.context.model)
-        choice, decision = _fit_clips(net, encoder, is_stream=not times.recordings)
-        notes = {"times": times.why} if times.why else {}
+        stream_clips, longest = _stream_clips(encoder)
+        choice, decision = _fit_classes(
+            net, encoder.clips, replace(encoder.context.decision, clip_seconds=longest)
+        )
         data = encoder.context.settings.data
-        still = None
-        if data.views == ("pictures",):  # a crop does not stay where it is
-            targets = np.array(encoder.samples.targets)
-            still = still_evidence(net, encoder.features, targets)
-        if still is not None:
-            net.set_heads({"static_scene": still})
+        notes = {"times": context.times.why} if context.times.why else {}
+        if data.views == ("pictures",) and _set_still_evidence(net, encoder):
             notes["where"] = _STILL_TEXT
-        table = [*encoder.table, *choice.table]
         data = data.with_eyes(data.views, choice.candidate.eyes)
-        states = None
-        if times.recordings:
-            states = fit_states(net, times.recordings, decision, data=data, eyes=layer_eyes)
-            net.set_heads(states.heads, states.lengths)
-            decision = states.decision
-            table += states.table
-            if len(states.heads) > 1:
+        layer = _segment_layer(
+            net, encoder, choice, decision=decision, stream_clips=stream_clips, data=data
+        )
+        table = [*encoder.table, *choice.table]
+        held_out = None
+        if layer is not None:
+            net.set_heads(layer.heads, layer.lengths)
+            decision = layer.decision
+            table += layer.table
+            held_out = layer.held_out
+            if any(name.startswith(STATES_BY) for name in layer.heads):
                 data = data.with_eyes(data.views, "both")
         note(f"chosen: {summary(table)}")
-        figures = CrossValidationFigures(
-            chosen=summary(table),
-            tried=table,
-            states=states and states.held_out,
-        )
-        if figures.states:
-            notes["when"] = f"states: {figures.states.sentence}"
+        if held_out is not None:
+            notes["when"] = f"states: {held_out.sentence}"
         fitted = Fitted(
             net,
             decision,
             encoder.context.settings._replace(data=data),
-            figures=figures,
+            figures=CrossValidationFigures(chosen=summary(table), tried=table, states=held_out),
             notes=notes,
         )
         return _with_test(
@@ -121,22 +108,53 @@ class LinearFitter(Fitter):
         )
 
 
-def _fit_clips(
-    net: LinearClassifier, encoder: EncodedClips, *, is_stream: bool
-) -> tuple[LayerChoice, Decision]:
-    """The layers of classes and, if the model is for streams of events, of events."""
+def _encoded(clips: ClipFrames, context: FitContext) -> EncodedClips:
+    """The clips by the views that were chosen, and what the other eyes see in them."""
+    eyes = context.settings.data.eyes  # maybe auto, which the settings of the encoder are not
+    settings = context.settings.with_defaults
+    encoder = choose_views(encode(clips, replace(context, settings=settings)), eyes=eyes)
+    seen = {
+        name: eye_vectors(partial(encoder.samples.features, name), len(clips))
+        for name in encoder.samples.eyes
+    }
+    return encoder.with_clips(eyes=seen, requested=context.settings.data.layer_eyes)
+
+
+def _set_still_evidence(net: LinearClassifier, encoder: EncodedClips) -> bool:
+    """Set the head of what stands in the frame; whether classes differ by that."""
+    still = still_evidence(net, encoder.features, np.array(encoder.samples.targets))
+    if still is not None:
+        net.set_heads({"static_scene": still})
+    return still is not None
+
+
+def _segment_layer(
+    net: LinearClassifier,
+    encoder: EncodedClips,
+    choice: LayerChoice,
+    *,
+    decision: Decision,
+    stream_clips: Mapping[int, Footage],
+    data: DataConfig,
+) -> SegmentLayer | None:
+    """The layer of states of recordings, or of events; None if there is nothing to fit it to.
+
+    `data`: with the eyes of clips.
+    """
     context = encoder.context
-    rate = context.decision.frame_rate or RATE
-    stream_clips, seconds = _stream_clips(encoder.samples, encoder.features, rate)
+    if context.times.recordings:
+        eyes = encoder.clips.requested
+        return fit_states(net, context.times.recordings, decision, data=data, eyes=eyes)
     background = None
     if context.background:
-        data = context.settings.data
-        background = background_of(context.background, net, data, rate=rate)
-    return fit_layers(
+        rate = decision.frame_rate or RATE
+        background = background_of(context.background, net, context.settings.data, rate=rate)
+    return fit_events(
         net,
         encoder.clips,
-        replace(context.decision, clip_seconds=seconds),
-        stream_clips=stream_clips if is_stream else {},
+        choice,
+        stream_clips=stream_clips,
+        decision=decision,
         background=background,
     )
 
@@ -201,8 +219,7 @@ def fit_layers(
         What was chosen; and the decision, with its temperature, the curve of events, and which
         clips are usual.
     """
-    choice = choose_eyes(clips)
-    fit_eyes(model, clips, choice)
+    choice, decision = _fit_classes(model, clips, decision)
     layer = fit_events(
         model,
         clips,
@@ -211,19 +228,29 @@ def fit_layers(
         decision=decision,
         background=background,
     )
-    if layer is not None:
-        model.set_heads(layer.heads, layer.lengths)
+    if layer is None:
+        return choice, decision
+    model.set_heads(layer.heads, layer.lengths)
+    return choice, layer.decision
+
+
+def _fit_classes(
+    model: LinearClassifier, clips: ClipStatistics, decision: Decision
+) -> tuple[LayerChoice, Decision]:
+    """Choose, fit and set the layers of classes; and the decision, with their temperature and which
+    clips are usual.
+    """
+    choice = choose_eyes(clips)
+    fit_eyes(model, clips, choice)
     usual = usual_distance(clips, choice.candidate)
     for eye in model.eyes:
         factor = Spread.of(clips.eyes[eye].x).factor(usual, usual_seen(clips, eye))
         model.head.set_factors(eye, factor=factor)
     usual = _with_everyday(model, clips, usual)
     counts = np.bincount(clips.y, minlength=clips.num_classes)
-    table = choice.table if layer is None else (*choice.table, *layer.table)
-    return replace(choice, table=table), replace(
+    return choice, replace(
         decision,
         temperature=choice.temperature,
-        curve=layer and layer.decision.curve,
         novelty_limit=usual,
         class_shares=() if choice.candidate.balanced else (counts / counts.sum()).tolist(),
     )
@@ -232,20 +259,19 @@ def fit_layers(
 def _with_everyday(
     model: LinearClassifier, clips: ClipStatistics, usual: float | None
 ) -> float | None:
-    """Compare a model's clips and windows with everyday pictures, if its encoder has seen any; the
-    novelty limit of clips.
+    """Compare a model's clips with everyday pictures, if its encoder has seen any; the novelty limit
+    of clips.
 
     `usual`: their limit by pictures; None: unknown.
     """
     everyday = Everyday.of(cast(nn.Module, model.encoder))
     if everyday is None:
         return usual
-    ratio = everyday_ratio(clips, everyday)
-    limit = _NO_LIMIT if usual is None else usual
-    window_limit = model.window_novelty_limit or 0.0
-    known = everyday.with_clips(everyday_means(clips.subset(clips.sampled()), everyday))
-    model.set_everyday(known, limit / ratio, window_limit / ratio)
-    return limit
+    novelty_limit = _NO_LIMIT if usual is None else usual
+    means = everyday_means(clips.subset(clips.sampled()), everyday)
+    limit = everyday_ratio(clips, everyday)
+    model.set_everyday(everyday.with_clips(means, limit), novelty_limit)
+    return novelty_limit
 
 
 def _tested(
@@ -303,16 +329,13 @@ def _leakage(
     return {"scenes" if shows_scenes(listed) else "copies": leakage}
 
 
-def _stream_clips(
-    samples: ClipFrames, features: Mapping[int, Tensor], rate: float
-) -> tuple[dict[int, Footage], float]:
-    """The clips of streams by their positions, and the seconds of the longest of all clips: all were counted as clips,
-    so it is one for `predict`.
-
-    Args:
-        features: of the clips of streams by their positions, `T D h w`.
-        rate: frames per second of streams.
+def _stream_clips(encoder: EncodedClips) -> tuple[dict[int, Footage], float]:
+    """The clips of streams by their positions, at the frame rate of streams; and the seconds of the
+    longest of all clips: all were counted as clips, so it is one for `predict`.
     """
+    samples = encoder.samples
+    features = encoder.features
+    rate = encoder.context.decision.frame_rate or RATE
     stream_clips = dict[int, Footage]()
     longest = 0.0
     for position in [*features, *(i for i in range(len(samples)) if i not in features)]:

@@ -34,14 +34,14 @@ from onlooker.data.tiers import tiers_of
 from onlooker.localization.crop import RECROPPED, CropMemory, jittered, next_crop
 from onlooker.measure.events import alarm_curve
 from onlooker.measure.figures import HeldOutStates, TriedCandidate, saved_pairs
-from onlooker.measure.states import UNKNOWN, Tier, bouts_of, known_labels, tier_figures
+from onlooker.measure.states import UNKNOWN, Tier, bouts_of, tier_figures
 from onlooker.measure.timeline import Pair, Timeline
 from onlooker.models.heads import STATES_BY, Head
 from onlooker.models.linear import ORDERED, UNORDERED, LinearClassifier
 from onlooker.models.motion_memory import rounded_motion, window_sums
-from onlooker.stream.segmenters.semi_markov import Decoder, window_offsets
+from onlooker.stream.segmenters.semi_markov import SemiMarkovSegmenter, window_offsets
 from onlooker.stream.sources import ON_TIME, slot_of
-from onlooker.training.fitter import SegmentLayer
+from onlooker.training.fitter import SegmentLayer, answered
 from onlooker.training.footage import window_statistics, with_past
 from onlooker.training.forward import encode_samples
 from onlooker.training.linear import one_thread
@@ -88,34 +88,15 @@ _PRIOR_BOUTS = 3  # bouts of all classes that the spread of a class counts with
 _DEFAULT_SECONDS = 2.0  # of a class without bouts
 
 
-class _Tier(NamedTuple):
-    """A tier of states in training: the classes of its outputs, -1 for none, and the output of time
-    without labels, `UNKNOWN` if that has none.
-    """
-
-    classes: list[int]
-    gap: int
-
-    def labels(self, recording: Recording, times: Floats, classes: Sequence[str]) -> Ints:
-        """The output of each frame, `T`; `UNKNOWN` where it is not known."""
-        names = [classes[k] for k in self.classes if k >= 0]
-        timeline = Timeline(recording.labels, recording.end, recording.unknown)
-        outputs = known_labels(timeline, names, times.tolist())
-        return np.where(outputs == len(names), self.gap, outputs)
-
-
-def _tiers(recordings: Sequence[Recording], decision: Decision) -> list[_Tier]:
-    groups = tiers_of(recordings, decision.classes, nothing=decision.nothing_class)
+def _tiers(recordings: Sequence[Recording], decision: Decision) -> list[Tier]:
     nothing = decision.nothing_class
+    groups = tiers_of(recordings, decision.classes, nothing=nothing)
     has_gaps = covered_share(recordings, decision.nothing_name) < 1 - _GAPS
-    tiers = list[_Tier]()
+    tiers = list[Tier]()
     for group in groups:
-        if nothing in group:
-            tiers.append(_Tier(group, group.index(nothing)))
-        elif has_gaps or len(groups) > 1:
-            tiers.append(_Tier([*group, -1], len(group)))
-        else:
-            tiers.append(_Tier(group, UNKNOWN))
+        if nothing not in group and (has_gaps or len(groups) > 1):
+            group.append(-1)
+        tiers.append(Tier.of(group, decision))
     return tiers
 
 
@@ -194,11 +175,8 @@ def fit_states(
     """
     lengths, rate = _lengths(net, recordings, decision)
     tiers = _tiers(recordings, decision)
-    classes = decision.classes
     eyes = eyes or data.layer_eyes
-    frames = _read(
-        net, recordings, tiers, classes=classes, data=data, eyes=eyes, lengths=lengths, rate=rate
-    )
+    frames = _read(net, recordings, tiers, data=data, eyes=eyes, lengths=lengths, rate=rate)
     groups = [recording.group for recording in recordings]
     tests = _StateTests(
         net, frames, tiers, groups=groups, decision=decision, lengths=lengths, rate=rate
@@ -267,11 +245,10 @@ def _fit_tier(tests: "_StateTests", number: int, logs: Sequence[Floats]) -> _Fit
     recording.
     """
     tier = tests.tiers[number]
-    names = [name for name in tests.names(tier) if name is not None]
     answers = _answers(tests, number, logs)
 
     def figures(pairs: Sequence[Pair]) -> dict[str, Any]:
-        return tier_figures([Tier(names, tier.gap != UNKNOWN)], pairs, rate=tests.rate)[0]
+        return tier_figures([tier], pairs, rate=tests.rate)[0]
 
     def test(weight: float) -> Trial:
         losses = [1 - _quality(figures([pair])) for pair in answers(weight)]
@@ -281,13 +258,12 @@ def _fit_tier(tests: "_StateTests", number: int, logs: Sequence[Floats]) -> _Fit
     weight, table = search(f"weight of the decoder{suffix}", _WEIGHTS, test, name="{:g}".format)
     threshold = 0.0 if tier.gap == UNKNOWN else _threshold(answers(weight))
     pairs = answers(weight, threshold)
-    accuracy, segmental_f1 = (figures(pairs)[name] for name in ("accuracy", "segmental_f1"))
-    text = (
-        f"{f'{some_of(names)}: ' if len(tests.tiers) > 1 else ''}"
-        f"{100 * accuracy:.0f} % of the time right, F1@50 {segmental_f1['50']:.0f}"
-    )
-    medians, spreads = tests.durations(number, range(len(tests.recordings)))
-    fitted = TierStates(tier.classes, medians, spreads, weight=weight, threshold=threshold)
+    names = f"{some_of(tier.states)}: " if len(tests.tiers) > 1 else ""
+    tested = figures(pairs)
+    segmental_f1 = tested["segmental_f1"]["50"]
+    text = f"{names}{100 * tested['accuracy']:.0f} % of the time right, F1@50 {segmental_f1:.0f}"
+    rows = range(len(tests.recordings))
+    fitted = tests.states(number, rows, weight=weight, threshold=threshold)
     return _FittedTier(fitted, pairs, text, table=table)
 
 
@@ -303,20 +279,18 @@ def _answers(
     recording. Durations are from recordings in other folds.
     """
     truth = [tests.truth(i, number) for i in range(len(logs))]
-    names = tests.names(tests.tiers[number])
 
     @cache
     def decode(weight: float, threshold: float = 0.0) -> list[Pair]:
         pairs: list[Pair] = [*zip(truth, truth, strict=True)]
         for test in tests.folds:
             others = np.setdiff1d(np.arange(len(logs)), test)
-            medians, spreads = tests.durations(number, others)
-            decoder = Decoder(
-                names, medians, spreads, weight=weight, rate=tests.rate, threshold=threshold
-            )
+            states = tests.states(number, others, weight=weight, threshold=threshold)
+            decision = replace(tests.decision, states=(states,))
+            segmenter = SemiMarkovSegmenter(decision, tests.lengths, tests.rate)
             for i in test.tolist():
-                bouts = decoder.decode(tests.recordings[i].times.tolist(), np.exp(logs[i]))
-                pairs[i] = truth[i], Timeline(bouts, truth[i].seconds)
+                times = tests.recordings[i].times.tolist()
+                pairs[i] = answered(segmenter, truth[i], times=times, rows=np.exp(logs[i]))
         return pairs
 
     return decode
@@ -415,9 +389,8 @@ def slots(times: Floats, rate: float, hold: int) -> tuple[Ints, Floats]:
 def _read(
     net: LinearClassifier,
     recordings: Sequence[Recording],
-    tiers: Sequence[_Tier],
+    tiers: Sequence[Tier],
     *,
-    classes: Sequence[str],
     data: DataConfig,
     eyes: LayerEyes,
     lengths: Sequence[int],
@@ -435,10 +408,11 @@ def _read(
         indices = indices[:count]
         offsets = window_offsets(lengths, rate)
         features = _features(net, reader, indices, data=data)
+        timeline = Timeline(recording.labels, recording.end, recording.unknown)
         frames = _Frames(
             times[:count],
             _statistics(net, features, lengths, delay=max(offsets)),
-            [tier.labels(recording, times[:count], classes) for tier in tiers],
+            [tier.labels(timeline, times[:count].tolist()) for tier in tiers],
             samples=np.zeros(0, np.int64),
             unknown=recording.unknown,
         )
@@ -633,7 +607,7 @@ class _StateTests:
         self,
         net: LinearClassifier,
         recordings: Sequence["_Frames"],
-        tiers: Sequence[_Tier],
+        tiers: Sequence[Tier],
         *,
         groups: Sequence[str],
         decision: Decision,
@@ -721,28 +695,27 @@ class _StateTests:
         weight = rows @ space.basis.T / space.scale
         return factor * weight, factor * (bias - weight @ space.center)
 
-    def names(self, tier: _Tier) -> list[str | None]:
-        """The name of each output of a tier; None: no state."""
-        no_state = (-1, self.decision.nothing_class)
-        return [None if k in no_state else self.decision.classes[k] for k in tier.classes]
-
     def truth(self, i: int, number: int) -> Timeline:
         """The labeled bouts of a recording in a tier."""
         recording = self.recordings[i]
-        names = self.names(self.tiers[number])
+        tier = self.tiers[number]
         end = float(recording.times[-1]) + 1 / self.rate
         bounds = [*recording.times.tolist(), end]
         bouts = [
-            Segment(name, bounds[begin], bounds[after])
+            Segment(tier.names[output], bounds[begin], bounds[after])
             for begin, after, output in bouts_of(recording.labels[number])
-            if (name := names[output]) is not None
+            if output != tier.gap
         ]
         return Timeline(bouts, end, recording.unknown)
 
-    def durations(self, number: int, rows: Iterable[int]) -> tuple[list[float], list[float]]:
-        """`durations` of the outputs of a tier in some recordings."""
+    def states(
+        self, number: int, rows: Iterable[int], *, weight: float, threshold: float
+    ) -> TierStates:
+        """How a tier is decoded, with the durations of its bouts in some recordings."""
+        classes = self.tiers[number].classes
         labels = [self.recordings[i].labels[number] for i in rows]
-        return durations(labels, len(self.tiers[number].classes), rate=self.rate)
+        medians, spreads = durations(labels, len(classes), rate=self.rate)
+        return TierStates(classes, medians, spreads, weight=weight, threshold=threshold)
 
     def _space(self, source: _WindowSet | str) -> _Space:
         """The space of pictures with these windows, or of another eye."""
