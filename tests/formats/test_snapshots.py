@@ -196,25 +196,33 @@ def test_only_files_that_were_written_here_are_removed_the_oldest_first(tmp_path
 def test_a_full_disk_is_one_error_and_events_are_sent_without_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(path: Path, content: bytes) -> None:
+    def full(path: Path, frames: object) -> None:
         raise DiskFullError(f"{path}: no space left")
 
     lost = list[ClipError]()
     got = list[Event]()
     writer = opened(tmp_path, got, lost=lost.append)
+
+    def add(number: int) -> None:
+        for phase in ("begin", "end"):
+            event = replace(EVENT, id=f"{number:032x}", start=0.0, end=0.5, phase=phase)
+            writer.add(step(number / 10, event))
+        writer._executor.submit(lambda: None).result()
+
     with monkeypatch.context() as patched:
-        patched.setattr(snapshots, "write_bytes", full)
-        for each in begin_and_end():
-            writer.add(each)
-        wait = writer._executor.submit(lambda: None)
-        wait.result()
-    (error,) = map(str, lost)
-    assert error.startswith(f"{tmp_path}: pictures and clips of events cannot be written")
-    assert [(event.snapshot, event.clip) for event in got] == [("", "")] * 2
-    other = replace(EVENT, id="f" * 32, phase="begin")
-    writer.add(step(6.0, other))
+        patched.setattr(snapshots, "_write_clip", full)  # there is still room for pictures
+        for number in range(3):
+            add(number)
+        assert [bool(event.clip) for event in got] == [False] * 6
+        (error,) = map(str, lost)
+        assert error.startswith(f"{tmp_path}: pictures and clips of events cannot be written")
+    add(3)
+    assert got[-1].clip, "there is space again"
+    monkeypatch.setattr(snapshots, "_write_clip", full)
+    add(4)
     writer.close()
-    assert got[2].snapshot, "there is space again"
+    assert len(lost) == 2
+    assert len(got) == 10
 
 
 def test_live_frames_never_wait_for_files(

@@ -6,8 +6,6 @@ from onlooker.base.config import StreamConfig, names_of
 from onlooker.base.records import Event
 from onlooker.base.settings import suggestion
 
-__all__ = ["AlertRules"]
-
 
 class AlertRules:
     """Decides on each event when it begins; its end or its withdrawal follows if its begin was sent.

@@ -26,8 +26,6 @@ from onlooker.storage import is_address, is_stored
 from onlooker.video.resize import Pixels, shrink
 from onlooker.video.write import FAST, VideoWriter
 
-__all__ = ["Snapshots"]
-
 _SIDE = 540  # pixels of the shorter side of a frame that is kept, at most
 _RATE = 15.0  # frames per second that are kept, at most
 _SECONDS = 30.0  # of a stream
@@ -146,7 +144,8 @@ class Snapshots:
         try:
             if frames is not None and time.monotonic() < self._until:
                 event = self._written(event, frames)
-                self._has_failed = False
+                if event.clip:  # a picture may still have room where a clip has none
+                    self._has_failed = False
         except Exception as error:  # of whatever kind: the event is sent, and later ones
             if not self._has_failed:
                 self._has_failed = True
@@ -221,9 +220,9 @@ class _Recent:
         frame = _Frame(
             step.time,
             taken,
-            _encoded(shrink(step.pixels, _SIDE)),
-            step.pixels.shape[:2],
-            step.box.corners if step.box else None,
+            jpeg=_encoded(shrink(step.pixels, _SIDE)),
+            size=step.pixels.shape[:2],
+            box=step.box.corners if step.box else None,
         )
         frames.append(frame)
         self._bytes += len(frame.jpeg)
