@@ -646,8 +646,8 @@ class Prediction(Scored):
     def pauses_text(self) -> str:
         """When nothing was shown, in words; of many pauses, the first ones."""
         spans = [f"{start:.1f} to {end:.1f}" for start, end in self.pauses[:_MANY_PAUSES]]
-        more = [f"{len(self.pauses)} in all"] if len(self.pauses) > _MANY_PAUSES else []
-        return f"{NO_PICTURE}: {', '.join([*spans, *more])} s"
+        more = len(self.pauses) - len(spans)
+        return f"{NO_PICTURE}: {', '.join(spans)} s{f', and {more} times more' if more else ''}"
 
     @property
     def actors(self) -> tuple[Tube, ...]:
