@@ -388,7 +388,7 @@ class StreamConfig(Config):
     )
     alert_pause: float = setting(
         0.0,
-        "Seconds of a source from the start of an event that is sent to the next one of its class.",
+        "Seconds after the start of an event that was sent in which no other of its class and source is sent.",
         ALERTS,
         minimum=0,
     )
