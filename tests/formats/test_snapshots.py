@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from threading import Event as Signal
+from threading import Timer
 from typing import Any
 
 import cv2
@@ -196,7 +197,7 @@ def test_only_files_that_were_written_here_are_removed_the_oldest_first(tmp_path
 def test_a_full_disk_is_one_error_and_events_are_sent_without_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(path: Path, frames: object) -> None:
+    def full(path: Path, *_: object, **__: object) -> None:
         raise DiskFullError(f"{path}: no space left")
 
     lost = list[ClipError]()
@@ -210,19 +211,51 @@ def test_a_full_disk_is_one_error_and_events_are_sent_without_files(
         writer._executor.submit(lambda: None).result()
 
     with monkeypatch.context() as patched:
-        patched.setattr(snapshots, "_write_clip", full)  # there is still room for pictures
+        patched.setattr(snapshots, "VideoWriter", full)  # there is still room for pictures
         for number in range(3):
             add(number)
         assert [bool(event.clip) for event in got] == [False] * 6
+        assert all(event.snapshot for event in got)
         (error,) = map(str, lost)
         assert error.startswith(f"{tmp_path}: pictures and clips of events cannot be written")
     add(3)
     assert got[-1].clip, "there is space again"
-    monkeypatch.setattr(snapshots, "_write_clip", full)
+    monkeypatch.setattr(snapshots, "VideoWriter", full)
     add(4)
     writer.close()
     assert len(lost) == 2
     assert len(got) == 10
+
+
+def test_a_program_that_ends_writes_no_clips_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writing = Signal()
+    ending = Signal()
+
+    class Slow(snapshots.VideoWriter):
+        def add(self, frame: object, seconds: float | None = None) -> None:
+            writing.set()
+            assert ending.wait(60)
+
+    monkeypatch.setattr(snapshots, "VideoWriter", Slow)
+    got = list[Event]()
+    lost = list[ClipError]()
+    writer = opened(tmp_path, got, lost=lost.append)
+    for each in begin_and_end():
+        writer.add(each)
+    writer.add(step(7.0, replace(EVENT, id="f" * 32, phase="begin")))
+    writing.wait(60)
+    Timer(0.2, ending.set).start()
+    writer.close(0.1)
+    assert [(bool(event.snapshot), bool(event.clip)) for event in got] == [
+        (True, False),
+        (True, False),
+        (False, False),
+    ]
+    assert [path.suffix for path in tmp_path.iterdir()] == [".jpg"], "and nothing incomplete"
+    (error,) = map(str, lost)
+    assert "cannot be written (the program ends)" in error
 
 
 def test_live_frames_never_wait_for_files(

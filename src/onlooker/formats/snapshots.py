@@ -6,7 +6,7 @@ import math
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -141,10 +141,12 @@ class Snapshots:
         Args:
             frames: of its stream up to now; None: nothing is written.
         """
+        latest = event
         try:
             if frames is not None and time.monotonic() < self._until:
-                event = self._written(event, frames)
-                if event.clip:  # a picture may still have room where a clip has none
+                for with_file in self._written(event, frames):
+                    latest = with_file
+                if latest.clip:  # a picture may still have room where a clip has none
                     self._has_failed = False
         except Exception as error:  # of whatever kind: the event is sent, and later ones
             if not self._has_failed:
@@ -159,18 +161,18 @@ class Snapshots:
             if event.phase != "begin":
                 self._best.pop(event.id, None)
                 self._names.pop(event.id, None)
-            self._pass_on([event])
+            self._pass_on([latest])
             if frames is not None:
                 self._slots.release()
 
-    def _written(self, event: Event, frames: tuple[_Frame, ...]) -> Event:
-        """The event with the names of its files, which are written now."""
+    def _written(self, event: Event, frames: tuple[_Frame, ...]) -> Iterator[Event]:
+        """The event, with the name of each file as soon as it is written."""
         name = self._names.setdefault(event.id, _name(event))
         picture = self._folder / f"{name}.jpg"
         clip = self._folder / f"{name}.mp4"
         if event.phase == "withdrawn":
             picture.unlink(missing_ok=True)
-            return event
+            return
         during = [frame for frame in frames if event.start <= frame.time <= event.end]
         if before := self._best.get(event.id):
             during.append(before)
@@ -180,12 +182,17 @@ class Snapshots:
             self._best[event.id] = best
             write_bytes(picture, _encoded(_drawn(best, event)))
             event = replace(event, snapshot=str(picture))
+            yield event
         if event.phase == "end" and frames:
             first = min(frames[-1].time - _CLIP, event.start - _BEFORE)
-            _write_clip(clip, [frame for frame in frames if frame.time >= first])
-            event = replace(event, clip=str(clip))
+            kept = [frame for frame in frames if frame.time >= first]
+            with VideoWriter(clip, _RATE, replace=True, options=_ENCODER) as writer:
+                for frame in kept:
+                    if time.monotonic() > self._until:
+                        raise TimeoutError("the program ends")
+                    writer.add(_pixels(frame), frame.time - kept[0].time)
+            yield replace(event, clip=str(clip))
         self._remove_oldest()
-        return event
 
     def _remove_oldest(self) -> None:
         """Remove files that were written here and are too old, and the oldest of too many."""
@@ -255,10 +262,3 @@ def _drawn(frame: _Frame, event: Event) -> Pixels:
     if frame.box:
         drawn = boxes(drawn, frame.box, color=BOX_COLORS[0], size=frame.size)
     return caption(drawn, (event.label, f"{100 * event.score:.0f} %  {frame.taken}"))
-
-
-def _write_clip(path: Path, frames: Sequence[_Frame]) -> None:
-    begin = frames[0].time
-    with VideoWriter(path, _RATE, replace=True, options=_ENCODER) as writer:
-        for frame in frames:
-            writer.add(_pixels(frame), frame.time - begin)
