@@ -544,7 +544,7 @@ class Recognizer:
         sources = [source] if isinstance(source, int | str | Path | VideoReader) else source
         config = config or StreamConfig()
         streams = self.streams(config.alarms_per_hour, config.rate)
-        if sinks and streams.segmenter is None:
+        if (sinks or config.snapshots) and streams.segmenter is None:
             raise ValueError(
                 "this model finds no events to send; train the default model, `onlooker train CLIPS`"
             )
@@ -560,6 +560,7 @@ class Recognizer:
             steps,
             sinks,
             stream_names(sources),
+            config=config,
             classes=[label for k, label in enumerate(self.classes) if k != nothing],
             on_error=on_error,
             on_reach=report,

@@ -619,6 +619,7 @@ class Broker:
 
     def __init__(self, port: int = 0) -> None:
         self.server = socket.create_server(("127.0.0.1", port))
+        self.connections = list[socket.socket]()
         self.connects = list[bytes]()
         # topic, payload, whether it is retained
         self.got = list[tuple[str, str, bool]]()
@@ -631,7 +632,17 @@ class Broker:
     def _accept(self) -> None:
         with suppress(OSError):  # when it is over
             while True:
-                Thread(target=self._serve, args=self.server.accept()[:1], daemon=True).start()
+                self.connections.append(self.server.accept()[0])
+                Thread(target=self._serve, args=self.connections[-1:], daemon=True).start()
+
+    def stop(self) -> None:
+        """End, and every connection with it."""
+        with suppress(OSError):
+            self.server.shutdown(socket.SHUT_RDWR)  # else a thread accepts one more
+        self.server.close()
+        for connection in self.connections:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
     def _serve(self, connection: socket.socket) -> None:
         with connection, connection.makefile("rb") as file:
@@ -649,7 +660,8 @@ class Broker:
         elif kind >> 4 == 3:  # publish
             end = 2 + struct.unpack(">H", body[:2])[0]
             payload = end + 2 * bool(kind & 6)
-            self.got.append((body[2:end].decode(), body[payload:].decode(), bool(kind & 1)))
+            text = body[payload:].decode("latin1")  # a picture is no text
+            self.got.append((body[2:end].decode(), text, bool(kind & 1)))
             if kind & 6:
                 connection.sendall(b"\x40\x02" + body[end:payload])
 
@@ -779,6 +791,79 @@ def test_watch_has_a_sensor_for_each_class_but_nothing(make_clip: Any) -> None:
         json.loads(text)["name"] for topic, text in broker.retained.items() if "config" in topic
     ]
     assert names == [str(path), f"{path} clap", f"{path} wave"]
+
+
+def test_the_picture_of_an_event_is_an_image_entity_that_changes_before_its_message(
+    tmp_path: Path,
+) -> None:
+    pytest.importorskip("paho.mqtt", reason="needs paho-mqtt")
+    picture = tmp_path / "a.jpg"
+    picture.write_bytes(b"\xff\xd8 a picture")
+    broker = Broker()
+    address = f"mqtt://127.0.0.1:{broker.server.getsockname()[1]}/home"
+    publishers = Publishers([address], print)
+    publishers.open(["rtsp://cam/a"], has_pictures=True)
+    shown = replace(event(0), source="rtsp://cam/a", snapshot=str(picture))
+    gone = replace(shown, id="b", snapshot=str(tmp_path / "gone.jpg"))
+    publishers.add([shown, gone])
+    publishers.close(60)
+    broker.server.close()
+    (image,) = (
+        json.loads(text)
+        for topic, text in broker.retained.items()
+        if topic.startswith("homeassistant/image/")
+    )
+    assert image["availability_topic"] in broker.retained
+    assert "state_topic" not in image
+    topic = image["image_topic"].removesuffix("/image")
+    got = [(place, text) for place, text, _ in broker.got if place.startswith(topic)]
+    events = [(place, "") if place == topic else (place, text) for place, text in got]
+    status = image["availability_topic"]
+    assert events == [
+        (status, "online"),
+        (f"{topic}/image", "\xff\xd8 a picture"),
+        (topic, ""),
+        (topic, ""),
+        (status, "offline"),
+    ]
+    assert json.loads(got[2][1])["snapshot"] == str(picture)
+
+
+def test_what_waits_while_a_broker_is_away_arrives_once_and_in_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("paho.mqtt", reason="needs paho-mqtt")
+    monkeypatch.setattr(publish, "_ANSWER", 0.3)  # after which the lost connection is seen
+    first = Broker()
+    port = first.server.getsockname()[1]
+    lost = list[ClipError]()
+    changes = list[str]()
+    publishers = opened(
+        f"mqtt://127.0.0.1:{port}/home",
+        on_lost=lost.append,
+        on_reach=lambda _, problem: changes.append(problem),
+    )
+    events = [
+        replace(event(number), phase=phase) for number in range(6) for phase in ("begin", "end")
+    ]
+    publishers.add(events[:2])
+    wait_until(lambda: len(messages(first)) == 2)
+    first.stop()
+    publishers.add(events[2:])
+    wait_until(lambda: changes)
+    second = Broker(port)
+    publishers.close(60)
+    second.stop()
+    assert lost == []
+    assert [bool(problem) for problem in changes] == [True, False]
+    expected = [(each.id, each.phase) for each in events]
+    assert messages(first) + messages(second) == expected
+
+
+def messages(broker: Broker) -> list[tuple[str, str]]:
+    """The ids and states of the events that a broker got."""
+    texts = [text for topic, text, _ in broker.got if topic == "home/door"]
+    return [(values["id"], values["state"]) for values in map(json.loads, texts)]
 
 
 NAMES = st.one_of(

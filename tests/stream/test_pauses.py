@@ -3,6 +3,7 @@ and no bout is in both parts, in every container, by `predict` and by `watch`.
 """
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from itertools import pairwise
@@ -24,6 +25,7 @@ from onlooker.base.records import NO_PICTURE, Segment
 from onlooker.measure.timeline import Timeline
 from onlooker.recognizer import Recognizer
 from onlooker.report.plots import ethogram
+from onlooker.stream import sources
 
 RATE = 10
 COUNT = 40
@@ -127,6 +129,23 @@ def test_each_part_is_answered_as_if_it_were_alone(tmp_path: Path, kind: str) ->
     )
 
 
+def test_no_segment_of_a_pipe_spans_time_without_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recognizer = eventful(frame_rate=float(RATE))
+    path = film(tmp_path / "a.ts", events(2), [*range(20), *range(220, 240)])
+    end = os.open(path, os.O_RDONLY)
+    monkeypatch.setattr(sources, "_PIPE", f"pipe:{end}")
+    steps = [*recognizer.watch("-")]
+    os.close(end)
+    found = [event for step in steps for event in step.events]
+    assert any(event.start >= 22 for event in found)
+    for event in found:
+        assert event.end <= 2.3 or event.start >= 21.9
+    (pause,) = (step.pause for step in steps if step.pause)
+    assert pause == pytest.approx((2.1, 22.1), abs=0.21)
+
+
 def test_time_without_a_picture_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -185,6 +204,9 @@ def test_pictures_that_are_far_apart_are_shown_for_a_moment_each(tmp_path: Path)
     budget = {row.label: row.seconds for row in prediction.budget()}
     assert budget[NO_PICTURE] == pytest.approx(39 * (15 - 1 / 5), abs=0.01)
     assert sum(budget.values()) < 600 + 2 * COUNT / 5  # of two tiers
+    said = prediction.pauses_text
+    assert said.startswith("no picture: 0.2 to 15.0, 15.2 to 30.0,")
+    assert said.endswith(" to 75.0 s, and 34 times more")
 
 
 def test_frames_that_a_model_remembers_are_no_pause(tmp_path: Path) -> None:

@@ -178,3 +178,48 @@ def test_a_live_clock_goes_on_as_before_a_wrong_stamp(wrong: float) -> None:
     stamps = [5.0, 5.1, 5.3, wrong, 5.9, 6.0, wrong, 6.31]
     expected = [0.0, 0.1, 0.3, 0.4, 0.9, 1.0, 1.1, 1.31]
     np.testing.assert_allclose([clock(stamp) for stamp in stamps], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("bf", ["0", "2"])
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
+def test_stamps_are_believed_at_any_rate_also_a_variable_one(
+    tmp_path: Path, suffix: str, bf: str
+) -> None:
+    """H.264 of a variable rate states the unit of its times, a thousandth of a second."""
+
+    @quick
+    @given(st.integers(0, 99), st.sampled_from([0.05, 1.0, 15.0, 700.0]), st.booleans())
+    def check(seed: int, gap: float, even: bool) -> None:
+        chance = np.random.default_rng(seed)
+        gaps = [gap] * COUNT if even else chance.uniform(0.04, gap, COUNT)
+        stamps = np.cumsum(np.round(1000 * np.array(gaps))).astype(int)
+        path = tmp_path / f"slow{suffix}"
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("libx264", rate=RATE, options={"bf": bf})
+            stream.width, stream.height = 64, 48
+            stream.pix_fmt = "yuv420p"
+            stream.codec_context.time_base = Fraction(1, 1000)
+            for number, stamp in enumerate(stamps.tolist()):
+                frame = av.VideoFrame.from_ndarray(paint(number))
+                frame.pts = stamp
+                frame.time_base = Fraction(1, 1000)
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+        reader = VideoReader(path)
+        assert not reader.assumes_rate
+        expected = (stamps - stamps[0]) / 1000
+        np.testing.assert_allclose(reader.times, expected, atol=0.002)
+        np.testing.assert_allclose([time for _, time, _ in reader], expected, atol=0.002)
+
+    check()
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_gap_in_a_pipe_is_time_and_in_a_camera_its_clock_that_was_set(recorded: bool) -> None:
+    clock = LiveClock(leap=2)
+    clock.connected(10, recorded=recorded)
+    stamps = [5.0, 5.1, 25.0, 25.1, 25.2, 90_000.0, 25.4, 3.0, 3.1, 3.2]
+    gap = 19.8 if recorded else 0.0  # the first frame after it may be a wrong stamp
+    later = [0.3 + gap, 0.4 + gap, 0.5 + gap, 0.6 + gap, 0.7 + gap, 0.8 + gap, 0.9 + gap]
+    times = [clock(stamp) for stamp in stamps]
+    np.testing.assert_allclose(times, [0.0, 0.1, 0.2, *later], atol=1e-6)

@@ -1,6 +1,7 @@
 """The settings of a run: one dataclass per group of options."""
 
 import csv
+import re
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, NamedTuple
 
@@ -48,6 +49,10 @@ GRADIENT = "Gradient descent"
 AUGMENTATION = "Gradient descent: augmentation of training clips"
 CLIPS = "Clips and splits"
 CONNECTION = "Cameras and live addresses"
+ALERTS = "Pictures of events, and which events are sent"
+_DAY = 24 * 60  # minutes
+_TIME = r"((?:[01]?\d|2[0-3]):[0-5]\d|24:00)"
+_QUIET = re.compile(rf"{_TIME}-{_TIME}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -327,8 +332,8 @@ class Settings(NamedTuple):
 
 @dataclass(frozen=True)
 class StreamConfig(Config):
-    """How frames are read from a camera, an address or a file as they arrive, and when an event is
-    reported.
+    """How frames are read from a camera, an address or a file as they arrive, when an event is
+    reported, and what is kept and sent of it.
     """
 
     rate: float | None = setting(
@@ -368,6 +373,53 @@ class StreamConfig(Config):
         "Accepted false alarms per hour, by the streams of training; it determines the score of reported events.",
         minimum=0,
     )
+    snapshots: str = setting(
+        "",
+        "A folder for a picture and a clip of each event, which its messages name; see --help-all.",
+    )
+    snapshot_days: float = setting(
+        14.0, "Days after which pictures and clips of --snapshots are removed.", ALERTS, above=0
+    )
+    snapshot_gb: float = setting(2.0, "Gigabytes of them; the oldest are removed.", ALERTS, above=0)
+    alert_classes: str = setting(
+        "",
+        "Comma-separated classes whose events are sent to https and mqtt addresses; files have all. Default: all.",
+        ALERTS,
+    )
+    alert_pause: float = setting(
+        0.0,
+        "Seconds after the start of an event that was sent in which no other of its class and source is sent.",
+        ALERTS,
+        minimum=0,
+    )
+    quiet_hours: str = setting(
+        "",
+        "Local time in which no event is sent, such as 22:00-7:00; several with commas.",
+        ALERTS,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.is_quiet(0)
+
+    def is_quiet(self, minute: int) -> bool:
+        """Whether a minute of the day, 0 to 1439, is in the quiet hours."""
+        for text in names_of(self.quiet_hours):
+            parts = _QUIET.fullmatch(text)
+            if parts is None:
+                raise ValueError(
+                    f"quiet_hours is {text!r}, expected times of the day as in 22:00-7:00"
+                )
+            start, end = (_minute(time) for time in parts.groups())
+            if (minute - start) % _DAY < ((end - start) % _DAY or _DAY):
+                return True
+        return False
+
+
+def _minute(time: str) -> int:
+    """The minute of the day of a time such as 22:00."""
+    hours, minutes = time.split(":")
+    return 60 * int(hours) + int(minutes)
 
 
 @dataclass(frozen=True)

@@ -458,6 +458,7 @@ class Event(Segment):
         phase: "begin" while it is ongoing, when `end` is what is known so far; "end"; or "withdrawn"
             of an event that has begun, if a better one was found instead. None: an event among
             `Step.events`, which is over.
+        snapshot, clip: the files of its picture and its video; "": there is none.
     """
 
     source: str | None = None
@@ -465,6 +466,8 @@ class Event(Segment):
     id: str = field(default_factory=lambda: uuid.uuid4().hex, compare=False)
     at: datetime = field(default_factory=lambda: datetime.now(UTC), compare=False)
     phase: Literal["begin", "end", "withdrawn"] | None = None
+    snapshot: str = field(default="", compare=False)
+    clip: str = field(default="", compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON; `began` and `ended` are the names of earlier versions. What is not
@@ -484,6 +487,8 @@ class Event(Segment):
             "score": self.score,
             "box": self.box,
             "at": self.at.isoformat(timespec="milliseconds"),
+            **({"snapshot": self.snapshot} if self.snapshot else {}),
+            **({"clip": self.clip} if self.clip else {}),
         }
 
 
@@ -641,8 +646,8 @@ class Prediction(Scored):
     def pauses_text(self) -> str:
         """When nothing was shown, in words; of many pauses, the first ones."""
         spans = [f"{start:.1f} to {end:.1f}" for start, end in self.pauses[:_MANY_PAUSES]]
-        more = [f"{len(self.pauses)} in all"] if len(self.pauses) > _MANY_PAUSES else []
-        return f"{NO_PICTURE}: {', '.join([*spans, *more])} s"
+        more = len(self.pauses) - len(spans)
+        return f"{NO_PICTURE}: {', '.join(spans)} s{f', and {more} times more' if more else ''}"
 
     @property
     def actors(self) -> tuple[Tube, ...]:

@@ -26,10 +26,13 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
+from onlooker.base.config import StreamConfig
 from onlooker.base.files import check_regular, explain_write_errors, read_bytes
 from onlooker.base.records import ClipError, Event, Step
 from onlooker.base.text import without_password
+from onlooker.formats.alerts import AlertRules
 from onlooker.formats.labels import make_label
+from onlooker.formats.snapshots import Snapshots
 from onlooker.formats.webvtt import WATCHED_AGAIN, webvtt_cue
 from onlooker.storage import is_stored
 
@@ -46,6 +49,7 @@ _ANSWER = 10.0  # seconds to wait for the answer to a request
 # seconds for events that wait when a program ends: `docker stop` kills it after 10, and sources,
 # brokers and reports may need 1.3 of them
 _CLOSING = 8.7
+_WRITING = 2.0  # of these, to write pictures and clips
 _REPORTING = 0.3  # seconds after these in which a sender that has given up reports what is lost
 _CLOSING_PAUSE = 0.5  # seconds between attempts while it closes
 _PAUSES = (1, 2, 4, 8, 15, 30, 60, 60, 60)  # seconds between the ten attempts to send an event
@@ -153,32 +157,53 @@ def publish(
     sinks: Sequence[str | Path | Sink],
     sources: Sequence[str],
     *,
+    config: StreamConfig | None = None,
     classes: Sequence[str] = (),
     on_error: Callable[[ClipError], None] | None,
     on_reach: OnReach = lambda *_: None,
 ) -> Generator[Step]:
-    """The steps; the events of each are queued for the sinks before it. At the end, also by an
+    """The steps; the events of each are queued for the sinks before it, and before that, their
+    pictures and clips are written (`Snapshots`). At the end, also by an
     exception in the loop over the steps, `Publishers.close` delivers the events that wait.
 
     Args:
         sources: the names of the streams.
+        config: which events are sent, and what is kept of them; None: as by default.
         classes: of their events.
         on_error: as `on_lost` of `Publishers`; None: the first error is raised at the end.
         on_reach: see `Publishers`.
 
     Raises:
-        RuntimeError, ValueError: an invalid sink.
+        RuntimeError, ValueError: an invalid sink, or a class in `config` that is none.
     """
     errors = list[ClipError]()
-    publishers = Publishers(sinks, on_error or errors.append, on_reach)
+    config = config or StreamConfig()
+    on_lost = on_error or errors.append
+    rules = AlertRules(config, classes)
+    publishers = Publishers(sinks, on_lost, on_reach, rules=rules)
 
     def published() -> Generator[Step]:
-        # sources are closed first, so that no events are added
-        with closing(publishers), closing(steps):
-            publishers.open(sources, classes)
-            for step in steps:
-                publishers.add(step.changes)
-                yield step
+        snapshots: Snapshots | None = None
+        try:
+            publishers.open(sources, classes, has_pictures=bool(config.snapshots))
+            if config.snapshots:
+                snapshots = Snapshots(config, sources, pass_on=publishers.add, on_lost=on_lost)
+            with closing(steps):
+                for step in steps:
+                    if snapshots is None:
+                        publishers.add(step.changes)
+                    else:
+                        snapshots.add(step)
+                    yield step
+            if snapshots is not None:
+                snapshots.close()
+        finally:  # sources are closed before, so that no events are added
+            began = monotonic()
+            try:
+                if snapshots is not None:
+                    snapshots.close(_WRITING)
+            finally:
+                publishers.close(_CLOSING - (monotonic() - began))
         if errors:
             raise errors[0]
 
@@ -194,6 +219,7 @@ class Publishers:
             end, and when events are dropped.
         on_reach: called by other threads when a receiver is found out of reach, with its name and
             what was found, and when it is back, with its name and an empty text.
+        rules: which events are sent; files get all. None: all are sent.
 
     Raises:
         ValueError: an address of another kind, or one with a password.
@@ -205,39 +231,55 @@ class Publishers:
         sinks: Sequence[str | Path | Sink],
         on_lost: Callable[[ClipError], None],
         on_reach: OnReach = lambda *_: None,
+        *,
+        rules: AlertRules | None = None,
     ) -> None:
         self._on_lost = on_lost
         self._on_reach = on_reach
+        self._rules = rules
         self._publishers = list[_Publisher]()
-        self._sinks = list[tuple[str, Sink]]()
+        self._records = set[_Publisher]()  # files, which get all events
+        self._sinks = list[tuple[str, Sink, bool]]()  # with its name, and whether it is a file
         for sink in sinks:
             if isinstance(sink, str | Path):
-                self._sinks.append((_shown(str(sink)), _make_sink(str(sink))))
+                address = str(sink)
+                self._sinks.append((_shown(address), _make_sink(address), "://" not in address))
             else:
-                self._sinks.append((type(sink).__name__, sink))
+                self._sinks.append((type(sink).__name__, sink, False))
 
     @property
     def _connected(self) -> Signal:
         # programs of earlier versions wait for a broker by what `open_publisher` returns
-        ((_, sink),) = self._sinks
+        ((_, sink, _),) = self._sinks
         return cast(_Mqtt, sink)._connected
 
-    def open(self, sources: Sequence[str], classes: Sequence[str] = ()) -> None:
+    def open(
+        self,
+        sources: Sequence[str],
+        classes: Sequence[str] = (),
+        *,
+        has_pictures: bool = False,
+    ) -> None:
         """Open the sinks for the streams of these names, in which events of these classes may be
-        found; errors: see `Sink.open`.
+        found, with pictures (`Event.snapshot`) or without; errors: see `Sink.open`.
         """
-        for name, sink in self._sinks:
+        for name, sink, is_file in self._sinks:
             if isinstance(sink, _Mqtt):
                 sink.classes = classes
+                sink.has_pictures = has_pictures
             sink.open(sources)
             publisher = _Publisher(sink, name, on_lost=self._on_lost, on_reach=self._on_reach)
             self._publishers.append(publisher)
+            if is_file:
+                self._records.add(publisher)
 
     def add(self, events: Iterable[Event]) -> None:
         """Send events as soon as those before them are sent."""
         for event in events:
+            is_alert = self._rules is None or self._rules.allow(event)
             for publisher in self._publishers:
-                publisher.add(event)
+                if is_alert or publisher in self._records:
+                    publisher.add(event)
 
     def close(self, seconds: float = _CLOSING) -> None:
         """Wait until all events are sent, but not longer than so many seconds; those that are not
@@ -481,6 +523,7 @@ class _Mqtt(_NetworkSink):
         self._problem = "it cannot be reached"
         self._unconfirmed: tuple[tuple[str, str | None], MQTTMessageInfo] | None = None
         self.classes: Sequence[str] = ()
+        self.has_pictures = False
         self._sources: Sequence[str] = ()
         self._status = ""
         if user:
@@ -504,6 +547,10 @@ class _Mqtt(_NetworkSink):
         topic = self._topic_of(event.source or "")
         message = event.id, event.phase
         if self._unconfirmed is None or self._unconfirmed[0] != message:
+            if event.snapshot:
+                with suppress(OSError):  # it may have been removed since
+                    picture = Path(event.snapshot).read_bytes()
+                    self._client.publish(f"{topic}/image", picture, qos=1)
             sent = self._client.publish(topic, json.dumps(event.to_dict()), qos=1)
             sent.rc = type(sent.rc)(0)  # also without a connection, paho keeps it
             self._unconfirmed = message, sent
@@ -554,6 +601,9 @@ class _Mqtt(_NetworkSink):
             }
             config = f"homeassistant/binary_sensor/{sensor['unique_id']}/config"
             client.publish(config, json.dumps(sensor), retain=True)
+            if self.has_pictures:
+                config, image = _image_entity(sensor)
+                client.publish(config, json.dumps(image), retain=True)
             for label in self.classes:
                 config, of_class = _class_sensor(sensor, label)
                 client.publish(config, json.dumps(of_class), retain=True)
@@ -598,6 +648,17 @@ def _class_sensor(sensor: dict[str, Any], label: str) -> tuple[str, dict[str, An
     del own["off_delay"]
     del own["json_attributes_topic"]  # it has those of all classes
     return f"homeassistant/binary_sensor/{own['unique_id']}/config", own
+
+
+def _image_entity(sensor: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The topic that announces the picture of the last event of a source, and what is announced,
+    from the sensor of the source.
+    """
+    shared = ("name", "unique_id", "availability_topic", "device")
+    image = {name: sensor[name] for name in shared} | {
+        "image_topic": f"{sensor['state_topic']}/image"
+    }
+    return f"homeassistant/image/{image['unique_id']}/config", image
 
 
 class _Subtitles(Sink):

@@ -132,8 +132,10 @@ class LiveClock:
     damaged timestamps.
 
     A timestamp that runs backwards, or jumps by more than `leap` seconds, is ignored, and the clock
-    continues from there; after a single wrong one, as before it. After a reconnection, whose
-    timestamps may start anywhere, the wall-clock time is used.
+    continues from there; after a single wrong one, as before it. In a recording, such as of a pipe, a
+    jump forward that the next timestamp confirms is time without pictures; the clock of a camera may
+    have been set. After a reconnection, whose timestamps may start anywhere, the wall-clock time is
+    used.
     """
 
     def __init__(self, leap: float) -> None:
@@ -143,10 +145,17 @@ class LiveClock:
         self._last: float | None = None
         self._offset: float | None = None  # from timestamps to times, in this connection
         self._before: float | None = None  # the offset before the last timestamp that was ignored
+        self._recorded = False
 
-    def connected(self, rate: float) -> None:
-        """Timestamps restart; `rate`: expected frames per second, 0 if unknown."""
+    def connected(self, rate: float, *, recorded: bool = False) -> None:
+        """Timestamps restart.
+
+        Args:
+            rate: expected frames per second, 0 if unknown.
+            recorded: whether the source has an end, and waits for its reader.
+        """
         self._offset = self._before = None
+        self._recorded = recorded
         self._step = 1 / (rate if rate > 0 else RATE)
 
     @property
@@ -179,6 +188,8 @@ class LiveClock:
         """
         for offset in (self._offset, self._before):
             if offset is not None and last < stamp + offset <= last + self._leap:
+                if self._recorded and self._before is not None:
+                    return max(stamp + offset, stamp + self._before)
                 return stamp + offset
         self._before = self._offset
         return None
@@ -653,7 +664,10 @@ def _of_address(
                 note = _ASSUMED if recorded else _ARRIVAL
                 rate = RATE if recorded else None
             late = None if recorded else 0.0  # seconds from the start of a file to its first frame
-            clock.connected((rate or _FASTEST) if untimed else frame_rate(container, video))
+            clock.connected(
+                (rate or _FASTEST) if untimed else frame_rate(container, video),
+                recorded=recorded,
+            )
             for index, frame in enumerate(decode_packets(name, video, chain(early, packets))):
                 even = index / rate if untimed and rate else None
                 stamp = even if untimed or frame.pts is None else frame.pts * unit

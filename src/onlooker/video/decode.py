@@ -146,7 +146,10 @@ def lacks_times(container: InputContainer, stream: VideoStream, *, is_live: bool
     """
     if container.format.name in RAW:
         return not is_possible(float(stream.codec_context.framerate or 0))
-    rate = float(stream.average_rate or stream.base_rate or 0)
+    # IVF states a rate as the unit of its stamps. Elsewhere, the base rate may be the unit of time of
+    # the codec, which is far shorter than the frames of variable rates.
+    unit_rate = stream.base_rate if container.format.name == "ivf" else None
+    rate = float(stream.average_rate or unit_rate or 0)
     return not is_live and rate > HIGHEST and not 0 < stream.frames < _MIN_RATED_FRAMES
 
 
