@@ -188,8 +188,18 @@ def serve(words: list[str], place: Path) -> None:
 load_packages()  # once in a process: before a page registers what is removed after it
 
 
+SLOW_PAGES = {
+    "tutorial-recordings.md"
+}  # its commands also are those of tests/run/test_states.py
+
+
 @pytest.mark.parametrize(
-    "page", [p for p in PAGES if typed(p) or blocks(p, "python")], ids=lambda p: p.name
+    "page",
+    [
+        pytest.param(page, marks=[pytest.mark.slow] * (page.name in SLOW_PAGES), id=page.name)
+        for page in PAGES
+        if typed(page) or blocks(page, "python")
+    ],
 )
 @patch.dict(ENCODERS)  # what a page registers is known to no other test
 @patch.dict(FITTERS)
