@@ -301,6 +301,7 @@ def test_the_example_needs_no_pytorch(
     assert len(EXAMPLE.read_text(encoding="utf-8").splitlines()) <= 95
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_a_model_with_motion_answers_alike_in_watch_in_its_export_and_without_pytorch(
     tmp_path: Path,
@@ -367,7 +368,14 @@ def test_a_model_with_motion_answers_alike_in_watch_in_its_export_and_without_py
     assert np.std(expected[6:]) > 0.02
 
 
-@pytest.mark.parametrize("spread", [0.0, 1e-5, 1.0])
+@pytest.mark.parametrize(
+    "spread",
+    [
+        pytest.param(0.0, marks=pytest.mark.slow),
+        pytest.param(1e-5, marks=pytest.mark.slow),
+        1.0,
+    ],
+)
 def test_states_are_those_of_a_stream(spread: float, tmp_path: Path) -> None:
     """Two chains; what is usual may be so small that the exporter would drop it."""
     torch.manual_seed(0)

@@ -48,7 +48,21 @@ SETTINGS: dict[str, Any] = {"encoder": "conv4", "frames": 6, "size": 32, "eyes":
 # of saved files: sentences, and what hangs on the version or on every bit of a float
 LEFT_OUT = {"chosen", "events_text", "missing", "onlooker", "sentence", "weights", "why"}
 # of records: what hangs on the time, the path or the pixels alone; and what only labels of people have
-NO_ANSWER = {"announced", "at", "decision", "id", "path", "pixels", "source", "subject", "tier"}
+NO_ANSWER = {
+    *(
+        "announced",
+        "at",
+        "clip",
+        "decision",
+        "id",
+        "path",
+        "pixels",
+        "snapshot",
+        "source",
+        "subject",
+    ),
+    "tier",
+}
 STORED_NAMES = {"phase": "state"}  # of fields in the stored values
 
 

@@ -52,7 +52,7 @@ def page(
     }
     settings = {"model": {"name": "alstm"}, "data": {"modality": modality}}
     drawn = [(b"\0\0\0\x18ftypisom", f"clip {evaluation.names[i]}", None) for i in clips]
-    figures = replace(measure(evaluation), **more)
+    figures = replace(measure(evaluation), **{"mean_confidence": None, **more})
     made = summary_page(
         figures,
         evaluation,
@@ -174,7 +174,7 @@ def measured(confusion: list[list[int]], **more: Any) -> Figures:
     decision = Decision(("fight", "other", "walk")[: len(confusion)])
     names = tuple(f"{i}.mp4" for i in range(len(targets)))
     evaluation = Evaluation(names, decision, targets, scores, tuple(scores[:, None]))
-    return replace(measure(evaluation), **more)
+    return replace(measure(evaluation), **{"mean_confidence": None, **more})
 
 
 @pytest.mark.parametrize(
@@ -223,6 +223,12 @@ def test_the_first_line(
 ) -> None:
     conclusion = first_line(measured(confusion, **more))
     assert (conclusion.text, conclusion.details) == (line, details)
+
+
+def test_the_mean_confidence_stands_beside_the_accuracy() -> None:
+    details = first_line(measured([[10, 2], [3, 9]], mean_confidence=0.96)).details
+    assert details.startswith("accuracy 79 % (95 % interval")
+    assert "), with a mean confidence of 96 %; always predicting" in details
 
 
 def test_states_come_first_and_say_all_if_they_overlap() -> None:

@@ -446,6 +446,7 @@ def copied(folder: Path, recordings: int) -> Path:
     return listed
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_event_layer")
 def test_shuffled_labels_of_copies_in_other_recordings_give_chance(tmp_path: Path) -> None:
     clips = copied(tmp_path / "clips", 60)

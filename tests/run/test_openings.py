@@ -11,6 +11,7 @@ from openings import counted_openings
 from packaged_weights import put_lite0
 
 import onlooker
+from onlooker.run import evaluate
 from onlooker.training import encoders, eyes, fitters
 
 SIZE = 128  # pixels, of the frames for Lite0
@@ -27,6 +28,7 @@ def test_a_training_from_an_empty_cache_opens_and_decodes_few_times(
     for module in (encoders, fitters):
         monkeypatch.setattr(module, "LITE0_SIZE", SIZE)
     monkeypatch.setattr(encoders, "LEAST_SIDE", 16)
+    monkeypatch.setattr(evaluate, "_REPORT_CLIPS", 12)  # all are drawn
     monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path / "cache"))
     clips = make_set(tmp_path / "clips", clips=3, frames=6)
     for label in ("down", "up"):

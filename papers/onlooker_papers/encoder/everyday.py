@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from onlooker.base.files import write_bytes
 from onlooker.data.transforms import to_video
 from onlooker.models.encoders import build_encoder
-from onlooker.models.encoders.graph import weights_digest
 from onlooker.models.everyday import FOLDER
+from onlooker.run.features import weights_digest
 from onlooker.video.resize import resize
 from onlooker_papers.encoder.images import list_images
 from onlooker_papers.real_clips.frozen import input_of

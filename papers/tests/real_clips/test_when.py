@@ -48,7 +48,7 @@ def parts(count: int = 30, seed: int = 0) -> list[Part]:
 
 
 @pytest.fixture(scope="module")
-def model() -> Fitted:
+def model(all_methods: None) -> Fitted:
     torch.manual_seed(0)
     return fitted(
         LinearClassifier(3, "conv4", window=8, size=16).eval(), parts(), CLASSES, rate=RATE

@@ -15,7 +15,13 @@ from onlooker.base.records import Evaluation
 from onlooker.data.split import PART
 from onlooker.measure.figures import DoubtfulLabel, Figures
 
-__all__ = ["accuracy_interval", "calibration_error", "measure", "wilson_interval"]
+__all__ = [
+    "accuracy_interval",
+    "calibration_error",
+    "measure",
+    "perfect_calibration_error",
+    "wilson_interval",
+]
 
 Floats = NDArray[np.floating]
 

@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+__all__ = ["resize"]
+
 Pixels = NDArray[np.uint8]
 Scalar = TypeVar("Scalar", np.uint8, np.float32)
 
