@@ -401,7 +401,7 @@ def enlarged(recognizer: Recognizer, size: int) -> Recognizer:
         heads={name: given.heads.outputs(name) for name in given.heads if name != "clip"},
         motion_features=given.eyes.get("motion", 0),
         window_novelty_limit=given.window_novelty_limit,
-        everyday=given.everyday and given.everyday.sizes,
+        everyday=None if given.everyday is None else given.everyday.sizes,
     )
     model.load_state_dict(given.state_dict())
     return Recognizer(model, replace(recognizer.data, size=size), recognizer.decision)
