@@ -336,7 +336,7 @@ class Recognizer:
             else:
                 others[name] = on_all_places(sample.eyes[name][:, 1:] @ directions)
         contrast = Contrast(labels, sample.times, pictures=pictures, motion=motion, others=others)
-        seen = {name: rows[None] for name, rows in rows_of_eyes.items()}
+        seen = {name: rows[None].to(maps.device) for name, rows in rows_of_eyes.items()}
         logits = self.model.forward_features(maps[None], seen).logits[0, -1]
         odds = float(weights @ logits)
         return replace(contrast, constant=odds - float(contrast.evidence.sum(dtype=np.float64)))

@@ -48,6 +48,21 @@ def test_nothing_begins_in_quiet_hours_of_local_time(hours: str, quiet: list[str
     ]
 
 
+def test_two_events_of_a_class_that_go_on_may_both_be_withdrawn() -> None:
+    rules = AlertRules(StreamConfig())
+    first, second = event(0), event(1)
+    for each in (first, second):
+        assert rules.allow(each)
+    for each in (first, second):
+        assert rules.allow(replace(each, phase="withdrawn"))
+    paused = AlertRules(StreamConfig(alert_pause=60))
+    assert paused.allow(first)
+    assert not paused.allow(second)
+    assert not paused.allow(replace(second, phase="withdrawn"))
+    assert paused.allow(replace(first, phase="withdrawn"))
+    assert paused.allow(event(2)), "nothing has happened before"
+
+
 @pytest.mark.parametrize(
     "hours", ["22-7", "25:00-7:00", "22:60-7:00", "night", "22:00-7:00-8:00"]
 )

@@ -85,6 +85,26 @@ def test_clips_of_one_place_are_told_from_everything_else(recordings: int) -> No
     assert (trained(elsewhere) > limit).float().mean() > 0.9
 
 
+def test_windows_are_compared_also_without_a_limit_of_their_own() -> None:
+    heads = {"event": 1, "window": 2}
+    model = LinearClassifier(2, "small", window=4, size=32, lengths=(2, 3), heads=heads)
+    assert model.window_novelty_limit is None
+    model.set_everyday(known(torch.zeros(3, D)).with_clips(torch.zeros(3, D), 0.5), 7.0)
+    assert model.window_novelty_limit == model.heads["window"].everyday_factors[1]
+    statistics = torch.zeros(1, 2, model.num_features)
+    own = model.everyday.center if model.everyday else torch.zeros(D)
+    random = torch.Generator().manual_seed(0)
+    for mean, is_possible in (
+        (torch.zeros(D), True),
+        (own + torch.rand(D, generator=random), False),
+    ):
+        statistics[..., :D] = mean
+        by_eyes = {"clip": {}, "window": {}, "state": {}}
+        model._compare(statistics[:, 0], statistics, by_eyes)
+        windows = model.score_windows(statistics, torch.tensor([9]), by_eyes["window"])
+        assert bool(windows.possible.all()) is is_possible
+
+
 def test_a_trained_model_calls_noise_and_a_black_clip_unlike(
     squares: Path, tmp_path: Path, no_event_layer: None
 ) -> None:

@@ -20,7 +20,8 @@ class AlertRules:
     def __init__(self, config: StreamConfig, classes: Sequence[str] = ()) -> None:
         self._config = config
         self._classes = names_of(config.alert_classes)
-        self._last = dict[tuple[str | None, str], float]()  # start of the last one that was sent
+        # start and id of the last one that was sent
+        self._last = dict[tuple[str | None, str], tuple[float, str]]()
         self._begun = set[str]()  # ids of events that go on, and whose begin was sent
         for name in self._classes:
             if classes and name not in classes:
@@ -34,7 +35,8 @@ class AlertRules:
         if event.phase in ("end", "withdrawn"):
             was_sent = event.id in self._begun
             self._begun.discard(event.id)
-            if was_sent and event.phase == "withdrawn":
+            last = self._last.get(series)
+            if event.phase == "withdrawn" and last is not None and last[1] == event.id:
                 del self._last[series]  # nothing has happened: the next one is no repetition
             return was_sent
         local = event.at.astimezone()
@@ -42,10 +44,10 @@ class AlertRules:
         if (
             (self._classes and event.label not in self._classes)
             or self._config.is_quiet(60 * local.hour + local.minute)
-            or (last is not None and 0 <= event.start - last < self._config.alert_pause)
+            or (last is not None and 0 <= event.start - last[0] < self._config.alert_pause)
         ):
             return False
-        self._last[series] = event.start
+        self._last[series] = event.start, event.id
         if event.phase == "begin":
             self._begun.add(event.id)
         return True

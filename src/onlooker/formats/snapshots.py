@@ -158,12 +158,29 @@ class Snapshots:
                 with suppress(OSError):  # a terminal that is closed must not end the thread
                     self._on_lost(ClipError(self._folder, problem, remedy))
         finally:
+            latest = self._with_picture(latest)
             if event.phase != "begin":
                 self._best.pop(event.id, None)
                 self._names.pop(event.id, None)
-            self._pass_on([latest])
-            if frames is not None:
-                self._slots.release()
+            try:
+                self._pass_on([latest])
+            finally:
+                if frames is not None:
+                    self._slots.release()
+
+    def _with_picture(self, event: Event) -> Event:
+        """The event with the picture of its begin, if there was no time for a later one; that of a
+        withdrawn event is removed.
+        """
+        name = self._names.get(event.id)
+        if name is None or event.snapshot:
+            return event
+        picture = self._folder / f"{name}.jpg"
+        if event.phase != "withdrawn":
+            return replace(event, snapshot=str(picture)) if picture.exists() else event
+        with suppress(OSError):
+            picture.unlink(missing_ok=True)
+        return event
 
     def _written(self, event: Event, frames: tuple[_Frame, ...]) -> Iterator[Event]:
         """The event, with the name of each file as soon as it is written."""
@@ -171,7 +188,6 @@ class Snapshots:
         picture = self._folder / f"{name}.jpg"
         clip = self._folder / f"{name}.mp4"
         if event.phase == "withdrawn":
-            picture.unlink(missing_ok=True)
             return
         during = [frame for frame in frames if event.start <= frame.time <= event.end]
         if before := self._best.get(event.id):

@@ -16,6 +16,7 @@ __all__ = ["FOLDER"]
 
 FOLDER = Path(__file__).parent / "encoders" / "everyday"  # a file for each encoder of the package
 NEAREST = 10  # everyday pictures whose mean distance counts: a single one may be there by chance
+NO_LIMIT = 1e12  # of distances from training, where nothing is known of other recordings
 _SMALLEST = 1e-6  # distance from everyday pictures
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from onlooker.base.fisher import PARTS, fisher_vector
 from onlooker.models import earlier
 from onlooker.models.encoders import Encoder, build_encoder
-from onlooker.models.everyday import Everyday
+from onlooker.models.everyday import NO_LIMIT, Everyday
 from onlooker.models.heads import EVENT_HEADS, FACTORS, OF_PICTURES, STATES_BY, Head
 from onlooker.models.motion_memory import (
     motion_layer,
@@ -281,8 +281,10 @@ class LinearClassifier(VideoModel):
 
     def _compare_windows(self) -> None:
         if self.everyday is not None and "window" in self.heads:
-            limit = self.window_novelty_limit or 0.0
-            self.heads["window"].set_factors(_EVERYDAY, gain=0.0, factor=limit)
+            window = self.heads["window"]
+            if window.limit is None:
+                window.limit = NO_LIMIT
+            window.set_factors(_EVERYDAY, gain=0.0, factor=window.limit)
 
     def _blank_heads(
         self, outputs: dict[str, int], L: int, eyes: dict[str, int]

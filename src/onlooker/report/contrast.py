@@ -193,7 +193,9 @@ def contrast_strip(frames: Pixels, contrast: Contrast) -> bytes:
             fontsize=9.5,
             color=INK,
         )
-    images.set_xlim(0, left + W)
+    width = left + W
+    margin = (0.5 - _BEFORE) / T * width if contrast.constant else 0  # as below, for its bar
+    images.set_xlim(-margin, width)
     images.set_axis_off()
     for sign, color in zip(_SIGNS, _COLORS, strict=True):
         axes.bar(range(T), np.maximum(sign * contrast.evidence, 0).sum((1, 2)) * sign, color=color)

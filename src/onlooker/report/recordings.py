@@ -9,7 +9,7 @@ from typing import Any
 from onlooker.base.alarm_curve import alarms_text
 from onlooker.base.records import ClipError, Segment
 from onlooker.base.text import counted, some_of
-from onlooker.measure.events import mistakes
+from onlooker.measure.events import judged, mistakes
 from onlooker.measure.recordings import ComparedRecording
 from onlooker.report.page import DrawnClip, Page, escaped, percent
 from onlooker.report.summary import EVENTS_EXPLAINED, add_left_out, add_timelines
@@ -141,8 +141,8 @@ def _add_mistakes(
     wrong = list[_Mistake]()
     false = list[_Mistake]()
     for recording, tier in product(recordings, tiers):
-        pair = recording.true.only(tier), recording.judged.only(tier)
-        unseen, misnamed, alarms = mistakes(*pair)
+        true = recording.true.only(tier)
+        unseen, misnamed, alarms = mistakes(true, judged(true, recording.predicted.only(tier)))
         missed += [(recording, event, event.label) for event in unseen]
         wrong += [
             (recording, event, f"{event.label}, named {_scored(other)}")

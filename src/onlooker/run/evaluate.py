@@ -332,7 +332,7 @@ def _compared(
                 recording.path,
                 Timeline.of([label for label in labels if label.label != nothing], timing.end),
                 predicted=Timeline(prediction.segments, timing.end, prediction.pauses),
-                live=Timeline(reported, timing.end),
+                live=Timeline(reported, timing.end, prediction.pauses),
                 second=Timeline.of(recording.second, timing.end) if recording.second else None,
             )
         )
@@ -442,7 +442,10 @@ def _contrasts(
             sample = cached_read(clip.path, recognizer.data)
             if recognizer.is_recording(sample.length):
                 continue
-            scores = recognizer.predict_clip(clip.path, sample).scores
+            prediction = recognizer.predict_clip(clip.path, sample)
+            if prediction.unusual:  # its scores are not those of the evidence alone
+                continue
+            scores = prediction.scores
             answer = int(scores.argmax())
             is_near = scores[rival] >= _NEAR * scores[answer]
             is_wrong = answer != evaluation.targets[i]

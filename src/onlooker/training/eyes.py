@@ -334,7 +334,7 @@ def choose_eyes(clips: ClipStatistics, folds: int = FOLDS) -> LayerChoice:
     # divided by `factor`.
     layer = tests.layer(candidate)
     factor = layer.held_out.temperature(balanced=candidate.balanced)
-    factor *= np.exp(_UNCERTAINTY / effective_count(clips.groups))
+    factor *= _uncertainty(clips)
     scores = softmax(np.log(layer.held_out.scores.clip(1e-300)) / factor, 1)
     return replace(
         layer,
@@ -342,6 +342,11 @@ def choose_eyes(clips: ClipStatistics, folds: int = FOLDS) -> LayerChoice:
         temperature=layer.temperature * factor,
         table=tuple(table),
     )
+
+
+def _uncertainty(clips: ClipStatistics) -> float:
+    """Factor of a temperature that is known from the recordings of these clips."""
+    return float(np.exp(_UNCERTAINTY / effective_count(clips.groups)))
 
 
 def _without_effect(candidate: Candidate, eyes: Iterable[str]) -> set[str]:
@@ -368,7 +373,7 @@ def _chosen_by_sample(clips: ClipStatistics, rows: Ints) -> LayerChoice:
         logits = choice.held_out_logits(clips, train_rows=train_rows, test_rows=test_rows)
         tested = clips.subset(test_rows)
         large = HeldOut(softmax(logits / temperature, 1), tested.y, tested.groups)
-        temperature *= large.temperature(balanced=choice.candidate.balanced)
+        temperature *= large.temperature(balanced=choice.candidate.balanced) * _uncertainty(clips)
     return replace(
         choice,
         held_out=held_out,

@@ -23,7 +23,7 @@ from onlooker.data.split import Split, group_of, shows_scenes, source_of
 from onlooker.measure.events import choose_threshold, threshold_text
 from onlooker.measure.figures import CrossValidationFigures, Leakage
 from onlooker.measure.metrics import labels_to_check, measure
-from onlooker.models.everyday import Everyday
+from onlooker.models.everyday import NO_LIMIT, Everyday
 from onlooker.models.heads import STATES_BY
 from onlooker.models.linear import LinearClassifier
 from onlooker.training.background import Background, background_of
@@ -54,7 +54,6 @@ from onlooker.video.rates import RATE
 __all__ = ["fit_layers"]
 
 _STILL_TEXT = "classes differ by what stands in the frame: heat maps and boxes mark it, whether it moves or not"
-_NO_LIMIT = 1e12  # of the distance by pictures, where nothing is known of other recordings
 _LONG = 8  # times the frames of a sample that a clip has in the streams of the event layer at most
 
 
@@ -267,10 +266,11 @@ def _with_everyday(
     everyday = Everyday.of(cast(nn.Module, model.encoder))
     if everyday is None:
         return usual
-    novelty_limit = _NO_LIMIT if usual is None else usual
-    means = everyday_means(clips.subset(clips.sampled()), everyday)
-    limit = everyday_ratio(clips, everyday)
-    model.set_everyday(everyday.with_clips(means, limit), novelty_limit)
+    novelty_limit = NO_LIMIT if usual is None else min(usual, NO_LIMIT)
+    sample = clips.subset(clips.sampled())
+    limit = everyday_ratio(sample, everyday)
+    known = everyday.with_clips(everyday_means(sample, everyday), limit)
+    model.set_everyday(known, novelty_limit)
     return novelty_limit
 
 
