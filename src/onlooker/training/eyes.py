@@ -74,7 +74,7 @@ _CLASS_WEIGHTS = "class weights"
 _WEIGHT_OF = "weight of "  # before the name of an eye
 # Variance of the logarithm of a temperature, times the number of recordings that it is known from.
 # Probabilities that are averaged over temperatures which are as likely are less certain, by a factor
-# that grows with it. Chosen by the log loss in other recordings of 24 and 48 clips of four sets
+# that grows with it. Chosen by the log loss in other recordings of 24 and 48 clips
 # (results/answered.md).
 _UNCERTAINTY = 2.0
 _SPANNING = 1000  # maximum number of clips whose vectors span the space of the layer
